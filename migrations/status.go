@@ -1,0 +1,138 @@
+package migrations
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3"
+)
+
+// A Migration is one of this package's files.
+type Migration struct {
+	Version int64
+	Name    string // the file's name without number and ending, such as "tables"
+	// AppliedAt is when it was applied, in UTC; nil while it is pending, and in
+	// the result of Up and Down.
+	AppliedAt *time.Time
+}
+
+func newMigration(source *goose.Source) Migration {
+	return Migration{Version: source.Version, Name: nameOf(source.Path)}
+}
+
+func nameOf(file string) string {
+	_, name, _ := strings.Cut(strings.TrimSuffix(path.Base(file), ".sql"), "_")
+	return name
+}
+
+// Status is what a database says of its migrations.
+type Status struct {
+	Schema string
+	// Revision is the newest revision in Graphile Worker's ledger, and Breaking the
+	// newest breaking one; 0 where there is no ledger or it is empty.
+	Revision, Breaking int
+	// Migrations are all that this package has, in order.
+	Migrations []Migration
+}
+
+// Pending returns the migrations that Up would apply.
+func (s *Status) Pending() []Migration {
+	var pending []Migration
+	for _, m := range s.Migrations {
+		if m.AppliedAt == nil {
+			pending = append(pending, m)
+		}
+	}
+	return pending
+}
+
+// Status reads which migrations a database has. It changes nothing, takes no
+// lock, and works on a database where nothing is installed.
+func (m *Migrator) Status(ctx context.Context) (*Status, error) {
+	var state *state
+	err := pgx.BeginTxFunc(ctx, m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		state, err = m.state(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("migration status: %w", err)
+	}
+	status := &Status{Schema: m.schema, Revision: state.Revision, Breaking: state.Breaking}
+	files, err := fs.Glob(Files, "*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("migration status: %w", err)
+	}
+	for _, file := range files {
+		number, _, _ := strings.Cut(file, "_")
+		version, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("migration status: %w", err)
+		}
+		migration := Migration{Version: version, Name: nameOf(file)}
+		if at, ok := state.applied[version]; ok {
+			migration.AppliedAt = &at
+		}
+		status.Migrations = append(status.Migrations, migration)
+	}
+	return status, nil
+}
+
+// state is a schema as its two ledgers tell it.
+type state struct {
+	exists             bool // the schema
+	Revision, Breaking int
+	applied            map[int64]time.Time
+}
+
+func (m *Migrator) state(ctx context.Context, tx pgx.Tx) (*state, error) {
+	s := &state{applied: map[int64]time.Time{}}
+	var ledger, breaking, versions bool
+	err := tx.QueryRow(ctx, `
+		select
+			n.oid is not null,
+			exists (select from pg_catalog.pg_class as c where c.relnamespace = n.oid and c.relname = 'migrations'),
+			exists (
+				select from pg_catalog.pg_attribute as a join pg_catalog.pg_class as c on c.oid = a.attrelid
+				where c.relnamespace = n.oid and c.relname = 'migrations' and a.attname = 'breaking'
+			),
+			exists (select from pg_catalog.pg_class as c where c.relnamespace = n.oid and c.relname = $2)
+		from (values (1)) as one
+		left join pg_catalog.pg_namespace as n on n.nspname = $1`,
+		m.schema, VersionTable).Scan(&s.exists, &ledger, &breaking, &versions)
+	if err != nil {
+		return nil, fmt.Errorf("look for schema %q: %w", m.schema, err)
+	}
+	if ledger {
+		query := "select coalesce(max(id), 0), 0 from "
+		if breaking {
+			query = "select coalesce(max(id), 0), coalesce(max(id) filter (where breaking), 0) from "
+		}
+		err := tx.QueryRow(ctx, query+pgx.Identifier{m.schema, "migrations"}.Sanitize()).Scan(&s.Revision, &s.Breaking)
+		if err != nil {
+			return nil, fmt.Errorf("read the revision of schema %q: %w", m.schema, err)
+		}
+	}
+	if versions {
+		rows, err := tx.Query(ctx, "select version_id, tstamp::timestamptz from "+
+			pgx.Identifier{m.schema, VersionTable}.Sanitize()+" where is_applied and version_id > 0")
+		if err != nil {
+			return nil, fmt.Errorf("read the versions of schema %q: %w", m.schema, err)
+		}
+		var version int64
+		var at time.Time
+		_, err = pgx.ForEachRow(rows, []any{&version, &at}, func() error {
+			s.applied[version] = at.UTC()
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read the versions of schema %q: %w", m.schema, err)
+		}
+	}
+	return s, nil
+}
