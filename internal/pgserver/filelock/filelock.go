@@ -1,0 +1,52 @@
+// Package filelock locks files between processes. The system releases a lock
+// when the last process that has the file open ends, however it ended.
+package filelock
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+)
+
+// ErrLocked is what [Try] returns while another holder has the lock.
+var ErrLocked = errors.New("file is locked")
+
+// Try creates the file where it is missing and locks it at once, or returns
+// [ErrLocked]. Closing the file releases the lock. Two calls in one process
+// exclude each other like two processes do.
+func Try(path string) (*os.File, error) {
+	return open(path, os.O_CREATE)
+}
+
+// TryExisting is [Try] for a file that must be there already.
+func TryExisting(path string) (*os.File, error) {
+	return open(path, 0)
+}
+
+// Lock is [Try], repeated until the lock is free or the context ends.
+func Lock(ctx context.Context, path string) (*os.File, error) {
+	for {
+		f, err := Try(path)
+		if !errors.Is(err, ErrLocked) {
+			return f, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func open(path string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|flag, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

@@ -1,0 +1,96 @@
+package pgserver
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+const (
+	hasSockets       = false
+	removedWhileOpen = false
+)
+
+// An account is the user that a server runs as: on Windows, always this one's.
+type account struct{}
+
+func serverAccount() (*account, error)   { return nil, nil }
+func (*account) run(*exec.Cmd)           {}
+func (*account) own(string) error        { return nil }
+func (*account) owns(fs.FileInfo) bool   { return true }
+func inheritLocks(*exec.Cmd, ...*runDir) {}
+func ramDir() string                     { return "" }
+func quit(p *os.Process) error           { return p.Kill() }
+
+// spawn starts a command that the system ends when this process dies. The
+// channel is closed when the command has ended, and cmd.ProcessState set.
+func spawn(cmd *exec.Cmd) (<-chan struct{}, error) {
+	job, err := killJob()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	exited := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(exited)
+	}()
+	if err := assign(job, cmd.Process.Pid); err != nil {
+		cmd.Process.Kill()
+		<-exited
+		return nil, err
+	}
+	return exited, nil
+}
+
+var (
+	kernel32                 = syscall.NewLazyDLL("kernel32.dll")
+	createJobObject          = kernel32.NewProc("CreateJobObjectW")
+	setInformationJobObject  = kernel32.NewProc("SetInformationJobObject")
+	assignProcessToJobObject = kernel32.NewProc("AssignProcessToJobObject")
+)
+
+// killJob returns the job object whose only handle this process holds, so that
+// its end ends every process in it.
+var killJob = sync.OnceValues(func() (syscall.Handle, error) {
+	const extendedLimitInformation, killOnJobClose = 9, 0x2000
+	var limits struct { // JOBOBJECT_EXTENDED_LIMIT_INFORMATION
+		_     [2]int64
+		flags uint32
+		_     [2]uintptr
+		_     uint32
+		_     uintptr
+		_     [2]uint32
+		_     [6]uint64
+		_     [4]uintptr
+	}
+	limits.flags = killOnJobClose
+	job, _, err := createJobObject.Call(0, 0)
+	if job == 0 {
+		return 0, os.NewSyscallError("CreateJobObject", err)
+	}
+	ok, _, err := setInformationJobObject.Call(job, extendedLimitInformation,
+		uintptr(unsafe.Pointer(&limits)), unsafe.Sizeof(limits))
+	if ok == 0 {
+		return 0, os.NewSyscallError("SetInformationJobObject", err)
+	}
+	return syscall.Handle(job), nil
+})
+
+func assign(job syscall.Handle, pid int) error {
+	const setQuotaAndTerminate = 0x0101
+	process, err := syscall.OpenProcess(setQuotaAndTerminate, false, uint32(pid))
+	if err != nil {
+		return os.NewSyscallError("OpenProcess", err)
+	}
+	defer syscall.CloseHandle(process)
+	if ok, _, err := assignProcessToJobObject.Call(uintptr(job), uintptr(process)); ok == 0 {
+		return os.NewSyscallError("AssignProcessToJobObject", err)
+	}
+	return nil
+}
