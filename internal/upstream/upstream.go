@@ -1,0 +1,157 @@
+// Package upstream runs the released npm package graphile-worker, so that tests
+// hold this module against the real thing: its migrations, its client and its
+// workers.
+//
+// A test asks [Ensure] for the packages, [Install] for a database as a release
+// makes it, and [Start] for a process that calls the JavaScript client and runs
+// its workers. [SeedStates] fills a schema with jobs in every state, and
+// [Snapshot] reads all of its rows to compare.
+package upstream
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// Versions are the releases at hand, oldest first.
+var Versions = []string{"0.16.6", "0.17.3", "0.18.0"}
+
+// DefaultSchema is where graphile-worker installs itself unless told otherwise.
+const DefaultSchema = "graphile_worker"
+
+// Revision is the database revision that a release of [Versions] installs, and
+// 0 for another.
+func Revision(version string) int {
+	return map[string]int{"0.16.6": 18, "0.17.3": 19, "0.18.0": 20}[version]
+}
+
+// ErrUnavailable says that node or npm is not on the PATH.
+var ErrUnavailable = errors.New("node and npm are needed to run graphile-worker")
+
+// Ensure sees to it that the packages are installed. It skips the test where
+// there is no node or npm, and fails it for the same reason where CI is set in
+// the environment. It may be called from many tests and processes at once.
+func Ensure(tb testing.TB) {
+	tb.Helper()
+	_, err := packages(tb.Context())
+	switch {
+	case errors.Is(err, ErrUnavailable) && os.Getenv("CI") == "":
+		tb.Skip(err)
+	case err != nil:
+		tb.Fatal(err)
+	}
+}
+
+// The files that npm installs from, found from the directory the process starts
+// in, which go test makes the tested package's: a build with -trimpath leaves
+// no other trace of where the module lies.
+var manifests = findManifests()
+
+func findManifests() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	for {
+		found := filepath.Join(dir, "testdata", "upstream")
+		if _, err := os.Stat(filepath.Join(found, "package-lock.json")); err == nil {
+			return found
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
+}
+
+var installed struct {
+	sync.Mutex
+	dir string
+}
+
+// packages returns the directory whose node_modules holds every release. The
+// first call on a machine installs them into the user's cache directory.
+func packages(ctx context.Context) (string, error) {
+	for _, name := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	installed.Lock()
+	defer installed.Unlock()
+	if installed.dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("find the cache directory: %w", err)
+		}
+		dir, err := installPackages(ctx, filepath.Join(cache, "gwadmin"))
+		if err != nil {
+			return "", fmt.Errorf("install graphile-worker from npm: %w", err)
+		}
+		installed.dir = dir
+	}
+	return installed.dir, nil
+}
+
+// installPackages installs below cache, in a directory named after the content
+// of the manifests. It is filled under another name and renamed when complete,
+// so that what is there is whole; the lock spares waiting processes the work.
+func installPackages(ctx context.Context, cache string) (string, error) {
+	if manifests == "" {
+		return "", errors.New("testdata/upstream is in no directory above this one")
+	}
+	files := map[string][]byte{"package.json": nil, "package-lock.json": nil}
+	hash := sha256.New()
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		content, err := os.ReadFile(filepath.Join(manifests, name))
+		if err != nil {
+			return "", err
+		}
+		files[name] = content
+		hash.Write(content)
+	}
+	dir := filepath.Join(cache, fmt.Sprintf("upstream-%.8x", hash.Sum(nil)))
+
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
+	unlock, err := lockFile(dir + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+
+	stage, err := os.MkdirTemp(cache, "stage-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(stage)
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(stage, name), content, 0o644); err != nil {
+			return "", err
+		}
+	}
+	npm := exec.CommandContext(ctx, "npm", "ci",
+		"--ignore-scripts", "--no-audit", "--no-fund", "--engine-strict=false")
+	npm.Dir = stage
+	if out, err := npm.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	if err := os.Rename(stage, dir); err != nil {
+		if _, there := os.Stat(dir); there != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
