@@ -1,0 +1,128 @@
+// Package admin administers a Graphile Worker job queue from Go: it adds jobs,
+// completes, fails, reschedules, retries and removes them, unlocks dead workers
+// and cleans up. The jobs themselves are run by JavaScript Graphile Workers.
+//
+// Every call is one typed query of package db, and so one SQL function of the
+// schema. Options left nil are left as they are in the database; a zero is a
+// value. Bad input is refused with an [*InvalidError] before anything is sent.
+//
+// A job that a worker holds is never changed: calls on many jobs report each id
+// they left alone, and why, in the Skipped of their result. A lock older than
+// [StaleAfter] counts as none, as it does for Graphile Worker.
+package admin
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gwadmin/gwadmin/db"
+	"github.com/gwadmin/gwadmin/internal/graphile"
+)
+
+// StaleAfter is the age from which Graphile Worker takes a lock for a dead worker's.
+const StaleAfter = 4 * time.Hour
+
+// DB is what a [Client] works on: a *pgxpool.Pool, a *pgx.Conn or a pgx.Tx.
+type DB interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// A Client administers one schema. On a pool it may be used from many goroutines
+// at once; on a connection or a transaction only from one at a time, as these may.
+type Client struct {
+	conn    renamed
+	queries *db.Queries
+	checked *atomic.Bool // shared by the clients that WithTx makes
+	err     error        // why no call can work
+}
+
+// An Option alters what [New] makes.
+type Option func(*Client)
+
+// WithSchema sets the schema that Graphile Worker is installed in. It is written
+// as it is, not quoted: "my schema". The default is graphile_worker.
+func WithSchema(name string) Option {
+	return func(c *Client) { c.conn.schema = name }
+}
+
+// New returns a client on a pool, a connection or a transaction. It connects to
+// nothing: a nil database or an impossible schema name is the error of every call.
+//
+// With the first call the client makes sure, once, that the schema is one it
+// works with; see [Client.Check]. It works through a transaction-mode pooler with
+// any of pgx's query execution modes that the pooler allows.
+func New(on DB, options ...Option) *Client {
+	c := &Client{
+		conn:    renamed{db: on, schema: graphile.DefaultSchema, names: &sync.Map{}},
+		queries: db.New(),
+		checked: &atomic.Bool{},
+	}
+	for _, option := range options {
+		option(c)
+	}
+	if v := reflect.ValueOf(on); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		c.err = errors.New("admin client: the database is nil")
+	} else if err := graphile.CheckSchema(c.conn.schema); err != nil {
+		c.err = &InvalidError{Call: "admin client", Faults: []Fault{{Field: "schema", Problem: err.Error()}}}
+	}
+	return c
+}
+
+// Schema returns the name of the schema that the client administers.
+func (c *Client) Schema() string { return c.conn.schema }
+
+// WithTx returns a client like this one whose calls are part of a transaction:
+// they happen when the caller commits it.
+func (c *Client) WithTx(tx pgx.Tx) *Client {
+	inside := *c
+	inside.conn.db = tx
+	if tx == nil {
+		inside.err = errors.New("admin client: the transaction is nil")
+	}
+	return &inside
+}
+
+// atomically runs fn in a transaction: a savepoint where the client already is in one.
+func (c *Client) atomically(ctx context.Context, fn func(*Client) error) error {
+	return pgx.BeginFunc(ctx, c.conn.db, func(tx pgx.Tx) error { return fn(c.WithTx(tx)) })
+}
+
+// renamed puts another schema's name into the queries, once for each.
+type renamed struct {
+	db     DB
+	schema string
+	names  *sync.Map // of query text to its renamed text
+}
+
+func (r renamed) text(sql string) string {
+	if r.schema == graphile.DefaultSchema {
+		return sql
+	}
+	text, ok := r.names.Load(sql)
+	if !ok {
+		text, _ = r.names.LoadOrStore(sql, graphile.Rename(sql, r.schema))
+	}
+	return text.(string)
+}
+
+func (r renamed) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return r.db.Exec(ctx, r.text(sql), args...)
+}
+
+func (r renamed) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return r.db.Query(ctx, r.text(sql), args...)
+}
+
+func (r renamed) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return r.db.QueryRow(ctx, r.text(sql), args...)
+}

@@ -1,0 +1,93 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/gwadmin/gwadmin/db"
+)
+
+// UnlockOptions alter [Client.ForceUnlockWorkers].
+type UnlockOptions struct {
+	DryRun bool // only say what would be unlocked
+}
+
+// WorkerLocks is what a worker held.
+type WorkerLocks struct {
+	WorkerID string     `json:"worker_id"`
+	Jobs     int64      `json:"jobs"`
+	Queues   int64      `json:"queues"`
+	Oldest   *time.Time `json:"oldest"` // when it took the oldest of these locks, in UTC; nil: it holds nothing
+}
+
+// An UnlockResult says what [Client.ForceUnlockWorkers] did for each id asked
+// for, in the order asked.
+type UnlockResult struct {
+	Unlocked []WorkerLocks `json:"unlocked"` // the workers that held something, and what was unlocked
+	Idle     []string      `json:"idle"`     // the ids that held nothing
+}
+
+// ForceUnlockWorkers takes every lock that the workers hold, on jobs and on queues,
+// by the SQL function force_unlock_workers. The ids are those of worker pools
+// since Graphile Worker 0.17, as in [Job.LockedBy], and of workers before.
+//
+// Only for workers that are dead: a live one goes on with its job, and another
+// one starts the same job beside it. Attempts are left as they are, so that each
+// job has used up the attempt that was cut short.
+func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, options *UnlockOptions) (*UnlockResult, error) {
+	const call = "force unlock workers"
+	var f faults
+	seen := map[string]bool{}
+	var ids []string
+	for i, id := range workerIDs {
+		f.index = &i
+		f.text("worker_id", id, anyLength)
+		if !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	if err := f.err(call); err != nil {
+		return nil, err
+	}
+	if err := c.ready(ctx); err != nil {
+		return nil, c.failure(call, err)
+	}
+	result := &UnlockResult{Unlocked: []WorkerLocks{}, Idle: []string{}}
+	if len(ids) == 0 {
+		return result, nil
+	}
+
+	var rows []db.WorkerUnlockRow
+	var err error
+	if options != nil && options.DryRun {
+		var held []db.WorkerLocksRow
+		held, err = c.queries.WorkerLocks(ctx, c.conn, db.WorkerLocksParams{WorkerIds: ids})
+		for _, row := range held {
+			rows = append(rows, db.WorkerUnlockRow(row))
+		}
+	} else {
+		rows, err = c.queries.WorkerUnlock(ctx, c.conn, db.WorkerUnlockParams{WorkerIds: ids})
+	}
+	if err != nil {
+		return nil, c.failure(call, err)
+	}
+	held := map[string]db.WorkerUnlockRow{}
+	for _, row := range rows {
+		held[row.WorkerID] = row
+	}
+	for _, id := range ids {
+		row := held[id]
+		if row.Jobs == 0 && row.Queues == 0 {
+			result.Idle = append(result.Idle, id)
+			continue
+		}
+		result.Unlocked = append(result.Unlocked, WorkerLocks{WorkerID: id, Jobs: row.Jobs, Queues: row.Queues, Oldest: utc(row.Oldest)})
+	}
+	if len(result.Unlocked) == 0 {
+		if err := c.explainNothing(ctx); err != nil {
+			return nil, c.failure(call, err)
+		}
+	}
+	return result, nil
+}

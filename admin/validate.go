@@ -1,0 +1,86 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+)
+
+// faults collects what is wrong with the input of one call.
+type faults struct {
+	index *int // the job at hand, in a batch
+	found []Fault
+}
+
+func (f *faults) add(field, problem string, args ...any) {
+	f.found = append(f.found, Fault{Index: f.index, Field: field, Problem: fmt.Sprintf(problem, args...)})
+}
+
+// err returns an [*InvalidError] when anything was found.
+func (f *faults) err(call string) error {
+	if len(f.found) == 0 {
+		return nil
+	}
+	return &InvalidError{Call: call, Faults: f.found}
+}
+
+// text refuses what PostgreSQL cannot keep in a text, and more characters than most.
+func (f *faults) text(field, value string, most int) {
+	switch {
+	case !utf8.ValidString(value):
+		f.add(field, "is not UTF-8")
+	case strings.ContainsRune(value, 0):
+		f.add(field, "has a NUL character")
+	case utf8.RuneCountInString(value) > most:
+		f.add(field, "has %d characters, more than %d", utf8.RuneCountInString(value), most)
+	}
+}
+
+const anyLength = math.MaxInt
+
+func (f *faults) smallint(field string, value *int, least int) {
+	if value != nil && (*value < least || *value > math.MaxInt16) {
+		f.add(field, "%d is outside %d to %d", *value, least, math.MaxInt16)
+	}
+}
+
+func (f *faults) runAt(r *RunAt) {
+	if problem := r.fault(); problem != "" {
+		f.add("run_at", "%s", problem)
+	}
+}
+
+// payload returns the JSON text of a payload: nil for none, a [json.RawMessage]
+// as it is, and anything else marshalled.
+func (f *faults) payload(value any) *string {
+	var text []byte
+	switch value := value.(type) {
+	case nil:
+		return nil
+	case []byte:
+		f.add("payload", "is a []byte, which JSON would turn into base64: make it a json.RawMessage")
+		return nil
+	case json.RawMessage:
+		if value == nil {
+			return nil
+		}
+		if !json.Valid(value) {
+			f.add("payload", "is not JSON")
+			return nil
+		}
+		text = value
+	default:
+		var err error
+		if text, err = json.Marshal(value); err != nil {
+			f.add("payload", "cannot be marshalled to JSON: it is a %T", value)
+			return nil
+		}
+	}
+	if !utf8.Valid(text) {
+		f.add("payload", "is not UTF-8")
+		return nil
+	}
+	return new(string(text))
+}
