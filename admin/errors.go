@@ -13,7 +13,7 @@ import (
 var (
 	// ErrNotInstalled says that the schema, or a part of it that the call
 	// needs, is not there.
-	ErrNotInstalled = errors.New("Graphile Worker is not installed")
+	ErrNotInstalled = errors.New("schema of Graphile Worker is not installed")
 	// ErrRevisionTooOld matches a [*RevisionError].
 	ErrRevisionTooOld = graphile.ErrRevisionTooOld
 	// ErrRevisionTooNew matches a [*RevisionError].
@@ -74,7 +74,7 @@ func (c *Client) failure(call string, err error) error {
 	if errors.As(err, &pgErr) {
 		switch {
 		case pgErr.Code == "42P01" || pgErr.Code == "42883" || pgErr.Code == "42704" || pgErr.Code == "3F000":
-			err = fmt.Errorf("%w in schema %q: install it with gwadmin migrate or graphile-worker --schema-only: %w",
+			err = fmt.Errorf("%w: schema %q: install it with gwadmin migrate or graphile-worker --schema-only: %w",
 				ErrNotInstalled, c.Schema(), err)
 		// This is how a row that no policy lets in is refused, in any language.
 		case pgErr.Code == "42501" && pgErr.Routine == "ExecWithCheckOptions":

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/demo"
+	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/pgserver"
+	"github.com/gwadmin/gwadmin/migrations"
+)
+
+func demoCommand() *cobra.Command {
+	var keep, yes bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show on a PostgreSQL of its own what every administrative call does",
+		Long: `Show what every administrative call does.
+
+The demo adds jobs of several kinds, lets a worker hold some of them, and makes
+each call. It starts a private PostgreSQL server, which it looks for on this
+machine and otherwise fetches with npm, and removes it at the end.
+
+Where DATABASE_URL is set it asks, and then works in that database, in a schema
+of its own, gwadmin_demo, which it drops at the end.`,
+		Example: "  gwadmin demo\n  gwadmin demo --keep",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDemo(cmd, keep, yes)
+		},
+	}
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave the database as it is, for a look at it, until Ctrl-C")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before using DATABASE_URL")
+	return cmd
+}
+
+func runDemo(cmd *cobra.Command, keep, yes bool) (err error) {
+	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	url, schema := os.Getenv("DATABASE_URL"), demo.Schema
+	if url != "" {
+		if !yes {
+			if err := confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), "DATABASE_URL is set. Create the schema gwadmin_demo in that database, and drop it afterwards?"); err != nil {
+				return err
+			}
+		}
+	} else {
+		schema = graphile.DefaultSchema
+		found, err := pgserver.Find(ctx, pgserver.FindOptions{Fetch: true, Progress: cmd.ErrOrStderr()})
+		if err != nil {
+			return err
+		}
+		server, err := pgserver.Start(ctx, pgserver.Options{Installation: found, TCP: true})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, server.Stop()) }()
+		url = server.URL("postgres")
+		fmt.Fprintf(out, "Started PostgreSQL %s (%s).\n", found.Version, found.Source)
+	}
+
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if schema == demo.Schema {
+		if err := demo.Create(ctx, pool); err != nil {
+			return err
+		}
+		defer func() {
+			// Also after Ctrl-C.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			err = errors.Join(err, demo.Drop(ctx, pool))
+		}()
+	}
+	if err := demonstrate(ctx, out, pool, schema); err != nil {
+		return err
+	}
+	if keep {
+		fmt.Fprintf(out, "\nHave a look, for instance with\n\n  psql '%s'\n\nCtrl-C ends it.\n", url)
+		<-ctx.Done()
+	}
+	return nil
+}
+
+func demonstrate(ctx context.Context, out io.Writer, pool *pgxpool.Pool, schema string) error {
+	migrator, err := migrations.New(pool, &migrations.Options{Schema: schema})
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	result, err := migrator.Up(ctx)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(result.Applied))
+	for i, m := range result.Applied {
+		names[i] = m.Name
+	}
+	fmt.Fprintf(out, "Migrated schema %s to revision %d in %d ms: %s.\n",
+		schema, result.After, time.Since(start).Milliseconds(), strings.Join(names, ", "))
+
+	jobs, steps, err := demo.Run(ctx, pool, schema)
+	if err != nil {
+		return err
+	}
+	added := newTable("JOBS ADDED", "id", "task", "queue", "key", "priority", "run at", "flags", "payload")
+	for _, job := range jobs {
+		added.AppendRow(table.Row{job.ID, job.TaskIdentifier, deref(job.QueueName), deref(job.Key), job.Priority,
+			when(job.RunAt), strings.Join(job.Flags, ", "), string(job.Payload)})
+	}
+	fmt.Fprintf(out, "\n%s\n", added.Render())
+	fmt.Fprintf(out, "\nA worker, pool-demo, has taken jobs %d and %d, the latter with its queue.\n", jobs[2].ID, jobs[3].ID)
+
+	did := newTable("WHAT EACH CALL DID", "call", "changed", "left alone, and why")
+	for _, step := range steps {
+		did.AppendRow(table.Row{step.Call, step.Changed, step.Left})
+	}
+	fmt.Fprintf(out, "\n%s\n", did.Render())
+	return nil
+}
+
+func newTable(title string, header ...any) table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault
+	t.SetTitle("%s", title)
+	t.AppendHeader(header)
+	return t
+}
+
+func when(at admin.RunAt) string {
+	if !at.Time.IsZero() {
+		return at.Time.Format("2006-01-02 15:04")
+	}
+	return at.String()
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// confirm asks a person, and refuses where there is none.
+func confirm(in io.Reader, out io.Writer, question string) error {
+	if file, ok := in.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) {
+		return errors.New("refused: no terminal to confirm on: pass --yes")
+	}
+	fmt.Fprintf(out, "%s [y/N] ", question)
+	answer, _ := bufio.NewReader(in).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+		return errors.New("refused: not confirmed")
+	}
+	return nil
+}
