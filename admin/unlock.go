@@ -17,7 +17,8 @@ type WorkerLocks struct {
 	WorkerID string     `json:"worker_id"`
 	Jobs     int64      `json:"jobs"`
 	Queues   int64      `json:"queues"`
-	Oldest   *time.Time `json:"oldest"` // when it took the oldest of these locks, in UTC; nil: it holds nothing
+	Oldest   *time.Time `json:"oldest"` // when it took the first of these locks, in UTC
+	Newest   *time.Time `json:"newest"` // when it took the last of them: a sign of life
 }
 
 // An UnlockResult says what [Client.ForceUnlockWorkers] did for each id asked
@@ -82,7 +83,7 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 			result.Idle = append(result.Idle, id)
 			continue
 		}
-		result.Unlocked = append(result.Unlocked, WorkerLocks{WorkerID: id, Jobs: row.Jobs, Queues: row.Queues, Oldest: utc(row.Oldest)})
+		result.Unlocked = append(result.Unlocked, WorkerLocks{WorkerID: id, Jobs: row.Jobs, Queues: row.Queues, Oldest: utc(row.Oldest), Newest: utc(row.Newest)})
 	}
 	if len(result.Unlocked) == 0 {
 		if err := c.explainNothing(ctx); err != nil {

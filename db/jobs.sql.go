@@ -425,6 +425,162 @@ func (q *Queries) JobFail(ctx context.Context, db DBTX, arg JobFailParams) ([]Jo
 	return items, nil
 }
 
+const jobGet = `-- name: JobGet :one
+select
+  job.id,
+  job.task_id,
+  tasks.identifier as task_identifier,
+  job.job_queue_id,
+  queues.queue_name,
+  job.payload,
+  job.priority,
+  job.run_at,
+  job.attempts,
+  job.max_attempts,
+  job.last_error,
+  job.created_at,
+  job.updated_at,
+  job.key,
+  job.locked_at,
+  job.locked_by,
+  job.revision,
+  job.flags
+from graphile_worker._private_jobs as job
+left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
+where job.id = $1::bigint
+`
+
+type JobGetParams struct {
+	ID int64
+}
+
+type JobGetRow struct {
+	ID             int64
+	TaskID         int32
+	TaskIdentifier *string
+	JobQueueID     *int32
+	QueueName      *string
+	Payload        json.RawMessage
+	Priority       int16
+	RunAt          pgtype.Timestamptz
+	Attempts       int16
+	MaxAttempts    int16
+	LastError      *string
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	Key            *string
+	LockedAt       *time.Time
+	LockedBy       *string
+	Revision       int32
+	Flags          json.RawMessage
+}
+
+// Reads one job by its id.
+func (q *Queries) JobGet(ctx context.Context, db DBTX, arg JobGetParams) (JobGetRow, error) {
+	row := db.QueryRow(ctx, jobGet, arg.ID)
+	var i JobGetRow
+	err := row.Scan(
+		&i.ID,
+		&i.TaskID,
+		&i.TaskIdentifier,
+		&i.JobQueueID,
+		&i.QueueName,
+		&i.Payload,
+		&i.Priority,
+		&i.RunAt,
+		&i.Attempts,
+		&i.MaxAttempts,
+		&i.LastError,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.Key,
+		&i.LockedAt,
+		&i.LockedBy,
+		&i.Revision,
+		&i.Flags,
+	)
+	return i, err
+}
+
+const jobGetByKey = `-- name: JobGetByKey :one
+select
+  job.id,
+  job.task_id,
+  tasks.identifier as task_identifier,
+  job.job_queue_id,
+  queues.queue_name,
+  job.payload,
+  job.priority,
+  job.run_at,
+  job.attempts,
+  job.max_attempts,
+  job.last_error,
+  job.created_at,
+  job.updated_at,
+  job.key,
+  job.locked_at,
+  job.locked_by,
+  job.revision,
+  job.flags
+from graphile_worker._private_jobs as job
+left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
+where job.key = $1::text
+`
+
+type JobGetByKeyParams struct {
+	JobKey string
+}
+
+type JobGetByKeyRow struct {
+	ID             int64
+	TaskID         int32
+	TaskIdentifier *string
+	JobQueueID     *int32
+	QueueName      *string
+	Payload        json.RawMessage
+	Priority       int16
+	RunAt          pgtype.Timestamptz
+	Attempts       int16
+	MaxAttempts    int16
+	LastError      *string
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	Key            *string
+	LockedAt       *time.Time
+	LockedBy       *string
+	Revision       int32
+	Flags          json.RawMessage
+}
+
+// Reads the job that has this key.
+func (q *Queries) JobGetByKey(ctx context.Context, db DBTX, arg JobGetByKeyParams) (JobGetByKeyRow, error) {
+	row := db.QueryRow(ctx, jobGetByKey, arg.JobKey)
+	var i JobGetByKeyRow
+	err := row.Scan(
+		&i.ID,
+		&i.TaskID,
+		&i.TaskIdentifier,
+		&i.JobQueueID,
+		&i.QueueName,
+		&i.Payload,
+		&i.Priority,
+		&i.RunAt,
+		&i.Attempts,
+		&i.MaxAttempts,
+		&i.LastError,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.Key,
+		&i.LockedAt,
+		&i.LockedBy,
+		&i.Revision,
+		&i.Flags,
+	)
+	return i, err
+}
+
 const jobIDByKey = `-- name: JobIDByKey :many
 select jobs.id from graphile_worker._private_jobs as jobs where jobs.key = $1::text
 `

@@ -16,7 +16,8 @@ with locks as (
     both_kinds.locked_by,
     count(*) filter (where both_kinds.is_job) as jobs,
     count(*) filter (where not both_kinds.is_job) as queues,
-    min(both_kinds.locked_at)::timestamptz as oldest
+    min(both_kinds.locked_at)::timestamptz as oldest,
+    max(both_kinds.locked_at)::timestamptz as newest
   from (
     select jobs.locked_by, jobs.locked_at, true as is_job from graphile_worker._private_jobs as jobs
     where jobs.locked_by = any ($1::text[])
@@ -30,7 +31,8 @@ select
   asked.worker_id::text as worker_id,
   coalesce(held.jobs, 0)::bigint as jobs,
   coalesce(held.queues, 0)::bigint as queues,
-  held.oldest
+  held.oldest,
+  held.newest
 from unnest($1::text[]) as asked (worker_id)
 left join locks as held on held.locked_by = asked.worker_id
 `
@@ -44,6 +46,7 @@ type WorkerLocksRow struct {
 	Jobs     int64
 	Queues   int64
 	Oldest   *time.Time
+	Newest   *time.Time
 }
 
 // Counts what each of these workers holds, and since when.
@@ -61,6 +64,7 @@ func (q *Queries) WorkerLocks(ctx context.Context, db DBTX, arg WorkerLocksParam
 			&i.Jobs,
 			&i.Queues,
 			&i.Oldest,
+			&i.Newest,
 		); err != nil {
 			return nil, err
 		}
@@ -84,7 +88,8 @@ with held_jobs as materialized (
     both_kinds.locked_by,
     count(*) filter (where both_kinds.is_job) as jobs,
     count(*) filter (where not both_kinds.is_job) as queues,
-    min(both_kinds.locked_at)::timestamptz as oldest
+    min(both_kinds.locked_at)::timestamptz as oldest,
+    max(both_kinds.locked_at)::timestamptz as newest
   from (
     select held_jobs.locked_by, held_jobs.locked_at, true as is_job from held_jobs
     union all
@@ -98,7 +103,8 @@ select
   asked.worker_id::text as worker_id,
   coalesce(held.jobs, 0)::bigint as jobs,
   coalesce(held.queues, 0)::bigint as queues,
-  held.oldest
+  held.oldest,
+  held.newest
 from unnest($1::text[]) as asked (worker_id)
 left join locks as held on held.locked_by = asked.worker_id
 cross join (select count(*) from unlocked) as done
@@ -113,6 +119,7 @@ type WorkerUnlockRow struct {
 	Jobs     int64
 	Queues   int64
 	Oldest   *time.Time
+	Newest   *time.Time
 }
 
 // Takes every lock that these workers hold, on jobs and on queues, by
@@ -132,6 +139,7 @@ func (q *Queries) WorkerUnlock(ctx context.Context, db DBTX, arg WorkerUnlockPar
 			&i.Jobs,
 			&i.Queues,
 			&i.Oldest,
+			&i.Newest,
 		); err != nil {
 			return nil, err
 		}

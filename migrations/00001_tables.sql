@@ -16,6 +16,7 @@ declare
   building boolean := false;
   revision int;
   progress int;
+  latest timestamp with time zone;
   stalled int := 0;
 begin
   if pg_catalog.current_setting('server_version_num')::int < 120000 then
@@ -39,35 +40,35 @@ begin
   exception when unique_violation or duplicate_table or duplicate_object then null;
   end;
 
-  select max(m.id) into revision from graphile_worker.migrations as m;
-  if revision is null then
-    insert into graphile_worker.migrations (id, breaking) values (1, true) on conflict do nothing;
-    building := found;
+  -- Somebody else's installation that is under way commits a revision every few
+  -- milliseconds: wait for as long as it gets on. Each look is a subtransaction
+  -- of its own, whose end lets go of the ledger, or the installer would in turn
+  -- wait for us.
+  loop
+    begin
+      select pg_catalog.max(m.id), pg_catalog.max(m.ts) into progress, latest from graphile_worker.migrations as m;
+      if progress is null then
+        insert into graphile_worker.migrations (id, breaking) values (1, true) on conflict do nothing;
+        building := found;
+      end if;
+      exit when building or progress >= oldest;
+      raise exception using errcode = 'GWLET';
+    exception when sqlstate 'GWLET' then null;
+    end;
+    stalled := case when progress is distinct from revision then 0 else stalled + 1 end;
+    revision := progress;
+    if stalled > 30 or latest < pg_catalog.clock_timestamp() - interval '1 minute' then
+      raise exception 'the schema is at Graphile Worker revision %, older than % which gwadmin can take over', revision, oldest
+        using errcode = 'GWOLD', hint = 'Upgrade it first with Graphile Worker 0.16.6 or newer: graphile-worker --schema-only.';
+    end if;
+    perform pg_catalog.pg_sleep(0.1);
+  end loop;
+  if progress > newest then
+    raise exception 'the schema is at Graphile Worker revision %, newer than % which gwadmin knows', progress, newest
+      using errcode = 'GWNEW', hint = 'Use a gwadmin that knows this revision.';
   end if;
-
   if building then
     perform pg_catalog.pg_notify('worker:migrate', '{"migrationNumber":1,"breaking":true}');
-  else
-    -- Somebody else's installation. One that is under way commits a revision
-    -- every few milliseconds: wait for as long as it gets on.
-    loop
-      select max(m.id) into progress from graphile_worker.migrations as m;
-      exit when progress >= oldest;
-      stalled := case when progress is distinct from revision then 0 else stalled + 1 end;
-      revision := progress;
-      if stalled > 30 or exists (
-        select from graphile_worker.migrations as m
-        having max(m.ts) < pg_catalog.clock_timestamp() - interval '1 minute'
-      ) then
-        raise exception 'the schema is at Graphile Worker revision %, older than % which gwadmin can take over', revision, oldest
-          using errcode = 'GWOLD', hint = 'Upgrade it first with Graphile Worker 0.16.6 or newer: graphile-worker --schema-only.';
-      end if;
-      perform pg_catalog.pg_sleep(0.1);
-    end loop;
-    if progress > newest then
-      raise exception 'the schema is at Graphile Worker revision %, newer than % which gwadmin knows', progress, newest
-        using errcode = 'GWNEW', hint = 'Use a gwadmin that knows this revision.';
-    end if;
   end if;
 
   for n in 1 .. newest loop
@@ -89,7 +90,7 @@ begin
     locked_by text,
     is_available boolean not null generated always as (locked_at is null) stored,
     constraint job_queues_pkey1 primary key (id),
-    constraint job_queues_queue_name_check check (length(queue_name) <= 128),
+    constraint job_queues_queue_name_check check (pg_catalog.length(queue_name) <= 128),
     constraint job_queues_queue_name_key unique (queue_name)
   );
   alter table graphile_worker._private_job_queues enable row level security;
@@ -98,7 +99,7 @@ begin
     id integer not null generated always as identity (sequence name graphile_worker.tasks_id_seq),
     identifier text not null,
     constraint tasks_pkey primary key (id),
-    constraint tasks_identifier_check check (length(identifier) <= 128),
+    constraint tasks_identifier_check check (pg_catalog.length(identifier) <= 128),
     constraint tasks_identifier_key unique (identifier)
   );
   alter table graphile_worker._private_tasks enable row level security;
@@ -123,7 +124,7 @@ begin
     is_available boolean not null generated always as (locked_at is null and attempts < max_attempts) stored,
     constraint jobs_pkey1 primary key (id),
     constraint jobs_key_key1 unique (key),
-    constraint jobs_key_check check (length(key) > 0 and length(key) <= 512),
+    constraint jobs_key_check check (pg_catalog.length(key) > 0 and pg_catalog.length(key) <= 512),
     constraint jobs_max_attempts_check check (max_attempts >= 1)
   );
   alter table graphile_worker._private_jobs enable row level security;

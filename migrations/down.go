@@ -3,6 +3,7 @@ package migrations
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -12,13 +13,13 @@ type DownOptions struct {
 	// To is the migration to go back to; 0, the default, undoes them all and
 	// removes the schema with them, unless something else is in it.
 	To int64
-	// LoseJobs allows dropping a jobs table that has rows.
-	LoseJobs bool
+	// LoseJobs is how many jobs may be lost, at most, with the jobs table.
+	LoseJobs int64
 }
 
 // Down undoes migrations, newest first, in one transaction, and returns those
-// undone. Where that would drop jobs it refuses with a [*JobsLeftError] unless
-// LoseJobs is set. A schema that Graphile Worker installed before gwadmin took it
+// undone. Where that would drop more jobs than LoseJobs it refuses with a
+// [*JobsLeftError]. A schema that Graphile Worker installed before gwadmin took it
 // over is dropped just the same.
 func (m *Migrator) Down(ctx context.Context, options DownOptions) ([]Migration, error) {
 	var undone []Migration
@@ -31,8 +32,8 @@ func (m *Migrator) Down(ctx context.Context, options DownOptions) ([]Migration, 
 		if len(before.applied) == 0 {
 			return nil
 		}
-		if _, applied := before.applied[1]; applied && options.To < 1 && !options.LoseJobs {
-			if err := m.refuseJobs(ctx, s.tx); err != nil {
+		if _, applied := before.applied[tablesVersion]; applied && options.To < tablesVersion {
+			if err := m.refuseJobs(ctx, s.tx, options.LoseJobs); err != nil {
 				return err
 			}
 		}
@@ -54,25 +55,69 @@ func (m *Migrator) Down(ctx context.Context, options DownOptions) ([]Migration, 
 	return undone, nil
 }
 
+// A DownPlan says what [Migrator.Down] would undo and lose.
+type DownPlan struct {
+	Undo   []Migration `json:"undo"`   // newest first
+	Jobs   int64       `json:"jobs"`   // how many jobs would be dropped
+	Locked int64       `json:"locked"` // those of them that a worker holds
+}
+
+// PlanDown says what Down would do, and changes nothing.
+func (m *Migrator) PlanDown(ctx context.Context, to int64) (*DownPlan, error) {
+	status, err := m.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("plan down: %w", err)
+	}
+	plan := &DownPlan{Undo: []Migration{}}
+	for _, migration := range slices.Backward(status.Migrations) {
+		if migration.AppliedAt != nil && migration.Version > to {
+			plan.Undo = append(plan.Undo, migration)
+		}
+	}
+	if len(plan.Undo) == 0 || plan.Undo[len(plan.Undo)-1].Version != tablesVersion {
+		return plan, nil
+	}
+	err = pgx.BeginTxFunc(ctx, m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		plan.Jobs, plan.Locked, err = m.countJobs(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("plan down: %w", err)
+	}
+	return plan, nil
+}
+
+// tablesVersion is the migration that builds the tables.
+const tablesVersion = 1
+
+func (m *Migrator) countJobs(ctx context.Context, tx pgx.Tx) (jobs, locked int64, err error) {
+	err = tx.QueryRow(ctx, "select count(*), count(locked_at) from "+m.jobsTable()).Scan(&jobs, &locked)
+	return jobs, locked, err
+}
+
+func (m *Migrator) jobsTable() string {
+	return pgx.Identifier{m.schema, "_private_jobs"}.Sanitize()
+}
+
 // refuseJobs locks the jobs table, so that none is added behind its back, and
-// returns a [*JobsLeftError] when it has rows.
-func (m *Migrator) refuseJobs(ctx context.Context, tx pgx.Tx) error {
-	jobs := pgx.Identifier{m.schema, "_private_jobs"}.Sanitize()
-	if _, err := tx.Exec(ctx, "lock table "+jobs+" in share mode"); err != nil {
+// returns a [*JobsLeftError] when it has more rows than may be lost.
+func (m *Migrator) refuseJobs(ctx context.Context, tx pgx.Tx, most int64) error {
+	if _, err := tx.Exec(ctx, "lock table "+m.jobsTable()+" in share mode"); err != nil {
 		return err
 	}
 	left := &JobsLeftError{Schema: m.schema}
-	err := tx.QueryRow(ctx, "select count(*), count(locked_at) from "+jobs).Scan(&left.Jobs, &left.Locked)
-	if err != nil {
+	var err error
+	if left.Jobs, left.Locked, err = m.countJobs(ctx, tx); err != nil {
 		return err
 	}
-	if left.Jobs > 0 {
+	if left.Jobs > most {
 		return left
 	}
 	return nil
 }
 
-// dropSchema drops Goose's table, and the schema when nothing else is left in it.
+// dropSchema drops Goose's table, and the schema when nothing else is left in it
+// and it is not public.
 func (m *Migrator) dropSchema(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, "drop table "+pgx.Identifier{m.schema, VersionTable}.Sanitize()); err != nil {
 		return err
@@ -83,7 +128,7 @@ func (m *Migrator) dropSchema(ctx context.Context, tx pgx.Tx) error {
 			select from pg_catalog.pg_depend as d
 			join pg_catalog.pg_namespace as n on n.oid = d.refobjid
 			where d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and n.nspname = $1
-		)`, m.schema).Scan(&empty)
+		) and $1 <> 'public'`, m.schema).Scan(&empty)
 	if err != nil || !empty {
 		return err
 	}

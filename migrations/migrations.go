@@ -13,12 +13,14 @@
 package migrations
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -43,6 +45,11 @@ var (
 	ErrRevisionTooNew = graphile.ErrRevisionTooNew
 	// ErrJobsLeft matches a [*JobsLeftError].
 	ErrJobsLeft = errors.New("jobs would be lost")
+	// ErrBusy matches a [*BusyError].
+	ErrBusy = errors.New("workers hold jobs")
+	// ErrLocked says that another migrator of the schema was still at work when
+	// Options.WaitLock was over.
+	ErrLocked = errors.New("another migrator is at work")
 )
 
 // RevisionError says at which unsupported revision a schema is.
@@ -57,7 +64,7 @@ type JobsLeftError struct {
 }
 
 func (e *JobsLeftError) Error() string {
-	return fmt.Sprintf("%v: schema %q holds %d jobs, %d of them locked by workers: set LoseJobs to drop them",
+	return fmt.Sprintf("%v: schema %q holds %d jobs, %d of them locked by workers: set LoseJobs to drop so many",
 		ErrJobsLeft, e.Schema, e.Jobs, e.Locked)
 }
 
@@ -67,13 +74,24 @@ func (e *JobsLeftError) Unwrap() error { return ErrJobsLeft }
 type Options struct {
 	// Schema is the schema to migrate; empty means graphile_worker.
 	Schema string
+	// WaitLock is how long to wait for another migrator of the schema; 0 means
+	// for as long as the context lasts. After it the error is [ErrLocked].
+	WaitLock time.Duration
+	// LockTimeout is how long a statement waits for a lock that somebody else
+	// holds, while others wait behind it; 0 means 5 seconds. After it everything
+	// is rolled back and tried again, up to ten times.
+	LockTimeout time.Duration
+	// StatementTimeout is how long a statement may take; 0 means what the
+	// server is set to.
+	StatementTimeout time.Duration
 }
 
 // A Migrator migrates one schema of one database. It may be used from many
 // goroutines at once.
 type Migrator struct {
-	pool   *pgxpool.Pool
-	schema string
+	pool    *pgxpool.Pool
+	schema  string
+	options Options
 }
 
 // New returns a Migrator that works over the pool, of which each call takes one
@@ -82,14 +100,32 @@ func New(pool *pgxpool.Pool, options *Options) (*Migrator, error) {
 	if pool == nil {
 		return nil, errors.New("new migrator: the pool is nil")
 	}
-	schema := graphile.DefaultSchema
-	if options != nil && options.Schema != "" {
-		schema = options.Schema
-	}
-	if err := graphile.CheckSchema(schema); err != nil {
+	m, err := newMigrator(options)
+	if err != nil {
 		return nil, fmt.Errorf("new migrator: %w", err)
 	}
-	return &Migrator{pool: pool, schema: schema}, nil
+	m.pool = pool
+	return m, nil
+}
+
+// newMigrator returns one without a pool.
+func newMigrator(options *Options) (*Migrator, error) {
+	if options == nil {
+		options = &Options{}
+	}
+	m := &Migrator{schema: cmp.Or(options.Schema, graphile.DefaultSchema), options: *options}
+	m.options.LockTimeout = cmp.Or(options.LockTimeout, 5*time.Second)
+	if err := graphile.CheckSchema(m.schema); err != nil {
+		return nil, err
+	}
+	for name, d := range map[string]time.Duration{
+		"WaitLock": options.WaitLock, "LockTimeout": options.LockTimeout, "StatementTimeout": options.StatementTimeout,
+	} {
+		if d < 0 {
+			return nil, fmt.Errorf("%s is negative: %s", name, d)
+		}
+	}
+	return m, nil
 }
 
 // renamedFiles are [Files] with another schema's name.

@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +36,7 @@ var clashes = []string{
 	"42710", // duplicate_object
 	"40001", // serialization_failure
 	"40P01", // deadlock_detected
+	"55P03", // lock_not_available: LockTimeout is over
 }
 
 // change runs fn in a session and commits, anew when another installer was in the way.
@@ -42,7 +44,7 @@ func (m *Migrator) change(ctx context.Context, fn func(*session) error) error {
 	for try := 1; ; try++ {
 		err := m.once(ctx, fn)
 		var pgErr *pgconn.PgError
-		if try == 10 || !errors.As(err, &pgErr) || !slices.Contains(clashes, pgErr.Code) {
+		if try == 10 || errors.Is(err, ErrLocked) || !errors.As(err, &pgErr) || !slices.Contains(clashes, pgErr.Code) {
 			return err
 		}
 		select {
@@ -66,6 +68,7 @@ func (m *Migrator) once(ctx context.Context, fn func(*session) error) (err error
 	db := sql.OpenDB(&onlyConn{inTx{conn.(*stdlib.Conn), tx}})
 	db.SetMaxOpenConns(1)
 	defer func() {
+		_ = db.Close() // which leaves the connection open
 		if err == nil {
 			err = tx.Commit(ctx)
 		}
@@ -78,8 +81,15 @@ func (m *Migrator) once(ctx context.Context, fn func(*session) error) (err error
 		err = errors.Join(err, conn.Close())
 	}()
 
-	if _, err := tx.Exec(ctx, "select pg_catalog.pg_advisory_xact_lock($1)", m.lockKey()); err != nil {
-		return fmt.Errorf("wait for other migrators: %w", err)
+	// Nothing in here may depend on how the server or the role is set up.
+	if _, err := tx.Exec(ctx, `select
+		pg_catalog.set_config('search_path', '', true),
+		pg_catalog.set_config('TimeZone', 'UTC', true),
+		pg_catalog.set_config('standard_conforming_strings', 'on', true)`); err != nil {
+		return fmt.Errorf("set up the session: %w", err)
+	}
+	if err := m.lock(ctx, tx); err != nil {
+		return err
 	}
 	store, err := m.versionStore()
 	if err != nil {
@@ -91,6 +101,36 @@ func (m *Migrator) once(ctx context.Context, fn func(*session) error) (err error
 		return err
 	}
 	return fn(&session{tx: tx, store: store, provider: provider})
+}
+
+// lock takes the schema's migrator lock and bounds what comes after it.
+func (m *Migrator) lock(ctx context.Context, tx pgx.Tx) error {
+	if err := limit(ctx, tx, "lock_timeout", m.options.WaitLock); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "select pg_catalog.pg_advisory_xact_lock($1)", m.lockKey()); err != nil {
+		var pgErr *pgconn.PgError
+		if errors.As(err, &pgErr) && pgErr.Code == "55P03" {
+			return fmt.Errorf("%w on schema %q: waited %s for it: %w", ErrLocked, m.schema, m.options.WaitLock, err)
+		}
+		return fmt.Errorf("wait for other migrators: %w", err)
+	}
+	if err := limit(ctx, tx, "lock_timeout", m.options.LockTimeout); err != nil {
+		return err
+	}
+	if m.options.StatementTimeout == 0 {
+		return nil
+	}
+	return limit(ctx, tx, "statement_timeout", m.options.StatementTimeout)
+}
+
+// limit sets a timeout for the rest of the transaction; 0 means none.
+func limit(ctx context.Context, tx pgx.Tx, setting string, d time.Duration) error {
+	milliseconds := strconv.FormatInt((d + time.Millisecond - 1).Milliseconds(), 10)
+	if _, err := tx.Exec(ctx, "select pg_catalog.set_config($1, $2, true)", setting, milliseconds); err != nil {
+		return fmt.Errorf("set %s: %w", setting, err)
+	}
+	return nil
 }
 
 // lockKey is the advisory lock that migrators of this schema share.

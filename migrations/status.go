@@ -11,15 +11,17 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
+
+	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
 // A Migration is one of this package's files.
 type Migration struct {
-	Version int64
-	Name    string // the file's name without number and ending, such as "tables"
+	Version int64  `json:"version"`
+	Name    string `json:"name"` // the file's name without number and ending, such as "tables"
 	// AppliedAt is when it was applied, in UTC; nil while it is pending, and in
 	// the result of Up and Down.
-	AppliedAt *time.Time
+	AppliedAt *time.Time `json:"applied_at"`
 }
 
 func newMigration(source *goose.Source) Migration {
@@ -33,13 +35,26 @@ func nameOf(file string) string {
 
 // Status is what a database says of its migrations.
 type Status struct {
-	Schema string
+	Schema string `json:"schema"`
 	// Revision is the newest revision in Graphile Worker's ledger, and Breaking the
 	// newest breaking one; 0 where there is no ledger or it is empty.
-	Revision, Breaking int
+	Revision int `json:"revision"`
+	Breaking int `json:"breaking"`
 	// Migrations are all that this package has, in order.
-	Migrations []Migration
+	Migrations []Migration `json:"migrations"`
 }
+
+// Supported returns a [*RevisionError] for a schema that Up would refuse.
+func (s *Status) Supported() error {
+	if s.Revision == 0 {
+		return nil
+	}
+	return graphile.CheckRevision(s.Schema, s.Revision, s.Breaking)
+}
+
+// Newer says whether the schema is at a revision newer than this package knows,
+// which Up leaves as it is.
+func (s *Status) Newer() bool { return s.Revision > graphile.NewestRevision }
 
 // Pending returns the migrations that Up would apply.
 func (s *Status) Pending() []Migration {
@@ -64,23 +79,33 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 		return nil, fmt.Errorf("migration status: %w", err)
 	}
 	status := &Status{Schema: m.schema, Revision: state.Revision, Breaking: state.Breaking}
-	files, err := fs.Glob(Files, "*.sql")
-	if err != nil {
+	if status.Migrations, err = files(); err != nil {
 		return nil, fmt.Errorf("migration status: %w", err)
 	}
-	for _, file := range files {
-		number, _, _ := strings.Cut(file, "_")
-		version, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("migration status: %w", err)
+	for i := range status.Migrations {
+		if at, ok := state.applied[status.Migrations[i].Version]; ok {
+			status.Migrations[i].AppliedAt = &at
 		}
-		migration := Migration{Version: version, Name: nameOf(file)}
-		if at, ok := state.applied[version]; ok {
-			migration.AppliedAt = &at
-		}
-		status.Migrations = append(status.Migrations, migration)
 	}
 	return status, nil
+}
+
+// files returns the migrations that this package has, in order.
+func files() ([]Migration, error) {
+	names, err := fs.Glob(Files, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	migrations := make([]Migration, len(names))
+	for i, name := range names {
+		number, _, _ := strings.Cut(name, "_")
+		version, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		migrations[i] = Migration{Version: version, Name: nameOf(name)}
+	}
+	return migrations, nil
 }
 
 // state is a schema as its two ledgers tell it.
@@ -119,7 +144,7 @@ func (m *Migrator) state(ctx context.Context, tx pgx.Tx) (*state, error) {
 		}
 	}
 	if versions {
-		rows, err := tx.Query(ctx, "select version_id, tstamp::timestamptz from "+
+		rows, err := tx.Query(ctx, "select version_id, tstamp at time zone 'UTC' from "+
 			pgx.Identifier{m.schema, VersionTable}.Sanitize()+" where is_applied and version_id > 0")
 		if err != nil {
 			return nil, fmt.Errorf("read the versions of schema %q: %w", m.schema, err)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/pressly/goose/v3"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
@@ -25,6 +27,18 @@ type UpResult struct {
 	Newer bool
 }
 
+// UpOptions alter [Migrator.Up]. The zero value, or nil, applies everything,
+// whoever holds jobs.
+type UpOptions struct {
+	// To is the last migration to apply; nil means all.
+	To *int64
+	// WaitIdle is for a database whose ledger a breaking revision is to be
+	// added to. Nil goes on whoever holds jobs. Otherwise Up waits so long until
+	// no worker holds one, and then fails with a [*BusyError]; 0 does not wait.
+	// Stale locks do not count.
+	WaitIdle *time.Duration
+}
+
 // Up applies the pending migrations in one transaction. It waits for another
 // migrator of the schema to finish, and for a Graphile Worker installation that
 // is under way; running it again changes nothing. It locks no table of a schema
@@ -32,10 +46,18 @@ type UpResult struct {
 //
 // A schema older than revision 18, or with a newer breaking revision, is
 // refused with a [*RevisionError] before anything is changed.
-func (m *Migrator) Up(ctx context.Context) (*UpResult, error) {
+func (m *Migrator) Up(ctx context.Context, options *UpOptions) (*UpResult, error) {
+	if options == nil {
+		options = &UpOptions{}
+	}
+	if options.WaitIdle != nil {
+		if err := m.waitIdle(ctx, *options.WaitIdle); err != nil {
+			return nil, fmt.Errorf("migrate up: %w", err)
+		}
+	}
 	var result *UpResult
 	err := m.change(ctx, func(s *session) error {
-		before, err := m.state(ctx, s.tx)
+		before, err := m.glance(ctx, s.tx)
 		if err != nil {
 			return err
 		}
@@ -52,7 +74,11 @@ func (m *Migrator) Up(ctx context.Context) (*UpResult, error) {
 				return fmt.Errorf("create schema %q: %w", m.schema, err)
 			}
 		}
-		applied, err := s.provider.Up(ctx)
+		up := s.provider.Up
+		if options.To != nil {
+			up = func(ctx context.Context) ([]*goose.MigrationResult, error) { return s.provider.UpTo(ctx, *options.To) }
+		}
+		applied, err := up(ctx)
 		if err != nil {
 			return err
 		}
@@ -70,6 +96,17 @@ func (m *Migrator) Up(ctx context.Context) (*UpResult, error) {
 		return nil, fmt.Errorf("migrate up: %w", m.refusal(ctx, err))
 	}
 	return result, nil
+}
+
+// glance reads the state and lets go of the tables again, so that an installation
+// that is under way does not wait for this one, which is to wait for it.
+func (m *Migrator) glance(ctx context.Context, tx pgx.Tx) (*state, error) {
+	inner, err := tx.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	state, err := m.state(ctx, inner)
+	return state, errors.Join(err, inner.Rollback(ctx))
 }
 
 // refusal turns the SQLSTATE with which a migration refuses a revision into a

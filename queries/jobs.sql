@@ -129,6 +129,58 @@ left join graphile_worker._private_jobs as held on held.id = case when done.id i
 left join graphile_worker._private_tasks as tasks on tasks.id = done.task_id
 left join graphile_worker._private_job_queues as queues on queues.id = done.job_queue_id;
 
+-- name: JobGet :one
+-- Reads one job by its id.
+select
+  job.id,
+  job.task_id,
+  tasks.identifier as task_identifier,
+  job.job_queue_id,
+  queues.queue_name,
+  job.payload,
+  job.priority,
+  job.run_at,
+  job.attempts,
+  job.max_attempts,
+  job.last_error,
+  job.created_at,
+  job.updated_at,
+  job.key,
+  job.locked_at,
+  job.locked_by,
+  job.revision,
+  job.flags
+from graphile_worker._private_jobs as job
+left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
+where job.id = @id::bigint;
+
+-- name: JobGetByKey :one
+-- Reads the job that has this key.
+select
+  job.id,
+  job.task_id,
+  tasks.identifier as task_identifier,
+  job.job_queue_id,
+  queues.queue_name,
+  job.payload,
+  job.priority,
+  job.run_at,
+  job.attempts,
+  job.max_attempts,
+  job.last_error,
+  job.created_at,
+  job.updated_at,
+  job.key,
+  job.locked_at,
+  job.locked_by,
+  job.revision,
+  job.flags
+from graphile_worker._private_jobs as job
+left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
+where job.key = @job_key::text;
+
 -- name: JobIDByKey :many
 -- Reads the id of the job that has this key; no row when none has.
 select jobs.id from graphile_worker._private_jobs as jobs where jobs.key = @job_key::text;

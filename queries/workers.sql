@@ -5,7 +5,8 @@ with locks as (
     both_kinds.locked_by,
     count(*) filter (where both_kinds.is_job) as jobs,
     count(*) filter (where not both_kinds.is_job) as queues,
-    min(both_kinds.locked_at)::timestamptz as oldest
+    min(both_kinds.locked_at)::timestamptz as oldest,
+    max(both_kinds.locked_at)::timestamptz as newest
   from (
     select jobs.locked_by, jobs.locked_at, true as is_job from graphile_worker._private_jobs as jobs
     where jobs.locked_by = any (@worker_ids::text[])
@@ -19,7 +20,8 @@ select
   asked.worker_id::text as worker_id,
   coalesce(held.jobs, 0)::bigint as jobs,
   coalesce(held.queues, 0)::bigint as queues,
-  held.oldest
+  held.oldest,
+  held.newest
 from unnest(@worker_ids::text[]) as asked (worker_id)
 left join locks as held on held.locked_by = asked.worker_id;
 
@@ -38,7 +40,8 @@ with held_jobs as materialized (
     both_kinds.locked_by,
     count(*) filter (where both_kinds.is_job) as jobs,
     count(*) filter (where not both_kinds.is_job) as queues,
-    min(both_kinds.locked_at)::timestamptz as oldest
+    min(both_kinds.locked_at)::timestamptz as oldest,
+    max(both_kinds.locked_at)::timestamptz as newest
   from (
     select held_jobs.locked_by, held_jobs.locked_at, true as is_job from held_jobs
     union all
@@ -52,7 +55,8 @@ select
   asked.worker_id::text as worker_id,
   coalesce(held.jobs, 0)::bigint as jobs,
   coalesce(held.queues, 0)::bigint as queues,
-  held.oldest
+  held.oldest,
+  held.newest
 from unnest(@worker_ids::text[]) as asked (worker_id)
 left join locks as held on held.locked_by = asked.worker_id
 cross join (select count(*) from unlocked) as done;

@@ -1,29 +1,24 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
-	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/internal/demo"
 	"github.com/gwadmin/gwadmin/internal/graphile"
 	"github.com/gwadmin/gwadmin/internal/pgserver"
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
-func demoCommand() *cobra.Command {
+func demoCommand(a *app) *cobra.Command {
 	var keep, yes bool
 	cmd := &cobra.Command{
 		Use:   "demo",
@@ -39,7 +34,7 @@ of its own, gwadmin_demo, which it drops at the end.`,
 		Example: "  gwadmin demo\n  gwadmin demo --keep",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDemo(cmd, keep, yes)
+			return runDemo(a, cmd, keep, yes)
 		},
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the database as it is, for a look at it, until Ctrl-C")
@@ -47,7 +42,7 @@ of its own, gwadmin_demo, which it drops at the end.`,
 	return cmd
 }
 
-func runDemo(cmd *cobra.Command, keep, yes bool) (err error) {
+func runDemo(a *app, cmd *cobra.Command, keep, yes bool) (err error) {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	url, schema := os.Getenv("DATABASE_URL"), demo.Schema
 	if url != "" {
@@ -87,7 +82,7 @@ func runDemo(cmd *cobra.Command, keep, yes bool) (err error) {
 			err = errors.Join(err, demo.Drop(ctx, pool))
 		}()
 	}
-	if err := demonstrate(ctx, out, pool, schema); err != nil {
+	if err := demonstrate(ctx, a, pool, schema); err != nil {
 		return err
 	}
 	if keep {
@@ -97,13 +92,14 @@ func runDemo(cmd *cobra.Command, keep, yes bool) (err error) {
 	return nil
 }
 
-func demonstrate(ctx context.Context, out io.Writer, pool *pgxpool.Pool, schema string) error {
+func demonstrate(ctx context.Context, a *app, pool *pgxpool.Pool, schema string) error {
+	out := a.stdout
 	migrator, err := migrations.New(pool, &migrations.Options{Schema: schema})
 	if err != nil {
 		return err
 	}
 	start := time.Now()
-	result, err := migrator.Up(ctx)
+	result, err := migrator.Up(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -118,7 +114,7 @@ func demonstrate(ctx context.Context, out io.Writer, pool *pgxpool.Pool, schema 
 	if err != nil {
 		return err
 	}
-	added := newTable("JOBS ADDED", "id", "task", "queue", "key", "priority", "run at", "flags", "payload")
+	added := a.table("JOBS ADDED", "id", "task", "queue", "key", "priority", "run at", "flags", "payload")
 	for _, job := range jobs {
 		added.AppendRow(table.Row{job.ID, job.TaskIdentifier, deref(job.QueueName), deref(job.Key), job.Priority,
 			when(job.RunAt), strings.Join(job.Flags, ", "), string(job.Payload)})
@@ -126,46 +122,10 @@ func demonstrate(ctx context.Context, out io.Writer, pool *pgxpool.Pool, schema 
 	fmt.Fprintf(out, "\n%s\n", added.Render())
 	fmt.Fprintf(out, "\nA worker, pool-demo, has taken jobs %d and %d, the latter with its queue.\n", jobs[2].ID, jobs[3].ID)
 
-	did := newTable("WHAT EACH CALL DID", "call", "changed", "left alone, and why")
+	did := a.table("WHAT EACH CALL DID", "call", "changed", "left alone, and why")
 	for _, step := range steps {
 		did.AppendRow(table.Row{step.Call, step.Changed, step.Left})
 	}
 	fmt.Fprintf(out, "\n%s\n", did.Render())
-	return nil
-}
-
-func newTable(title string, header ...any) table.Writer {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
-	t.SetTitle("%s", title)
-	t.AppendHeader(header)
-	return t
-}
-
-func when(at admin.RunAt) string {
-	if !at.Time.IsZero() {
-		return at.Time.Format("2006-01-02 15:04")
-	}
-	return at.String()
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-// confirm asks a person, and refuses where there is none.
-func confirm(in io.Reader, out io.Writer, question string) error {
-	if file, ok := in.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) {
-		return errors.New("refused: no terminal to confirm on: pass --yes")
-	}
-	fmt.Fprintf(out, "%s [y/N] ", question)
-	answer, _ := bufio.NewReader(in).ReadString('\n')
-	if answer := strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return errors.New("refused: not confirmed")
-	}
 	return nil
 }

@@ -4,37 +4,86 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
 
-// The exit codes.
-const (
-	exitOK    = 0
-	exitError = 1
-)
+// An app is one run of the command: its streams and the flags of every verb.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	databaseURL string
+	schema      string
+	format      format
+}
 
 // run is the whole command, on the given streams, and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, format: formatTable}
+	started := false
 	root := &cobra.Command{
-		Use:           "gwadmin",
-		Short:         "Administer a Graphile Worker job queue on PostgreSQL",
-		Version:       version(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:   "gwadmin",
+		Short: "Administer a Graphile Worker job queue on PostgreSQL",
+		Long: `Administer a Graphile Worker job queue on PostgreSQL.
+
+The database is found in this order; what one of them leaves open, such as a
+password, is taken from the next:
+
+  1. --database-url
+  2. DATABASE_URL, unless --database-url is given
+  3. PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE, PGSERVICE, …,
+     the service file and the password file, as psql reads them
+
+Data goes to standard output, everything else to standard error. Colours are
+left out where NO_COLOR is set.
+
+` + exitCodeHelp,
+		Version:           version(),
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRun:  func(*cobra.Command, []string) { started = true },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.SetVersionTemplate("gwadmin {{.Version}}\n")
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(demoCommand())
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(stderr, "gwadmin:", err)
-		return exitError
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.databaseURL, "database-url", os.Getenv(urlHandover), "connection string, as a URL or as keywords and values")
+	flags.Lookup("database-url").DefValue = ""
+	flags.StringVar(&a.schema, "schema", "graphile_worker", "the schema that Graphile Worker is installed in")
+	flags.VarP(&a.format, "output", "o", "table, json, or ndjson: one JSON value a line")
+	root.AddCommand(jobsCommand(a), workersCommand(a), cleanupCommand(a), migrateCommand(a), demoCommand(a), versionCommand())
+
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
 	}
-	return exitOK
+	code := exitCode(err)
+	if !started {
+		code = exitUsage
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stderr, "gwadmin:", text)
+	}
+	if code == exitUsage {
+		fmt.Fprintln(stderr, "See gwadmin --help, or gwadmin COMMAND --help.")
+	}
+	return code
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  gwadmin version",
+		Args:    cobra.NoArgs,
+		Run:     func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "gwadmin", version()) },
+	}
 }
 
 // version is the module's, as the Go toolchain recorded it when it built this.

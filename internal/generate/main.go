@@ -18,6 +18,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 	"github.com/gwadmin/gwadmin/internal/pgserver"
 	"github.com/gwadmin/gwadmin/migrations"
+	"github.com/gwadmin/gwadmin/schema"
 )
 
 func main() {
@@ -50,7 +51,7 @@ func generate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := migrator.Up(ctx); err != nil {
+	if _, err := migrator.Up(ctx, nil); err != nil {
 		return err
 	}
 	conn, err := pgx.Connect(ctx, url)
@@ -58,12 +59,26 @@ func generate(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	schema, err := dump(ctx, conn, graphile.DefaultSchema)
+	dumped, err := dump(ctx, conn, graphile.DefaultSchema)
 	if err != nil {
 		return fmt.Errorf("dump the schema: %w", err)
 	}
-	if err := os.WriteFile("schema/schema.sql", []byte(schema), 0o644); err != nil {
+	var catalog *schema.Catalog
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
+		catalog, err = schema.Read(ctx, tx, graphile.DefaultSchema)
 		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read the catalog: %w", err)
+	}
+	for name, content := range map[string]string{
+		"schema.sql":         dumped,
+		"catalog.txt":        schema.Format(catalog.Facts),
+		"bodies/gwadmin.txt": schema.Format(catalog.Bodies),
+	} {
+		if err := os.WriteFile("schema/"+name, []byte(content), 0o644); err != nil {
+			return err
+		}
 	}
 
 	// A file that no query file stands behind any more must not survive.

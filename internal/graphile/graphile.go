@@ -12,9 +12,12 @@ import (
 const (
 	OldestRevision = 18 // Graphile Worker 0.16, whose tables are those of today
 	NewestRevision = 20 // Graphile Worker 0.18.0
+	NewestBreaking = 19 // the newest of them that older workers cannot go on after
 )
 
 var (
+	// ErrNotInstalled says that a schema, or a part of it that is needed, is not there.
+	ErrNotInstalled = errors.New("schema of Graphile Worker is not installed")
 	// ErrRevisionTooOld is what a [RevisionError] wraps when the database is
 	// older than [OldestRevision].
 	ErrRevisionTooOld = errors.New("revision too old")

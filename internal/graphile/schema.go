@@ -22,6 +22,8 @@ func CheckSchema(name string) error {
 		return fmt.Errorf("schema name %q has %d bytes: PostgreSQL keeps only 63", name, len(name))
 	case !utf8.ValidString(name):
 		return fmt.Errorf("schema name %q is not UTF-8", name)
+	case strings.HasPrefix(name, "pg_"):
+		return fmt.Errorf("schema name %q starts with pg_, which PostgreSQL keeps for itself", name)
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return fmt.Errorf("schema name %q has a control character", name)
 	}

@@ -32,7 +32,7 @@ func Ours(schema string) *pgtest.Template {
 			if err != nil {
 				return err
 			}
-			_, err = migrator.Up(ctx)
+			_, err = migrator.Up(ctx, nil)
 			return err
 		},
 	}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// batchSize is how many ids one transaction takes.
+const batchSize = 5000
+
+// A change is a verb on jobs by id.
+type change struct {
+	consent
+	done string // what becomes of a job, as "completed"
+	call func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error)
+}
+
+// changeResult is what a change prints.
+type changeResult struct {
+	DryRun  bool         `json:"dry_run"`
+	Changed []admin.Job  `json:"changed"`
+	Skipped []admin.Skip `json:"skipped"`
+
+	done string
+}
+
+func (r *changeResult) lines() []any {
+	var lines []any
+	for _, job := range r.Changed {
+		lines = append(lines, struct {
+			DryRun  bool      `json:"dry_run"`
+			Changed admin.Job `json:"changed"`
+		}{r.DryRun, job})
+	}
+	for _, skip := range r.Skipped {
+		lines = append(lines, struct {
+			DryRun  bool       `json:"dry_run"`
+			Skipped admin.Skip `json:"skipped"`
+		}{r.DryRun, skip})
+	}
+	return lines
+}
+
+func (r *changeResult) tables(a *app) []table.Writer {
+	skipped := a.table("LEFT ALONE", "id", "left alone", "locked by", "since")
+	for _, s := range r.Skipped {
+		skipped.AppendRow(table.Row{s.ID, s.Reason, deref(s.LockedBy), moment(s.LockedAt)})
+	}
+	return []table.Writer{a.jobsTable(r.verb(), r.Changed), skipped}
+}
+
+// verb says what became of the changed jobs.
+func (r *changeResult) verb() string {
+	if r.DryRun {
+		return "would be " + r.done
+	}
+	return r.done
+}
+
+func (r *changeResult) summary() string {
+	left := "left alone"
+	if r.DryRun {
+		left = "would be left alone"
+	}
+	return fmt.Sprintf("%d %s, %d %s", len(r.Changed), r.verb(), len(r.Skipped), left)
+}
+
+func (a *app) jobsTable(title string, jobs []admin.Job) table.Writer {
+	t := a.table(title, "id", "task", "queue", "key", "priority", "attempts", "run at", "locked by")
+	for _, job := range jobs {
+		t.AppendRow(table.Row{job.ID, job.TaskIdentifier, deref(job.QueueName), deref(job.Key), job.Priority,
+			fmt.Sprintf("%d/%d", job.Attempts, job.MaxAttempts), when(job.RunAt), deref(job.LockedBy)})
+	}
+	return t
+}
+
+// run makes the change, in batches that each are a transaction. Between them it
+// may be interrupted; a batch that has begun is carried through.
+func (c *change) run(a *app, cmd *cobra.Command, args []string) error {
+	ctx := cmd.Context()
+	ids, err := a.readIDs(args)
+	if err != nil {
+		return err
+	}
+	if err := c.need(a); err != nil {
+		return err
+	}
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	return a.withClient(ctx, func(client *admin.Client) error {
+		if !c.dryRun && !c.yes {
+			preview, err := c.batches(ctx, a, client, ids, true, false)
+			if err != nil {
+				return err
+			}
+			a.say("%s", preview.summary())
+			if err := c.ask(a, "Go on?"); err != nil {
+				return err
+			}
+		}
+		result, err := c.batches(ctx, a, client, ids, c.dryRun, a.format == formatNDJSON)
+		if a.format != formatNDJSON {
+			if printErr := a.print(result); printErr != nil {
+				return printErr
+			}
+		}
+		a.say("%s", result.summary())
+		if err == nil && len(result.Skipped) > 0 {
+			err = status(exitSkipped)
+		}
+		return err
+	})
+}
+
+// batches calls on one batch after the other and returns what they did, also when
+// one of them failed. With stream it prints each batch's lines at once.
+func (c *change) batches(ctx context.Context, a *app, client *admin.Client, ids []int64, dryRun, stream bool) (*changeResult, error) {
+	total := &changeResult{DryRun: dryRun, Changed: []admin.Job{}, Skipped: []admin.Skip{}, done: c.done}
+	bar := a.progress(len(ids), c.done)
+	defer bar.stop()
+	handled := 0
+	for batch := range slices.Chunk(ids, batchSize) {
+		if ctx.Err() != nil {
+			return total, &statusError{exitInterrupted, fmt.Errorf("interrupted after %d of %d ids; the others are untouched", handled, len(ids))}
+		}
+		result, err := c.call(context.WithoutCancel(ctx), client, batch, dryRun)
+		if err != nil {
+			if handled > 0 {
+				err = fmt.Errorf("stopped after %d of %d ids; the others are untouched: %w", handled, len(ids), err)
+			}
+			return total, err
+		}
+		handled += len(batch)
+		total.Changed = append(total.Changed, result.Jobs...)
+		total.Skipped = append(total.Skipped, result.Skipped...)
+		if stream {
+			now := &changeResult{DryRun: dryRun, Changed: result.Jobs, Skipped: result.Skipped}
+			if err := a.printLines(now.lines()); err != nil {
+				return total, err
+			}
+		}
+		bar.add(len(batch))
+	}
+	return total, nil
+}
+
+// A bar shows progress on a terminal, and nothing elsewhere.
+type bar struct {
+	writer  progress.Writer
+	tracker *progress.Tracker
+}
+
+// progress starts a bar, if there is more than one batch to wait for.
+func (a *app) progress(total int, message string) *bar {
+	width, tty := terminalWidth(a.stderr)
+	if !tty || total <= batchSize {
+		return &bar{}
+	}
+	b := &bar{writer: progress.NewWriter(), tracker: &progress.Tracker{Message: message, Total: int64(total)}}
+	b.writer.SetOutputWriter(a.stderr)
+	b.writer.SetTrackerLength(min(40, width/3))
+	b.writer.SetAutoStop(false)
+	b.writer.SetUpdateFrequency(100 * time.Millisecond)
+	if os.Getenv("NO_COLOR") == "" {
+		b.writer.Style().Colors = progress.StyleColorsExample
+	}
+	b.writer.AppendTracker(b.tracker)
+	go b.writer.Render()
+	return b
+}
+
+func (b *bar) add(n int) {
+	if b.tracker != nil {
+		b.tracker.Increment(int64(n))
+	}
+}
+
+func (b *bar) stop() {
+	if b.writer == nil {
+		return
+	}
+	b.writer.Stop()
+	for b.writer.IsRenderInProgress() {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func when(at admin.RunAt) string {
+	if at.Time.IsZero() {
+		return at.String()
+	}
+	return moment(&at.Time)
+}
+
+func moment(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.UTC().Format(time.DateTime)
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+const gcTasksWarning = `Warning: GC_TASK_IDENTIFIERS is unsafe while workers run. They remember tasks by
+their id, and never find the jobs that are later added for the same task. Stop
+them first, or keep their task identifiers with --keep.`
+
+func cleanupCommand(a *app) *cobra.Command {
+	var c consent
+	var names []string
+	var options admin.CleanupOptions
+	cmd := &cobra.Command{
+		Use:   "cleanup",
+		Short: "Delete failed jobs, unused tasks and unused queues",
+		Long: `Delete failed jobs, unused tasks and unused queues.
+
+  DELETE_PERMAFAILED_JOBS  unlocked jobs that have used up their attempts
+  GC_TASK_IDENTIFIERS      tasks that no job refers to
+  GC_JOB_QUEUES            unlocked queues that no job refers to
+
+` + gcTasksWarning,
+		Example: `  gwadmin cleanup --tasks DELETE_PERMAFAILED_JOBS,GC_JOB_QUEUES --dry-run
+  gwadmin cleanup --tasks GC_TASK_IDENTIFIERS --keep send_email,resize_image --yes`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range names {
+				options.Tasks = append(options.Tasks, admin.CleanupTask(strings.TrimSpace(name)))
+			}
+			options.DryRun = c.dryRun
+			if err := c.need(a); err != nil {
+				return err
+			}
+			if slices.Contains(options.Tasks, admin.GCTaskIdentifiers) {
+				a.say("%s", gcTasksWarning)
+			}
+			ctx := cmd.Context()
+			return a.withClient(ctx, func(client *admin.Client) error {
+				if !c.dryRun && !c.yes {
+					look := options
+					look.DryRun = true
+					preview, err := client.Cleanup(ctx, look)
+					if err != nil {
+						return err
+					}
+					a.say("%s", cleaned{true, preview}.sentence())
+					if err := c.ask(a, "Go on?"); err != nil {
+						return err
+					}
+				}
+				result, err := client.Cleanup(ctx, options)
+				if err != nil {
+					return err
+				}
+				return a.print(cleaned{c.dryRun, result})
+			})
+		},
+	}
+	cmd.Flags().StringSliceVar(&names, "tasks", []string{string(admin.GCJobQueues)}, "what to do, in any order")
+	cmd.Flags().StringSliceVar(&options.KeepTasks, "keep", nil, "task identifiers that GC_TASK_IDENTIFIERS leaves")
+	c.flags(cmd)
+	return cmd
+}
+
+// cleaned prints how many rows each cleanup task deleted.
+type cleaned struct {
+	DryRun bool `json:"dry_run"`
+	*admin.CleanupResult
+}
+
+// counts are the tasks that were asked for, in the order they ran.
+func (c cleaned) counts() []cleanedTask {
+	var counts []cleanedTask
+	for _, task := range []admin.CleanupTask{admin.DeletePermafailedJobs, admin.GCTaskIdentifiers, admin.GCJobQueues} {
+		if rows, ok := c.Deleted[task]; ok {
+			counts = append(counts, cleanedTask{c.DryRun, task, rows})
+		}
+	}
+	return counts
+}
+
+type cleanedTask struct {
+	DryRun bool              `json:"dry_run"`
+	Task   admin.CleanupTask `json:"task"`
+	Rows   int64             `json:"deleted"`
+}
+
+func (c cleaned) lines() []any {
+	var lines []any
+	for _, count := range c.counts() {
+		lines = append(lines, count)
+	}
+	return lines
+}
+
+func (c cleaned) tables(a *app) []table.Writer {
+	column := "deleted"
+	if c.DryRun {
+		column = "would be deleted"
+	}
+	t := a.table("CLEANUP", "task", column)
+	for _, count := range c.counts() {
+		t.AppendRow(table.Row{count.Task, count.Rows})
+	}
+	return []table.Writer{t}
+}
+
+func (c cleaned) sentence() string {
+	var parts []string
+	for _, count := range c.counts() {
+		parts = append(parts, fmt.Sprintf("%s would delete %d", count.Task, count.Rows))
+	}
+	return strings.Join(parts, ", ")
+}

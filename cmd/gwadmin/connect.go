@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// connect makes a pool on the database that the flags and the environment name.
+// It connects when it is
+// first used, once, and works through a transaction-mode pooler.
+func (a *app) connect(ctx context.Context) (*pgxpool.Pool, error) {
+	url := a.databaseURL
+	if url == "" {
+		url = os.Getenv("DATABASE_URL")
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = 1
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "gwadmin"
+	}
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// withClient runs fn with a client on the database.
+func (a *app) withClient(ctx context.Context, fn func(*admin.Client) error) error {
+	return a.withPool(ctx, func(pool *pgxpool.Pool) error {
+		return fn(admin.New(pool, admin.WithSchema(a.schema)))
+	})
+}
+
+func (a *app) withPool(ctx context.Context, fn func(*pgxpool.Pool) error) error {
+	pool, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := pool.Ping(ctx); err != nil {
+		return err
+	}
+	return fn(pool)
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/migrations"
+)
+
+// The exit codes, as exitCodeHelp tells them.
+const (
+	exitOK          = 0
+	exitError       = 1
+	exitUsage       = 2
+	exitPending     = 3
+	exitDrifted     = 4
+	exitUnsupported = 5
+	exitConnect     = 6
+	exitRefused     = 7
+	exitSkipped     = 8
+	exitInterrupted = 130
+)
+
+const exitCodeHelp = `Exit codes:
+
+    0  done; up to date
+    1  any other error
+    2  wrong usage; nothing was sent
+    3  migrations are pending, or the schema is not installed
+    4  the schema has drifted from what it should be
+    5  the schema is at a revision that this gwadmin does not work with
+    6  cannot connect
+    7  refused: not confirmed, jobs would be lost, workers hold jobs, or
+       another migrator is at work; nothing was changed
+    8  done, but some of the ids were left alone
+  130  interrupted; what was done is said, and nothing is half done`
+
+// A statusError ends the command with a code of its own.
+type statusError struct {
+	code int
+	err  error
+}
+
+func (e *statusError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *statusError) Unwrap() error { return e.err }
+
+// status ends the command with a code, having said everything already.
+func status(code int) error { return &statusError{code: code} }
+
+func refused(reason string) error {
+	return &statusError{exitRefused, errors.New("refused: " + reason)}
+}
+
+func usage(err error) error { return &statusError{exitUsage, err} }
+
+// exitCode finds the exit code for an error from anywhere.
+func exitCode(err error) int {
+	var status *statusError
+	var connect *pgconn.ConnectError
+	var config *pgconn.ParseConfigError
+	switch {
+	case errors.As(err, &status):
+		return status.code
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, admin.ErrInvalid), errors.As(err, &config):
+		return exitUsage
+	case errors.As(err, &connect):
+		return exitConnect
+	case errors.Is(err, admin.ErrNotInstalled):
+		return exitPending
+	case errors.Is(err, migrations.ErrRevisionTooOld), errors.Is(err, migrations.ErrRevisionTooNew):
+		return exitUnsupported
+	case errors.Is(err, migrations.ErrJobsLeft), errors.Is(err, migrations.ErrBusy), errors.Is(err, migrations.ErrLocked):
+		return exitRefused
+	}
+	return exitError
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// readIDs reads job ids from arguments; "-" stands for standard input, one a line.
+func (a *app) readIDs(args []string) ([]int64, error) {
+	var ids []int64
+	for _, arg := range args {
+		if arg != "-" {
+			id, err := parseID(arg)
+			if err != nil {
+				return nil, usage(err)
+			}
+			ids = append(ids, id)
+			continue
+		}
+		lines := bufio.NewScanner(a.stdin)
+		for n := 1; lines.Scan(); n++ {
+			line := strings.TrimSpace(lines.Text())
+			if line == "" {
+				continue
+			}
+			id, err := parseID(line)
+			if err != nil {
+				return nil, usage(fmt.Errorf("standard input, line %d: %w", n, err))
+			}
+			ids = append(ids, id)
+		}
+		if err := lines.Err(); err != nil {
+			return nil, fmt.Errorf("read standard input: %w", err)
+		}
+	}
+	return ids, nil
+}
+
+func parseID(text string) (int64, error) {
+	id, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return 0, fmt.Errorf("%s is no job id: it is beyond 64 bits", text)
+	case err != nil:
+		return 0, fmt.Errorf("%q is no job id: it is not a whole number", text)
+	case id < 1:
+		return 0, fmt.Errorf("%d is no job id: they start at 1", id)
+	}
+	return id, nil
+}
+
+// runAtFlag is the value of --run-at.
+type runAtFlag struct{ at *admin.RunAt }
+
+const runAtUsage = `when: RFC 3339, "now", "+90s", "+5m", "+2h", "+3d" from now, or "infinity"`
+
+func (f *runAtFlag) Type() string { return "time" }
+
+func (f *runAtFlag) String() string {
+	if f.at == nil {
+		return ""
+	}
+	return f.at.String()
+}
+
+func (f *runAtFlag) Set(value string) (err error) {
+	f.at, err = parseRunAt(value, time.Now())
+	return err
+}
+
+func parseRunAt(value string, now time.Time) (*admin.RunAt, error) {
+	if value == "now" {
+		return admin.At(now), nil
+	}
+	if relative, ok := strings.CutPrefix(value, "+"); ok {
+		if days, ok := strings.CutSuffix(relative, "d"); ok {
+			if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+				return admin.At(now.Add(time.Duration(n) * 24 * time.Hour)), nil
+			}
+		}
+		d, err := time.ParseDuration(relative)
+		if err != nil || d < 0 {
+			return nil, fmt.Errorf("%q is no time from now: write +90s, +5m, +2h or +3d", value)
+		}
+		return admin.At(now.Add(d)), nil
+	}
+	var at admin.RunAt
+	if at.UnmarshalText([]byte(value)) != nil {
+		return nil, fmt.Errorf("%q is no time: write it as %s, as now, +5m or infinity", value, now.UTC().Format(time.RFC3339))
+	}
+	return &at, nil
+}
+
+// optionalInt is an integer flag that tells "not given" from zero.
+type optionalInt struct{ value **int }
+
+func optionalIntFlag(flags *pflag.FlagSet, value **int, name, usage string) {
+	flags.Var(optionalInt{value}, name, usage)
+}
+
+func (f optionalInt) Type() string { return "int" }
+
+func (f optionalInt) String() string {
+	if f.value == nil || *f.value == nil {
+		return ""
+	}
+	return strconv.Itoa(**f.value)
+}
+
+func (f optionalInt) Set(value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		return errors.New("it is not a whole number")
+	}
+	*f.value = &n
+	return nil
+}
+
+// optionalString is a text flag that tells "not given" from empty.
+type optionalString struct{ value **string }
+
+func optionalStringFlag(flags *pflag.FlagSet, value **string, name, usage string) {
+	flags.Var(optionalString{value}, name, usage)
+}
+
+func (f optionalString) Type() string { return "string" }
+
+func (f optionalString) String() string {
+	if f.value == nil || *f.value == nil {
+		return ""
+	}
+	return **f.value
+}
+
+func (f optionalString) Set(value string) error {
+	*f.value = &value
+	return nil
+}
+
+// readPayload reads a payload from its argument, or from standard input for "-".
+func (a *app) readPayload(arg string) (json.RawMessage, error) {
+	text := []byte(arg)
+	if arg == "-" {
+		var err error
+		if text, err = io.ReadAll(a.stdin); err != nil {
+			return nil, fmt.Errorf("read the payload from standard input: %w", err)
+		}
+	}
+	if !json.Valid(text) {
+		return nil, usage(errors.New("the payload is not JSON"))
+	}
+	return text, nil
+}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+func jobsFailCommand(a *app) *cobra.Command {
+	var reason *string
+	c := &change{
+		done: "failed for good",
+		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error) {
+			return client.PermanentlyFailJobs(ctx, ids, &admin.FailOptions{Reason: reason, DryRun: dryRun})
+		},
+	}
+	cmd := &cobra.Command{
+		Use:     "fail ID…",
+		Short:   "Use up jobs' attempts, so that no worker takes them again",
+		Example: "  gwadmin jobs fail 42 --reason 'customer is gone'",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(a, cmd, args) },
+	}
+	optionalStringFlag(cmd.Flags(), &reason, "reason", `becomes the jobs' last error, also when empty (default "Manually marked as failed")`)
+	c.flags(cmd)
+	return cmd
+}

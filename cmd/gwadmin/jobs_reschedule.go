@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+func jobsRescheduleCommand(a *app) *cobra.Command {
+	var options admin.RescheduleOptions
+	var runAt runAtFlag
+	c := &change{
+		done: "rescheduled",
+		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error) {
+			options := options
+			options.RunAt, options.DryRun = runAt.at, dryRun
+			return client.RescheduleJobs(ctx, ids, options)
+		},
+	}
+	cmd := &cobra.Command{
+		Use:   "reschedule ID…",
+		Short: "Set when jobs run, their priority, attempts or max attempts",
+		Long: `Set when jobs run, their priority, attempts or max attempts.
+
+What is not given is left as it is; zero is a value.`,
+		Example: `  gwadmin jobs reschedule 42 --run-at +5m
+  gwadmin jobs reschedule 42 43 --run-at 2027-01-01T00:00:00Z --priority 0
+  gwadmin jobs reschedule 42 --run-at infinity  # until it is rescheduled again`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(a, cmd, args) },
+	}
+	cmd.Flags().Var(&runAt, "run-at", runAtUsage)
+	optionalIntFlag(cmd.Flags(), &options.Priority, "priority", "-32768 to 32767, smaller runs earlier")
+	optionalIntFlag(cmd.Flags(), &options.Attempts, "attempts", "how often they count as taken, 0 to 32767")
+	optionalIntFlag(cmd.Flags(), &options.MaxAttempts, "max-attempts", "1 to 32767")
+	c.flags(cmd)
+	return cmd
+}

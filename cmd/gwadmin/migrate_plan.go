@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/migrations"
+)
+
+func migratePlanCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "plan",
+		Short:   "Show what up would do to this database",
+		Example: "  gwadmin migrate plan\n  gwadmin migrate plan --output json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withMigrator(cmd.Context(), limits{}, func(migrator *migrations.Migrator) error {
+				return a.showPlan(cmd.Context(), migrator)
+			})
+		},
+	}
+}
+
+// showPlan prints what up would do, and ends with exitPending if that is anything.
+func (a *app) showPlan(ctx context.Context, migrator *migrations.Migrator) error {
+	steps, err := migrator.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.print(plan(steps)); err != nil {
+		return err
+	}
+	if len(steps) > 0 {
+		a.say("%d migrations are pending; gwadmin migrate sql prints their SQL", len(steps))
+		return status(exitPending)
+	}
+	a.say("nothing to do")
+	return nil
+}
+
+type plan []migrations.Step
+
+func (p plan) lines() []any {
+	var lines []any
+	for _, step := range p {
+		lines = append(lines, step)
+	}
+	return lines
+}
+
+func (p plan) tables(a *app) []table.Writer {
+	t := a.table("PENDING", "migration", "name")
+	for _, step := range p {
+		t.AppendRow(table.Row{step.Version, step.Name})
+	}
+	return []table.Writer{t}
+}
+
+func migrateSQLCommand(a *app) *cobra.Command {
+	var fromNothing bool
+	cmd := &cobra.Command{
+		Use:   "sql",
+		Short: "Print the SQL that up would run, for psql",
+		Long: `Print the SQL that up would run on this database, for a DBA to run with psql, in
+one transaction. It records what it applies, so that up finds nothing to do. With
+--from-nothing it is for an empty database, and no connection is made.`,
+		Example: `  gwadmin migrate sql > upgrade.sql && psql -X -v ON_ERROR_STOP=1 -f upgrade.sql
+  gwadmin migrate sql --from-nothing --schema jobs`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if fromNothing {
+				script, err := migrations.InstallScript(a.schema)
+				if err != nil {
+					return usage(err)
+				}
+				return a.print(sqlText(script))
+			}
+			ctx := cmd.Context()
+			return a.withMigrator(ctx, limits{}, func(migrator *migrations.Migrator) error {
+				steps, err := migrator.Plan(ctx)
+				if err != nil {
+					return err
+				}
+				if len(steps) == 0 {
+					a.say("nothing to do")
+				}
+				return a.print(sqlText(migrator.Script(steps)))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&fromNothing, "from-nothing", false, "for an empty database, without looking at one")
+	return cmd
+}
+
+// sqlText prints SQL as it is.
+type sqlText string
+
+func (s sqlText) lines() []any { return []any{map[string]string{"sql": string(s)}} }
+
+func (s sqlText) tables(a *app) []table.Writer {
+	fmt.Fprint(a.stdout, string(s))
+	return nil
+}
+
+func (s sqlText) MarshalJSON() ([]byte, error) { return json.Marshal(s.lines()[0]) }

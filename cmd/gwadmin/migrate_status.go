@@ -1,0 +1,55 @@
+package main
+
+import (
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/migrations"
+)
+
+func migrateStatusCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "status",
+		Short:   "Say which migrations are applied and which are pending",
+		Example: "  gwadmin migrate status\n  gwadmin migrate status --output json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			return a.withMigrator(ctx, limits{}, func(migrator *migrations.Migrator) error {
+				read, err := migrator.Status(ctx)
+				if err != nil {
+					return err
+				}
+				if err := a.print(migrationStatus{read}); err != nil {
+					return err
+				}
+				if err := read.Supported(); err != nil {
+					return err
+				}
+				if pending := len(read.Pending()); pending > 0 && !read.Newer() {
+					a.say("%d migrations are pending", pending)
+					return status(exitPending)
+				}
+				a.say("up to date at revision %d", read.Revision)
+				return nil
+			})
+		},
+	}
+}
+
+// migrationStatus prints a schema's status.
+type migrationStatus struct{ *migrations.Status }
+
+func (s migrationStatus) lines() []any { return []any{s} }
+
+func (s migrationStatus) tables(a *app) []table.Writer {
+	t := a.table("MIGRATIONS OF "+s.Schema, "migration", "name", "applied at")
+	for _, m := range s.Migrations {
+		at := "pending"
+		if m.AppliedAt != nil {
+			at = moment(m.AppliedAt)
+		}
+		t.AppendRow(table.Row{m.Version, m.Name, at})
+	}
+	return []table.Writer{t}
+}

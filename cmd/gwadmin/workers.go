@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+func workersCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "workers",
+		Short: "Unlock dead workers",
+	}
+	cmd.AddCommand(workersUnlockCommand(a))
+	return cmd
+}
+
+const unlockWarning = `Warning: unlock only workers that are dead. A live one goes on with its jobs, and
+another worker starts the same jobs beside it. Since Graphile Worker 0.17 the ids
+are those of worker pools.`
+
+func workersUnlockCommand(a *app) *cobra.Command {
+	var c consent
+	var young time.Duration
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "unlock WORKER-ID…",
+		Short: "Take the locks of dead workers, on jobs and on queues",
+		Long: `Take the locks of dead workers, on jobs and on queues.
+
+` + unlockWarning + `
+
+A worker whose newest lock is younger than --young may well be alive: it asks
+about such a worker once more, or refuses it where --yes is given without --force.`,
+		Example: "  gwadmin workers unlock pool-1f3a9c --dry-run\n  gwadmin workers unlock pool-1f3a9c --yes",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.need(a); err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			return a.withClient(ctx, func(client *admin.Client) error {
+				held, err := client.ForceUnlockWorkers(ctx, args, &admin.UnlockOptions{DryRun: true})
+				if err != nil {
+					return err
+				}
+				if c.dryRun {
+					return a.finishUnlock(unlocked{true, held})
+				}
+				a.say("%s", unlockWarning)
+				if !c.yes {
+					for _, locks := range held.Unlocked {
+						a.say("%s", describeLocks(locks))
+					}
+					if err := c.ask(a, "Unlock?"); err != nil {
+						return err
+					}
+				}
+				for _, locks := range held.Unlocked {
+					if age := time.Since(*locks.Newest); age < young && !force {
+						question := fmt.Sprintf("%s took a lock %s ago, and may be alive. Unlock it all the same?", locks.WorkerID, age.Round(time.Second))
+						if c.yes {
+							return refused(fmt.Sprintf("%s took a lock %s ago, and may be alive: pass --force if it is dead", locks.WorkerID, age.Round(time.Second)))
+						}
+						if err := c.ask(a, question); err != nil {
+							return err
+						}
+					}
+				}
+				result, err := client.ForceUnlockWorkers(ctx, args, nil)
+				if err != nil {
+					return err
+				}
+				return a.finishUnlock(unlocked{false, result})
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&young, "young", 5*time.Minute, "a worker that took a lock since then may be alive")
+	cmd.Flags().BoolVar(&force, "force", false, "unlock young ones, too, without asking again")
+	c.flags(cmd)
+	return cmd
+}
+
+func (a *app) finishUnlock(result unlocked) error {
+	if err := a.print(result); err != nil {
+		return err
+	}
+	for _, id := range result.Idle {
+		a.say("%s holds nothing", id)
+	}
+	if len(result.Idle) > 0 {
+		return status(exitSkipped)
+	}
+	return nil
+}
+
+func describeLocks(locks admin.WorkerLocks) string {
+	return fmt.Sprintf("%s holds %d jobs and %d queues, the oldest since %s, the newest since %s", locks.WorkerID, locks.Jobs, locks.Queues,
+		moment(locks.Oldest), moment(locks.Newest))
+}
+
+// unlocked prints what was unlocked.
+type unlocked struct {
+	DryRun bool `json:"dry_run"`
+	*admin.UnlockResult
+}
+
+func (u unlocked) lines() []any {
+	var lines []any
+	for _, locks := range u.Unlocked {
+		lines = append(lines, locks)
+	}
+	return lines
+}
+
+func (u unlocked) tables(a *app) []table.Writer {
+	title := "UNLOCKED"
+	if u.DryRun {
+		title = "WOULD BE UNLOCKED"
+	}
+	t := a.table(title, "worker", "jobs", "queues", "oldest lock", "newest lock")
+	for _, locks := range u.Unlocked {
+		t.AppendRow(table.Row{locks.WorkerID, locks.Jobs, locks.Queues, moment(locks.Oldest), moment(locks.Newest)})
+	}
+	return []table.Writer{t}
+}
