@@ -91,9 +91,9 @@ func apart(a, b string) (string, string) {
 // statistics, nor at anything whose name begins with gwadmin_ or goose_.
 //
 // Validate reads, in one read-only transaction, the server's catalog and the
-// migrations table, and holds no lock that the workers would notice. The role
-// needs usage on the schema and select on that table, all of whose rows it must
-// see.
+// migrations table. It holds up no worker, and waits for none, but for whoever
+// has a table locked in access exclusive mode. The role needs usage on the schema
+// and select on the migrations table, all of whose rows it must see.
 //
 // Where nothing is installed the error is [ErrNotInstalled]; a revision
 // older than 18 or a breaking one after 20 is a [*RevisionError].
@@ -126,13 +126,16 @@ func (m *Migrator) Validate(ctx context.Context) ([]Difference, error) {
 // are the same.
 func withOrigins(bodies []schema.Fact) []schema.Fact {
 	origins := schema.Origins()
+	newest := len(origins) - 1
+	known := fmt.Sprintf("that of %s or of Graphile Worker %s or %s",
+		origins[0], strings.Join(origins[1:newest], ", "), origins[newest])
 	bodies = slices.Clone(bodies)
 	for i, body := range bodies {
 		if len(schema.OriginsOf(body)) > 0 {
-			bodies[i].Definition = fmt.Sprintf("of %s, or of Graphile Worker %s", origins[0], strings.Join(origins[1:], ", "))
+			bodies[i].Definition = known
 		} else {
 			language, hash, _ := strings.Cut(body.Definition, " ")
-			bodies[i].Definition = fmt.Sprintf("of another, in %s, with SHA-256 %s", language, hash)
+			bodies[i].Definition = fmt.Sprintf("another, in %s, with SHA-256 %s", language, hash)
 		}
 	}
 	return bodies

@@ -3,7 +3,7 @@
 // function may have. Beside it lies schema.sql, the same as SQL, which sqlc reads.
 //
 // The files are written by go run ./internal/generate, but for the digests of
-// Graphile Worker's own functions: those go test ./schema -update writes, from
+// Graphile Worker's own functions: go test ./schema -update writes those, from
 // the npm releases.
 package schema
 
@@ -23,14 +23,18 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-//go:embed catalog.sql
-var query string
+// The patterns match while generated files are missing, which are then written anew.
+//
+//go:embed catalog.* bodies
+var files embed.FS
 
-//go:embed catalog.txt
-var facts string
-
-//go:embed bodies/*.txt
-var bodies embed.FS
+func content(name string) string {
+	text, err := files.ReadFile(name)
+	if err != nil {
+		panic(err) // it is compiled in
+	}
+	return string(text)
+}
 
 // A Fact is what a database's catalog says of one object.
 type Fact struct {
@@ -75,7 +79,7 @@ func Read(ctx context.Context, tx pgx.Tx, schema string) (*Catalog, error) {
 	if err := tx.QueryRow(ctx, "select quote_ident($1::text)", schema).Scan(&c.Schema); err != nil {
 		return nil, fmt.Errorf("quote the schema's name: %w", err)
 	}
-	rows, err := tx.Query(ctx, query, schema)
+	rows, err := tx.Query(ctx, content("catalog.sql"), schema)
 	if err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
 	}
@@ -105,7 +109,7 @@ func Read(ctx context.Context, tx pgx.Tx, schema string) (*Catalog, error) {
 // called breaking.
 func (c *Catalog) readLedger(ctx context.Context, tx pgx.Tx, table string) error {
 	rows, err := tx.Query(ctx, `
-		select m.id::text, coalesce((to_jsonb(m) ->> 'breaking')::boolean, false)
+		select coalesce(m.id::text, 'null'), coalesce(to_jsonb(m) ->> 'breaking' = 'true', false)
 		from `+table+` as m order by m.id`)
 	if err != nil {
 		return err
@@ -113,15 +117,12 @@ func (c *Catalog) readLedger(ctx context.Context, tx pgx.Tx, table string) error
 	var id string
 	var breaking bool
 	_, err = pgx.ForEachRow(rows, []any{&id, &breaking}, func() error {
+		revision, _ := strconv.Atoi(id) // in another's table it may be no number
 		definition := "not breaking"
-		n, err := strconv.Atoi(id)
-		if err != nil {
-			return err
-		}
-		c.Revision = max(c.Revision, n)
+		c.Revision = max(c.Revision, revision)
 		if breaking {
 			definition = "breaking"
-			c.Breaking = max(c.Breaking, n)
+			c.Breaking = max(c.Breaking, revision)
 		}
 		c.Facts = append(c.Facts, Fact{"revision " + id, "table migrations", definition})
 		return nil
@@ -132,7 +133,7 @@ func (c *Catalog) readLedger(ctx context.Context, tx pgx.Tx, table string) error
 // Expected returns what Read finds in a freshly migrated schema, whose name is
 // given as the server writes it.
 func Expected(name string) *Catalog {
-	c := &Catalog{Schema: name, Facts: parse(facts), Bodies: origin(ours)}
+	c := &Catalog{Schema: name, Facts: parse(content("catalog.txt")), Bodies: origin(ours)}
 	// The other way round, taking the name out of what a server says, would hit a
 	// table's alias when the schema's name is jobs.
 	for i := range c.Facts {
@@ -149,7 +150,7 @@ const (
 // Origins are those whose function bodies are known: gwadmin, and the releases of
 // Graphile Worker.
 func Origins() []string {
-	entries, err := bodies.ReadDir("bodies")
+	entries, err := files.ReadDir("bodies")
 	if err != nil {
 		panic(err) // it is compiled in
 	}
@@ -167,13 +168,7 @@ func OriginsOf(body Fact) []string {
 	return slices.DeleteFunc(Origins(), func(name string) bool { return !slices.Contains(origin(name), body) })
 }
 
-func origin(name string) []Fact {
-	text, err := bodies.ReadFile(path.Join("bodies", name+".txt"))
-	if err != nil {
-		panic(err) // it is compiled in
-	}
-	return parse(string(text))
-}
+func origin(name string) []Fact { return parse(content(path.Join("bodies", name+".txt"))) }
 
 // digest replaces a function's source, after its language and a space, by a hash.
 func digest(body, schema string) string {

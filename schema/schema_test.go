@@ -22,7 +22,7 @@ func TestCatalogIsFresh(t *testing.T) {
 	t.Parallel()
 	got := read(t, testdb.Ours(""))
 	for name, facts := range map[string][]schema.Fact{"catalog.txt": got.Facts, "bodies/gwadmin.txt": got.Bodies} {
-		if diff := cmp.Diff(content(t, name), schema.Format(facts)); diff != "" {
+		if diff := cmp.Diff(readFile(t, name), schema.Format(facts)); diff != "" {
 			t.Errorf("%s is stale, run go run ./internal/generate: -file +database\n%s", name, diff)
 		}
 	}
@@ -53,7 +53,7 @@ func TestCatalogOfReleases(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(content(t, name), schema.Format(got.Bodies)); diff != "" {
+			if diff := cmp.Diff(readFile(t, name), schema.Format(got.Bodies)); diff != "" {
 				t.Errorf("%s: run go test ./schema -update: -file +npm\n%s", name, diff)
 			}
 			if got.Revision != upstream.Revision(version) {
@@ -75,7 +75,7 @@ func read(tb testing.TB, template *pgtest.Template) (catalog *schema.Catalog) {
 	return catalog
 }
 
-func content(tb testing.TB, name string) string {
+func readFile(tb testing.TB, name string) string {
 	tb.Helper()
 	content, err := os.ReadFile(name)
 	if err != nil {

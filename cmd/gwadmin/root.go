@@ -23,7 +23,33 @@ type app struct {
 // run is the whole command, on the given streams, and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, format: formatTable}
+	root := rootCommand(a)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	started := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitCode(err)
+	if !started {
+		code = exitUsage
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stderr, "gwadmin:", text)
+	}
+	if code == exitUsage {
+		fmt.Fprintln(stderr, "See gwadmin --help, or gwadmin COMMAND --help.")
+	}
+	return code
+}
+
+// rootCommand is the tree of all verbs.
+func rootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "gwadmin",
 		Short: "Administer a Graphile Worker job queue on PostgreSQL",
@@ -44,36 +70,31 @@ left out where NO_COLOR is set.
 		Version:           version(),
 		SilenceUsage:      true,
 		SilenceErrors:     true,
-		PersistentPreRun:  func(*cobra.Command, []string) { started = true },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.SetVersionTemplate("gwadmin {{.Version}}\n")
-	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.databaseURL, "database-url", os.Getenv(urlHandover), "connection string, as a URL or as keywords and values")
 	flags.Lookup("database-url").DefValue = ""
 	flags.StringVar(&a.schema, "schema", "graphile_worker", "the schema that Graphile Worker is installed in")
 	flags.VarP(&a.format, "output", "o", "table, json, or ndjson: one JSON value a line")
-	root.AddCommand(jobsCommand(a), workersCommand(a), cleanupCommand(a), migrateCommand(a), demoCommand(a), versionCommand())
+	root.AddCommand(
+		group(jobsCommand(a)),
+		group(workersCommand(a)),
+		cleanupCommand(a),
+		group(migrateCommand(a)),
+		demoCommand(a),
+		versionCommand(),
+	)
+	return root
+}
 
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
-	}
-	code := exitCode(err)
-	if !started {
-		code = exitUsage
-	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintln(stderr, "gwadmin:", text)
-	}
-	if code == exitUsage {
-		fmt.Fprintln(stderr, "See gwadmin --help, or gwadmin COMMAND --help.")
-	}
-	return code
+// group makes a command that only has others below it: alone it prints its help,
+// and a verb that it does not have is a wrong usage.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
 }
 
 func versionCommand() *cobra.Command {

@@ -1,6 +1,7 @@
 // Command generate writes what is generated in this repository: schema/ from a
-// freshly migrated database, and db/ from it and queries/ by sqlc, which also
-// prepares every query on that database. Run it from the repository's root:
+// freshly migrated database (but for what schema's own test writes), and db/ from
+// it and queries/ by sqlc, which also prepares every query on that database. Run
+// it from the repository's root:
 //
 //	go run ./internal/generate
 package main
