@@ -72,11 +72,11 @@ func (c *Client) explainNothing(ctx context.Context) error {
 }
 
 // explainUnchanged is asked when jobs in plain sight would not be changed, which
-// is how row security treats a role that may read and not write.
+// is how row security treats a role that may read more than it may write.
 func (c *Client) explainUnchanged(ctx context.Context) error {
 	found, err := c.check(ctx)
-	if err == nil && found.Frozen {
-		err = fmt.Errorf("%w: it may read the jobs in schema %q and not change them", ErrRowSecurity, c.Schema())
+	if err == nil && found.Restricted {
+		err = fmt.Errorf("%w: in schema %q it may read jobs that it may not change", ErrRowSecurity, c.Schema())
 	}
 	return err
 }

@@ -13,7 +13,7 @@ import (
 var (
 	// ErrNotInstalled says that the schema, or a part of it that the call
 	// needs, is not there.
-	ErrNotInstalled = errors.New("schema of Graphile Worker is not installed")
+	ErrNotInstalled = graphile.ErrNotInstalled
 	// ErrRevisionTooOld matches a [*RevisionError].
 	ErrRevisionTooOld = graphile.ErrRevisionTooOld
 	// ErrRevisionTooNew matches a [*RevisionError].
@@ -21,7 +21,7 @@ var (
 	// ErrRowSecurity says that row-level security keeps the tables from the
 	// role. Graphile Worker enables it without a policy, so that whoever does not
 	// own the tables sees and changes nothing, and hears of no error.
-	ErrRowSecurity = errors.New("row security hides the jobs from this role")
+	ErrRowSecurity = errors.New("row security keeps jobs from this role")
 	// ErrInvalid matches an [*InvalidError].
 	ErrInvalid = errors.New("invalid input")
 	// ErrContended says that a job was taken or changed by others at every try.

@@ -20,13 +20,17 @@ select
       select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
     ))
   ), false)::boolean as hidden,
-  coalesce(row_security_active(jobs.oid) and not exists (
-    select from pg_catalog.pg_policy as p
-    where p.polrelid = jobs.oid and p.polpermissive and p.polcmd in ('w', '*')
-    and (0 = any (p.polroles) or exists (
-      select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
-    ))
-  ), false)::boolean as frozen
+  coalesce(row_security_active(jobs.oid) and exists (
+    select from (values ('w'::"char"), ('d'::"char")) as needed (command)
+    where not exists (
+      select from pg_catalog.pg_policy as p
+      where p.polrelid = jobs.oid and p.polpermissive and p.polcmd in (needed.command, '*')
+      and pg_get_expr(p.polqual, p.polrelid) = 'true'
+      and (0 = any (p.polroles) or exists (
+        select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
+      ))
+    )
+  ), false)::boolean as restricted
 from (values (1)) as one (row)
 left join pg_catalog.pg_namespace as n on n.nspname = $1::text
 left join pg_catalog.pg_class as jobs on jobs.relnamespace = n.oid and jobs.relname = '_private_jobs'
@@ -41,11 +45,12 @@ type InstallationGetRow struct {
 	Installed        bool
 	RevisionReadable bool
 	Hidden           bool
-	Frozen           bool
+	Restricted       bool
 }
 
 // Reads from the catalog alone what stands between this role and the tables of a
-// schema. Row security hides a table from a role that no permissive policy names.
+// schema. Row security hides a table from a role that no permissive policy names, and
+// restricts one that may not update and delete every row.
 func (q *Queries) InstallationGet(ctx context.Context, db DBTX, arg InstallationGetParams) (InstallationGetRow, error) {
 	row := db.QueryRow(ctx, installationGet, arg.SchemaName)
 	var i InstallationGetRow
@@ -53,7 +58,7 @@ func (q *Queries) InstallationGet(ctx context.Context, db DBTX, arg Installation
 		&i.Installed,
 		&i.RevisionReadable,
 		&i.Hidden,
-		&i.Frozen,
+		&i.Restricted,
 	)
 	return i, err
 }

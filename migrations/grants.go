@@ -39,11 +39,11 @@ const (
 	// The functions act with the role's own rights, so what they do it can do by
 	// hand: insert jobs, tasks and queues; set any column that add_job sets on a
 	// job that has a key, even one that is running; delete a job that has a key,
-	// unless a worker holds it. To such jobs it can do what complete_jobs,
-	// permanently_fail_jobs and reschedule_jobs do. Jobs without a key are out of
-	// its reach: for these calls they are as if they were not there. It cannot
-	// lock or unlock anything, set an id or created_at, or change or delete tasks
-	// and queues.
+	// unless a worker holds it; and, as whoever may delete from a table, lock the
+	// table of jobs. To jobs with a key it can do what complete_jobs,
+	// permanently_fail_jobs and reschedule_jobs do. Jobs without a key it can only
+	// read: these functions pass them over. It cannot set or clear a worker's lock,
+	// an id or created_at, or change or delete tasks and queues.
 	Producer RoleKind = "producer"
 
 	// Admin does all that the other two do, to any job, and what package admin
@@ -71,7 +71,6 @@ var rights = map[RoleKind]struct {
 	Producer: {
 		privileges: []privilege{
 			{"usage", "schema graphile_worker"},
-			{"usage", "type graphile_worker.job_spec"},
 			{"execute", "function graphile_worker.add_job, graphile_worker.add_jobs, graphile_worker.remove_job"},
 			{"select", "table graphile_worker.migrations"},
 			{"select (id, identifier), insert (identifier)", "table graphile_worker._private_tasks"},
@@ -93,7 +92,6 @@ var rights = map[RoleKind]struct {
 	Admin: {
 		privileges: []privilege{
 			{"usage", "schema graphile_worker"},
-			{"usage", "type graphile_worker.job_spec"},
 			{"execute", "function graphile_worker.add_job, graphile_worker.add_jobs, graphile_worker.remove_job, " +
 				"graphile_worker.complete_jobs, graphile_worker.permanently_fail_jobs, " +
 				"graphile_worker.reschedule_jobs, graphile_worker.force_unlock_workers"},
@@ -135,10 +133,10 @@ type privilege struct{ what, on string }
 
 type policy struct{ table, command, using, check string }
 
-// maxRightsLock bounds how long a try to change policies waits for the tables.
-// Shorter than PostgreSQL's deadlock_timeout, it is never a worker that is
-// cancelled when the two wait for each other.
-const maxRightsLock = 500 * time.Millisecond
+// maxRightsLock bounds how long a try to change policies waits for a table. For all
+// four of them that is less than PostgreSQL's default deadlock_timeout: when a
+// worker and the try wait for each other, it is the try that is cancelled.
+const maxRightsLock = 200 * time.Millisecond
 
 // Grant lets a role do what the kind says. The role may have another kind, too,
 // and may be a group, whose members then have its rights. Granting again changes
@@ -148,10 +146,10 @@ const maxRightsLock = 500 * time.Millisecond
 // this role alone; [Migrator.Revoke] removes it.
 //
 // It is one transaction. A new policy needs its table to itself for a moment, and
-// everybody else waits behind it: so each try waits half a second at most, less
-// if Options.LockTimeout is, then gives way and tries again, ten times. When other
-// transactions hold the tables at every try, nothing is changed, and the error is
-// PostgreSQL's 55P03.
+// while it waits everybody else waits behind it: so it waits for each table for 0.2
+// seconds at most, less if Options.LockTimeout is, then gives way and tries again,
+// up to ten times. When other transactions hold the tables at every try, nothing
+// is changed, and the error is PostgreSQL's 55P03.
 //
 // The error matches [ErrNotInstalled] where the schema is not there, and is a
 // [*RevisionError] for an unsupported one. A role that does not exist, that owns
@@ -163,7 +161,9 @@ func (m *Migrator) Grant(ctx context.Context, kind RoleKind, role string) error 
 // Revoke takes back what [Migrator.Grant] gave the role for this kind, and nothing
 // that another kind gave it; the same rights granted by hand go, too. Revoking
 // again changes nothing. Rename or drop a role only afterwards: its policies are
-// found by its name. Transaction, locks and errors are those of Grant.
+// found by its name. A revision of Graphile Worker that alters a job's columns key
+// or locked_at needs producers to be revoked before, as their policies name these.
+// Transaction, locks and errors are those of Grant.
 func (m *Migrator) Revoke(ctx context.Context, kind RoleKind, role string) error {
 	return m.setRights(ctx, revokeTitle(kind, role), kind, role, revokeStatements)
 }
@@ -233,9 +233,9 @@ func (m *Migrator) rightsLock() time.Duration { return min(m.options.LockTimeout
 
 // A grantee is a role to be given, or to lose, the rights of a kind.
 type grantee struct {
-	kind             RoleKind
-	schema, role     string
-	inSchema, toRole string // the two as SQL
+	kind         RoleKind
+	schema, role string
+	toRole       string // the role as SQL
 }
 
 func newGrantee(schema string, kind RoleKind, role string) (grantee, error) {
@@ -254,28 +254,27 @@ func newGrantee(schema string, kind RoleKind, role string) (grantee, error) {
 	case strings.ContainsFunc(role, unicode.IsControl):
 		return grantee{}, errors.New("the role's name has a control character")
 	}
-	return grantee{kind, schema, role, pgx.Identifier{schema}.Sanitize(), pgx.Identifier{role}.Sanitize()}, nil
+	return grantee{kind, schema, role, pgx.Identifier{role}.Sanitize()}, nil
 }
 
 func grantStatements(g grantee) []string {
 	statements := []string{g.guard()}
 	for _, p := range rights[g.kind].privileges {
-		statements = append(statements, g.grant(p)+";")
+		statements = append(statements, g.privilege("grant", p, "to"))
 	}
 	return append(statements, g.block(
-		"-- Row security hides every row from a role that no policy lets in.", g.policies(func(p policy, name string) string {
-			return fmt.Sprintf("if not %s then %s; end if;", g.hasPolicy(p.table, name), g.createPolicy(p, name))
+		"-- Row security hides every row from a role that no policy lets in.", g.policies(func(p policy, name string) []string {
+			return []string{"if not " + g.hasPolicy(p.table, name) + " then", "  " + g.createPolicy(p, name), "end if;"}
 		})))
 }
 
 func revokeStatements(g grantee) []string {
-	statements := []string{g.guard(), g.block("", g.policies(func(p policy, name string) string {
-		return fmt.Sprintf("if %s then drop policy %s on %s; end if;", g.hasPolicy(p.table, name), name, g.table(p.table))
+	statements := []string{g.guard(), g.block("", g.policies(func(p policy, name string) []string {
+		return []string{"if " + g.hasPolicy(p.table, name) + " then", "  drop policy " + name + " on " + g.table(p.table) + ";", "end if;"}
 	}))}
 	for _, p := range rights[g.kind].privileges {
-		statements = append(statements, fmt.Sprintf("revoke %s on %s from %s;", p.what, graphile.Rename(p.on, g.schema), g.toRole))
+		statements = append(statements, g.privilege("revoke", p, "from"))
 	}
-
 	var kept []string
 	for _, kind := range []RoleKind{Producer, Admin, Reader} {
 		if kind == g.kind {
@@ -284,9 +283,9 @@ func revokeStatements(g grantee) []string {
 		other := g
 		other.kind = kind
 		first := rights[kind].policies[0]
-		kept = append(kept, fmt.Sprintf("if %s then", g.hasPolicy(first.table, other.policyName(first))))
+		kept = append(kept, "if "+g.hasPolicy(first.table, other.policyName(first))+" then")
 		for _, p := range rights[kind].privileges {
-			kept = append(kept, "  "+other.grant(p)+";")
+			kept = append(kept, "  "+g.privilege("grant", p, "to"))
 		}
 		kept = append(kept, "end if;")
 	}
@@ -309,8 +308,9 @@ func (g grantee) guard() string {
 	})
 }
 
-func (g grantee) grant(p privilege) string {
-	return fmt.Sprintf("grant %s on %s to %s", p.what, graphile.Rename(p.on, g.schema), g.toRole)
+func (g grantee) privilege(verb string, p privilege, preposition string) string {
+	return fmt.Sprintf("%s %s on %s %s %s;",
+		verb, strings.ReplaceAll(p.what, "), ", "),\n    "), graphile.Rename(p.on, g.schema), preposition, g.toRole)
 }
 
 func (g grantee) createPolicy(p policy, name string) string {
@@ -321,13 +321,13 @@ func (g grantee) createPolicy(p policy, name string) string {
 	if p.check != "" {
 		sql += " with check (" + p.check + ")"
 	}
-	return sql
+	return sql + ";"
 }
 
-func (g grantee) policies(sql func(p policy, name string) string) []string {
+func (g grantee) policies(sql func(p policy, name string) []string) []string {
 	var lines []string
 	for _, p := range rights[g.kind].policies {
-		lines = append(lines, sql(p, g.policyName(p)))
+		lines = append(lines, sql(p, g.policyName(p))...)
 	}
 	return lines
 }
@@ -338,11 +338,13 @@ func (g grantee) policyName(p policy) string {
 }
 
 func (g grantee) hasPolicy(table, name string) string {
-	return fmt.Sprintf("exists (select from pg_catalog.pg_policy as p where p.polrelid = %s::pg_catalog.regclass and p.polname = '%s')",
+	return fmt.Sprintf("exists (select from pg_catalog.pg_policy\n      where polrelid = %s::pg_catalog.regclass and polname = '%s')",
 		quoteLiteral(g.table(table)), name)
 }
 
-func (g grantee) table(name string) string { return g.inSchema + "." + name }
+func (g grantee) table(name string) string {
+	return graphile.Rename(graphile.DefaultSchema+"."+name, g.schema)
+}
 
 // block is a DO statement under a comment. Its quotes end at their own tag, which
 // must be in no name.
