@@ -195,12 +195,12 @@ func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsO
 		}
 		return ErrContended
 	}
-	var err error
-	if len(keys) > 0 || len(specs) > batchSize {
-		err = c.atomically(ctx, add)
-	} else {
-		err = add(c)
-	}
+	err := c.undisturbed(func() error {
+		if len(keys) > 0 || len(specs) > batchSize {
+			return c.atomically(ctx, add)
+		}
+		return add(c)
+	})
 	if err == nil {
 		err = c.nameRows(ctx, rows)
 	}

@@ -182,7 +182,7 @@ func (c *Client) change(ctx context.Context, call string, ids []int64, dry bool,
 	if dry {
 		query = func(c *Client, ids []int64) ([]changeRow, error) { return c.preview(ctx, ids) }
 	}
-	// In the order of the ids neighbours share pages, and two calls cannot deadlock.
+	// In the order of the ids neighbours share pages, and calls seldom deadlock.
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	var result *Result
 	all := func(c *Client) error {
@@ -194,12 +194,12 @@ func (c *Client) change(ctx context.Context, call string, ids []int64, dry bool,
 		}
 		return nil
 	}
-	var err error
-	if len(ids) > batchSize {
-		err = c.atomically(ctx, all)
-	} else {
-		err = all(c)
-	}
+	err := c.undisturbed(func() error {
+		if len(ids) > batchSize {
+			return c.atomically(ctx, all)
+		}
+		return all(c)
+	})
 	if err == nil {
 		err = c.explain(ctx, result)
 	}

@@ -73,19 +73,21 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 	}
 
 	var result *CleanupResult
-	err := c.atomically(ctx, func(c *Client) error {
-		result = &CleanupResult{Deleted: map[CleanupTask]int64{}}
-		for _, task := range cleanupOrder {
-			if !slices.Contains(tasks, task) {
-				continue
+	err := c.undisturbed(func() error {
+		return c.atomically(ctx, func(c *Client) error {
+			result = &CleanupResult{Deleted: map[CleanupTask]int64{}}
+			for _, task := range cleanupOrder {
+				if !slices.Contains(tasks, task) {
+					continue
+				}
+				rows, err := c.cleanupTask(ctx, task, options)
+				if err != nil {
+					return err
+				}
+				result.Deleted[task] = rows
 			}
-			rows, err := c.cleanupTask(ctx, task, options)
-			if err != nil {
-				return err
-			}
-			result.Deleted[task] = rows
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, c.failure(call, err)

@@ -97,6 +97,29 @@ func (c *Client) atomically(ctx context.Context, fn func(*Client) error) error {
 	return pgx.BeginFunc(ctx, c.conn.db, func(tx pgx.Tx) error { return fn(c.WithTx(tx)) })
 }
 
+// undisturbed runs fn anew when it was the victim of a deadlock, which two calls on
+// the same jobs may run into. Inside the caller's transaction that is over then, and
+// it is for the caller to begin anew.
+func (c *Client) undisturbed(fn func() error) error {
+	for try := 1; ; try++ {
+		err := fn()
+		var pgErr *pgconn.PgError
+		if try == tries || c.inTransaction() || !errors.As(err, &pgErr) || pgErr.Code != "40P01" {
+			return err
+		}
+	}
+}
+
+func (c *Client) inTransaction() bool {
+	switch on := c.conn.db.(type) {
+	case pgx.Tx:
+		return true
+	case interface{ PgConn() *pgconn.PgConn }:
+		return on.PgConn().TxStatus() != 'I'
+	}
+	return false
+}
+
 // renamed puts another schema's name into the queries, once for each.
 type renamed struct {
 	db     DB

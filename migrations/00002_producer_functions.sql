@@ -23,11 +23,19 @@ declare
   task integer;
   queue integer;
   flag_set jsonb;
+  most smallint;
+  rank smallint;
   job graphile_worker._private_jobs;
 begin
   if add_job.job_key is not null and add_job.job_key_mode not in ('replace', 'preserve_run_at', 'unsafe_dedupe') then
     raise exception 'Invalid job_key_mode value, expected ''replace'', ''preserve_run_at'' or ''unsafe_dedupe''.'
       using errcode = 'GWBKM';
+  end if;
+
+  -- A number out of range is an error before anything is written.
+  if not dedupe then
+    most := coalesce(add_job.max_attempts, 25);
+    rank := coalesce(add_job.priority, 0);
   end if;
 
   -- Existing tasks and queues are only read: no lock on them, no identity value spent.
@@ -94,9 +102,9 @@ begin
     task,
     coalesce(add_job.payload, '{}'::json),
     coalesce(add_job.run_at, pg_catalog.now()),
-    coalesce(add_job.max_attempts, 25)::smallint,
+    most,
     add_job.job_key,
-    coalesce(add_job.priority, 0)::smallint,
+    rank,
     flag_set
   )
   on conflict (key) do update set

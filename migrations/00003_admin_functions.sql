@@ -1,6 +1,10 @@
 -- The administrative functions: complete_jobs, permanently_fail_jobs,
 -- reschedule_jobs, force_unlock_workers. A job is theirs to change when it is
 -- unlocked, or when its lock is older than four hours.
+--
+-- The ids go through a subquery, so that the plan does not depend on how many they
+-- are: with a long list in sight PostgreSQL would read the table in the order of
+-- its pages, and lock rows in another order than a call with a short list does.
 
 -- +goose Up
 -- +goose StatementBegin
@@ -12,7 +16,7 @@ as $body$
 begin
   return query
   delete from graphile_worker._private_jobs as jobs
-  where jobs.id = any (job_ids)
+  where jobs.id = any ((select job_ids)::bigint[])
   and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
   returning jobs.*;
 end;
@@ -34,7 +38,7 @@ begin
     last_error = coalesce(error_message, 'Manually marked as failed'),
     attempts = jobs.max_attempts,
     updated_at = pg_catalog.now()
-  where jobs.id = any (job_ids)
+  where jobs.id = any ((select job_ids)::bigint[])
   and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
   returning jobs.*;
 end;
@@ -64,7 +68,7 @@ begin
     attempts = coalesce((select reschedule_jobs.attempts)::smallint, jobs.attempts),
     max_attempts = coalesce((select reschedule_jobs.max_attempts)::smallint, jobs.max_attempts),
     updated_at = pg_catalog.now()
-  where jobs.id = any (reschedule_jobs.job_ids)
+  where jobs.id = any ((select reschedule_jobs.job_ids)::bigint[])
   and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
   returning jobs.*;
 end;

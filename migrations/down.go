@@ -11,7 +11,8 @@ import (
 // DownOptions say how far to go back.
 type DownOptions struct {
 	// To is the migration to go back to; 0, the default, undoes them all and
-	// removes the schema with them, unless something else is in it.
+	// removes the schema with them, unless something else is in it. One that does
+	// not exist is [ErrNoMigration].
 	To int64
 	// LoseJobs is how many jobs may be lost, at most, with the jobs table.
 	LoseJobs int64
@@ -22,6 +23,11 @@ type DownOptions struct {
 // [*JobsLeftError]. A schema that Graphile Worker installed before gwadmin took it
 // over is dropped just the same.
 func (m *Migrator) Down(ctx context.Context, options DownOptions) ([]Migration, error) {
+	if options.To != 0 {
+		if err := checkVersion(options.To); err != nil {
+			return nil, fmt.Errorf("migrate down: %w", err)
+		}
+	}
 	var undone []Migration
 	err := m.change(ctx, func(s *session) error {
 		undone = nil
@@ -64,6 +70,11 @@ type DownPlan struct {
 
 // PlanDown says what Down would do, and changes nothing.
 func (m *Migrator) PlanDown(ctx context.Context, to int64) (*DownPlan, error) {
+	if to != 0 {
+		if err := checkVersion(to); err != nil {
+			return nil, fmt.Errorf("plan down: %w", err)
+		}
+	}
 	status, err := m.Status(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("plan down: %w", err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -126,11 +127,20 @@ func (m *Migrator) lock(ctx context.Context, tx pgx.Tx) error {
 
 // limit sets a timeout for the rest of the transaction; 0 means none.
 func limit(ctx context.Context, tx pgx.Tx, setting string, d time.Duration) error {
-	milliseconds := strconv.FormatInt((d + time.Millisecond - 1).Milliseconds(), 10)
-	if _, err := tx.Exec(ctx, "select pg_catalog.set_config($1, $2, true)", setting, milliseconds); err != nil {
+	if _, err := tx.Exec(ctx, "select pg_catalog.set_config($1, $2, true)", setting, milliseconds(d)); err != nil {
 		return fmt.Errorf("set %s: %w", setting, err)
 	}
 	return nil
+}
+
+// milliseconds is a duration as PostgreSQL's timeouts take it, rounded up: 0 would
+// mean none, and the most they take is 24 days.
+func milliseconds(d time.Duration) string {
+	ms := d.Milliseconds()
+	if time.Duration(ms)*time.Millisecond < d {
+		ms++
+	}
+	return strconv.FormatInt(min(ms, math.MaxInt32), 10)
 }
 
 // lockKey is the advisory lock that migrators of this schema share.

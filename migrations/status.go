@@ -2,9 +2,11 @@ package migrations
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,6 +108,21 @@ func files() ([]Migration, error) {
 		migrations[i] = Migration{Version: version, Name: nameOf(name)}
 	}
 	return migrations, nil
+}
+
+// ErrNoMigration says that there is no migration of the number asked for.
+var ErrNoMigration = errors.New("no such migration")
+
+// checkVersion returns [ErrNoMigration] unless there is a migration of that number.
+func checkVersion(version int64) error {
+	all, err := files()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(all, func(m Migration) bool { return m.Version == version }) {
+		return nil
+	}
+	return fmt.Errorf("%w: %d: they are numbered from %d to %d", ErrNoMigration, version, all[0].Version, all[len(all)-1].Version)
 }
 
 // state is a schema as its two ledgers tell it.

@@ -30,7 +30,8 @@ type UpResult struct {
 // UpOptions alter [Migrator.Up]. The zero value, or nil, applies everything,
 // whoever holds jobs.
 type UpOptions struct {
-	// To is the last migration to apply; nil means all.
+	// To is the last migration to apply; nil means all. One that does not exist
+	// is [ErrNoMigration].
 	To *int64
 	// WaitIdle is for a database whose ledger a breaking revision is to be
 	// added to. Nil goes on whoever holds jobs. Otherwise Up waits so long until
@@ -50,7 +51,15 @@ func (m *Migrator) Up(ctx context.Context, options *UpOptions) (*UpResult, error
 	if options == nil {
 		options = &UpOptions{}
 	}
+	if options.To != nil {
+		if err := checkVersion(*options.To); err != nil {
+			return nil, fmt.Errorf("migrate up: %w", err)
+		}
+	}
 	if options.WaitIdle != nil {
+		if *options.WaitIdle < 0 {
+			return nil, fmt.Errorf("migrate up: WaitIdle is negative: %s", *options.WaitIdle)
+		}
 		if err := m.waitIdle(ctx, *options.WaitIdle); err != nil {
 			return nil, fmt.Errorf("migrate up: %w", err)
 		}

@@ -112,11 +112,19 @@ declare
   task integer;
   queue integer;
   flag_set jsonb;
+  most smallint;
+  rank smallint;
   job graphile_worker._private_jobs;
 begin
   if add_job.job_key is not null and add_job.job_key_mode not in ('replace', 'preserve_run_at', 'unsafe_dedupe') then
     raise exception 'Invalid job_key_mode value, expected ''replace'', ''preserve_run_at'' or ''unsafe_dedupe''.'
       using errcode = 'GWBKM';
+  end if;
+
+  -- A number out of range is an error before anything is written.
+  if not dedupe then
+    most := coalesce(add_job.max_attempts, 25);
+    rank := coalesce(add_job.priority, 0);
   end if;
 
   -- Existing tasks and queues are only read: no lock on them, no identity value spent.
@@ -183,9 +191,9 @@ begin
     task,
     coalesce(add_job.payload, '{}'::json),
     coalesce(add_job.run_at, pg_catalog.now()),
-    coalesce(add_job.max_attempts, 25)::smallint,
+    most,
     add_job.job_key,
-    coalesce(add_job.priority, 0)::smallint,
+    rank,
     flag_set
   )
   on conflict (key) do update set
@@ -296,7 +304,7 @@ AS $function$
 begin
   return query
   delete from graphile_worker._private_jobs as jobs
-  where jobs.id = any (job_ids)
+  where jobs.id = any ((select job_ids)::bigint[])
   and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
   returning jobs.*;
 end;
@@ -328,7 +336,7 @@ begin
     last_error = coalesce(error_message, 'Manually marked as failed'),
     attempts = jobs.max_attempts,
     updated_at = pg_catalog.now()
-  where jobs.id = any (job_ids)
+  where jobs.id = any ((select job_ids)::bigint[])
   and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
   returning jobs.*;
 end;
@@ -375,7 +383,7 @@ begin
     attempts = coalesce((select reschedule_jobs.attempts)::smallint, jobs.attempts),
     max_attempts = coalesce((select reschedule_jobs.max_attempts)::smallint, jobs.max_attempts),
     updated_at = pg_catalog.now()
-  where jobs.id = any (reschedule_jobs.job_ids)
+  where jobs.id = any ((select reschedule_jobs.job_ids)::bigint[])
   and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
   returning jobs.*;
 end;

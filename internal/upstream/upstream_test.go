@@ -2,10 +2,8 @@ package upstream
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/gwadmin/gwadmin/internal/pgtest"
 )
 
 const oddSchema = `we"ird-Schéma 1`
@@ -24,29 +24,7 @@ const oddSchema = `we"ird-Schéma 1`
 // testDatabase returns the URL of an empty database of the test's own.
 func testDatabase(t *testing.T) string {
 	t.Helper()
-	server := os.Getenv("UPSTREAM_DEV_URL")
-	if server == "" {
-		t.Skip("UPSTREAM_DEV_URL is not set")
-	}
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := "upsdev_" + strings.ToLower(rand.Text())
-	admin := func(sql string) {
-		conn, err := pgx.Connect(context.Background(), server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(context.Background())
-		if _, err := conn.Exec(context.Background(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	admin("create database " + name)
-	t.Cleanup(func() { admin("drop database " + name + " with (force)") })
-	u.Path = "/" + name
-	return u.String()
+	return pgtest.URL(t, nil)
 }
 
 func testContext(t *testing.T) context.Context {
