@@ -95,7 +95,7 @@ func (c *Client) AddJob(ctx context.Context, taskIdentifier string, payload any,
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	if err := c.ready(ctx); err != nil {
+	if err := c.ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
 
@@ -159,7 +159,7 @@ func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsO
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	if err := c.ready(ctx); err != nil {
+	if err := c.ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
 	if len(specs) == 0 {

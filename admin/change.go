@@ -64,7 +64,7 @@ type CompleteOptions struct {
 // the SQL function complete_jobs. All are deleted or, when there is an error, none.
 func (c *Client) CompleteJobs(ctx context.Context, ids []int64, options *CompleteOptions) (*Result, error) {
 	dry := options != nil && options.DryRun
-	return c.change(ctx, "complete jobs", ids, dry, func(c *Client, ids []int64) ([]changeRow, error) {
+	return c.change(ctx, "complete jobs", ids, deleteAnyJob, dry, func(c *Client, ids []int64) ([]changeRow, error) {
 		return c.queries.JobComplete(ctx, c.conn, db.JobCompleteParams{Ids: ids})
 	})
 }
@@ -92,7 +92,7 @@ func (c *Client) PermanentlyFailJobs(ctx context.Context, ids []int64, options *
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	return c.change(ctx, call, ids, options.DryRun, func(c *Client, ids []int64) ([]changeRow, error) {
+	return c.change(ctx, call, ids, updateAnyJob, options.DryRun, func(c *Client, ids []int64) ([]changeRow, error) {
 		rows, err := c.queries.JobFail(ctx, c.conn, db.JobFailParams{Ids: ids, ErrorMessage: options.Reason})
 		return changeRows(rows, func(r db.JobFailRow) changeRow { return changeRow(r) }), err
 	})
@@ -130,7 +130,7 @@ func (c *Client) RescheduleJobs(ctx context.Context, ids []int64, options Resche
 		MaxAttempts: int32Of(options.MaxAttempts),
 	}
 	params.RunAtInfinity, params.RunAt = options.RunAt.parameters()
-	return c.change(ctx, call, ids, options.DryRun, func(c *Client, ids []int64) ([]changeRow, error) {
+	return c.change(ctx, call, ids, updateAnyJob, options.DryRun, func(c *Client, ids []int64) ([]changeRow, error) {
 		params := params
 		params.Ids = ids
 		rows, err := c.queries.JobReschedule(ctx, c.conn, params)
@@ -150,7 +150,7 @@ type RetryOptions struct {
 // worker's own sweep or by [Client.ForceUnlockWorkers].
 func (c *Client) RetryJobs(ctx context.Context, ids []int64, options *RetryOptions) (*Result, error) {
 	dry := options != nil && options.DryRun
-	return c.change(ctx, "retry jobs", ids, dry, func(c *Client, ids []int64) ([]changeRow, error) {
+	return c.change(ctx, "retry jobs", ids, updateAnyJob, dry, func(c *Client, ids []int64) ([]changeRow, error) {
 		rows, err := c.queries.JobRetry(ctx, c.conn, db.JobRetryParams{Ids: ids})
 		return changeRows(rows, func(r db.JobRetryRow) changeRow { return changeRow(r) }), err
 	})
@@ -175,8 +175,11 @@ func changeRows[R any](rows []R, convert func(R) changeRow) []changeRow {
 
 // change runs a query over all the ids, in batches and one transaction when they
 // are many, and sorts its rows.
-func (c *Client) change(ctx context.Context, call string, ids []int64, dry bool, query func(*Client, []int64) ([]changeRow, error)) (*Result, error) {
-	if err := c.ready(ctx); err != nil {
+func (c *Client) change(ctx context.Context, call string, ids []int64, need right, dry bool, query func(*Client, []int64) ([]changeRow, error)) (*Result, error) {
+	if dry {
+		need = readJobs
+	}
+	if err := c.ready(ctx, need); err != nil {
 		return nil, c.failure(call, err)
 	}
 	if dry {
@@ -201,7 +204,7 @@ func (c *Client) change(ctx context.Context, call string, ids []int64, dry bool,
 		return all(c)
 	})
 	if err == nil {
-		err = c.explain(ctx, result)
+		err = c.explain(ctx, result, need)
 	}
 	if err != nil {
 		return nil, c.failure(call, err)
@@ -240,16 +243,10 @@ func (c *Client) changeBatch(result *Result, ids []int64, query func(*Client, []
 }
 
 // explain makes sure that it was not row security that left the jobs alone.
-func (c *Client) explain(ctx context.Context, result *Result) error {
-	if len(result.Jobs) > 0 {
-		return nil
-	}
+func (c *Client) explain(ctx context.Context, result *Result, need right) error {
 	for _, skip := range result.Skipped {
-		switch skip.Reason {
-		case NotFound:
-			return c.explainNothing(ctx)
-		case Contended:
-			return c.explainUnchanged(ctx)
+		if skip.Reason == Contended || skip.Reason == NotFound && len(result.Jobs) == 0 {
+			return c.recheck(ctx, need)
 		}
 	}
 	return nil

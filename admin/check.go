@@ -42,41 +42,57 @@ func (c *Client) check(ctx context.Context) (db.InstallationGetRow, error) {
 			return found, err
 		}
 	}
-	if found.Hidden {
+	if !found.ReadsSome {
 		return found, fmt.Errorf("%w: use the owner of the tables in schema %q, or give the role policies on them",
 			ErrRowSecurity, c.Schema())
 	}
 	return found, nil
 }
 
-// ready is asked before every call: the check is made until it has passed once.
-func (c *Client) ready(ctx context.Context) error {
+// A right is what a call needs to do with the jobs.
+type right int
+
+const (
+	readJobs     right = iota
+	removeJobs         // delete jobs, though perhaps not every one
+	updateAnyJob       // update any job
+	deleteAnyJob       // delete any job
+)
+
+// ready is asked before every call: the schema and the role are looked at until
+// they have passed once.
+func (c *Client) ready(ctx context.Context, need right) error {
 	if c.err != nil {
 		return c.err
 	}
-	if c.checked.Load() {
+	if found := c.found.Load(); found != nil && allows(*found, need) {
 		return nil
 	}
-	if _, err := c.check(ctx); err != nil {
+	return c.recheck(ctx, need)
+}
+
+// recheck looks again. It is asked when a call found nothing, or could not change
+// what it found, which is how row security treats a role that has lost a right.
+func (c *Client) recheck(ctx context.Context, need right) error {
+	found, err := c.check(ctx)
+	if err != nil {
 		return err
 	}
-	c.checked.Store(true)
+	if !allows(found, need) {
+		return fmt.Errorf("%w: there are jobs in schema %q that it may not change", ErrRowSecurity, c.Schema())
+	}
+	c.found.Store(&found)
 	return nil
 }
 
-// explainNothing is asked when a call found nothing, which may be because the
-// role has been kept from the tables since the first check.
-func (c *Client) explainNothing(ctx context.Context) error {
-	_, err := c.check(ctx)
-	return err
-}
-
-// explainUnchanged is asked when jobs in plain sight would not be changed, which
-// is how row security treats a role that may read more than it may write.
-func (c *Client) explainUnchanged(ctx context.Context) error {
-	found, err := c.check(ctx)
-	if err == nil && found.Restricted {
-		err = fmt.Errorf("%w: in schema %q it may read jobs that it may not change", ErrRowSecurity, c.Schema())
+func allows(found db.InstallationGetRow, need right) bool {
+	switch need {
+	case removeJobs:
+		return found.DeletesSome
+	case updateAnyJob:
+		return found.UpdatesAll
+	case deleteAnyJob:
+		return found.DeletesAll
 	}
-	return err
+	return true
 }

@@ -68,7 +68,11 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	if err := c.ready(ctx); err != nil {
+	need := deleteAnyJob
+	if options.DryRun {
+		need = readJobs
+	}
+	if err := c.ready(ctx, need); err != nil {
 		return nil, c.failure(call, err)
 	}
 
@@ -97,7 +101,7 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 			return result, nil
 		}
 	}
-	if err := c.explainNothing(ctx); err != nil {
+	if err := c.recheck(ctx, need); err != nil {
 		return nil, c.failure(call, err)
 	}
 	return result, nil

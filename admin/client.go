@@ -42,7 +42,7 @@ type DB interface {
 type Client struct {
 	conn    renamed
 	queries *db.Queries
-	checked *atomic.Bool // shared by the clients that WithTx makes
+	found   *atomic.Pointer[db.InstallationGetRow] // by ready; shared by the clients that WithTx makes
 	err     error        // why no call can work
 }
 
@@ -65,7 +65,7 @@ func New(on DB, options ...Option) *Client {
 	c := &Client{
 		conn:    renamed{db: on, schema: graphile.DefaultSchema, names: &sync.Map{}},
 		queries: db.New(),
-		checked: &atomic.Bool{},
+		found:   &atomic.Pointer[db.InstallationGetRow]{},
 	}
 	for _, option := range options {
 		option(c)

@@ -37,12 +37,12 @@ func (c *Client) GetJobByKey(ctx context.Context, key string) (*Job, error) {
 }
 
 func (c *Client) get(ctx context.Context, call string, query func() (db.JobAddRow, error)) (*Job, error) {
-	if err := c.ready(ctx); err != nil {
+	if err := c.ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
 	row, err := query()
 	if errors.Is(err, pgx.ErrNoRows) {
-		if err = c.explainNothing(ctx); err == nil {
+		if err = c.recheck(ctx, readJobs); err == nil {
 			err = ErrJobNotFound
 		}
 	}

@@ -50,7 +50,11 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	if err := c.ready(ctx); err != nil {
+	need := removeJobs
+	if options.DryRun {
+		need = readJobs
+	}
+	if err := c.ready(ctx, need); err != nil {
 		return nil, c.failure(call, err)
 	}
 
@@ -69,16 +73,16 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 			}
 			return result, nil
 		case !row.Found:
-			if err := c.explainNothing(ctx); err != nil {
+			if err := c.recheck(ctx, need); err != nil {
 				return nil, c.failure(call, err)
 			}
 			return &RemoveResult{Outcome: NoSuch}, nil
-		case row.Held && options.DetachLocked:
+		case row.Held && options.DetachLocked && options.DryRun:
 			return &RemoveResult{Outcome: Detached}, nil
-		case row.Held:
+		case row.Held && !options.DetachLocked:
 			return &RemoveResult{Outcome: Left, Skip: &Skip{ID: row.ID, Reason: Locked, LockedBy: row.HeldBy, LockedAt: utc(row.HeldAt)}}, nil
 		case try == tries:
-			if err := c.explainUnchanged(ctx); err != nil {
+			if err := c.recheck(ctx, updateAnyJob); err != nil {
 				return nil, c.failure(call, err)
 			}
 			return nil, c.failure(call, ErrContended)

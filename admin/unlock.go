@@ -51,7 +51,11 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	if err := c.ready(ctx); err != nil {
+	need := updateAnyJob
+	if options != nil && options.DryRun {
+		need = readJobs
+	}
+	if err := c.ready(ctx, need); err != nil {
 		return nil, c.failure(call, err)
 	}
 	result := &UnlockResult{Unlocked: []WorkerLocks{}, Idle: []string{}}
@@ -86,7 +90,7 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 		result.Unlocked = append(result.Unlocked, WorkerLocks{WorkerID: id, Jobs: row.Jobs, Queues: row.Queues, Oldest: utc(row.Oldest), Newest: utc(row.Newest)})
 	}
 	if len(result.Unlocked) == 0 {
-		if err := c.explainNothing(ctx); err != nil {
+		if err := c.recheck(ctx, need); err != nil {
 			return nil, c.failure(call, err)
 		}
 	}

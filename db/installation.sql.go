@@ -10,31 +10,43 @@ import (
 )
 
 const installationGet = `-- name: InstallationGet :one
-select
-  (jobs.oid is not null)::boolean as installed,
-  coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(ledger.oid, 'select'), false)::boolean as revision_readable,
-  coalesce(row_security_active(jobs.oid) and not exists (
-    select from pg_catalog.pg_policy as p
-    where p.polrelid = jobs.oid and p.polpermissive and p.polcmd in ('r', '*')
-    and (0 = any (p.polroles) or exists (
-      select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
-    ))
-  ), false)::boolean as hidden,
-  coalesce(row_security_active(jobs.oid) and exists (
-    select from (values ('w'::"char"), ('d'::"char")) as needed (command)
-    where not exists (
+with commands as (
+  select
+    jobs.oid,
+    command.name,
+    not row_security_active(jobs.oid) or exists (
       select from pg_catalog.pg_policy as p
-      where p.polrelid = jobs.oid and p.polpermissive and p.polcmd in (needed.command, '*')
+      where p.polrelid = jobs.oid and p.polpermissive and p.polcmd in (command.name, '*')
+      and (0 = any (p.polroles) or exists (
+        select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
+      ))
+    ) as some_rows,
+    not row_security_active(jobs.oid) or exists (
+      select from pg_catalog.pg_policy as p
+      where p.polrelid = jobs.oid and p.polpermissive and p.polcmd in (command.name, '*')
       and pg_get_expr(p.polqual, p.polrelid) = 'true'
       and (0 = any (p.polroles) or exists (
         select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
       ))
-    )
-  ), false)::boolean as restricted
-from (values (1)) as one (row)
-left join pg_catalog.pg_namespace as n on n.nspname = $1::text
-left join pg_catalog.pg_class as jobs on jobs.relnamespace = n.oid and jobs.relname = '_private_jobs'
-left join pg_catalog.pg_class as ledger on ledger.relnamespace = n.oid and ledger.relname = 'migrations'
+    ) as all_rows
+  from pg_catalog.pg_class as jobs
+  join pg_catalog.pg_namespace as n on n.oid = jobs.relnamespace
+  cross join unnest(array['r', 'w', 'd']::"char"[]) as command (name)
+  where n.nspname = $1::text and jobs.relname = '_private_jobs'
+)
+select
+  (count(*) > 0)::boolean as installed,
+  coalesce(bool_or(commands.some_rows) filter (where commands.name = 'r'), false)::boolean as reads_some,
+  coalesce(bool_or(commands.all_rows) filter (where commands.name = 'w'), false)::boolean as updates_all,
+  coalesce(bool_or(commands.some_rows) filter (where commands.name = 'd'), false)::boolean as deletes_some,
+  coalesce(bool_or(commands.all_rows) filter (where commands.name = 'd'), false)::boolean as deletes_all,
+  coalesce((
+    select has_schema_privilege(n.oid, 'usage') and has_table_privilege(ledger.oid, 'select')
+    from pg_catalog.pg_class as ledger
+    join pg_catalog.pg_namespace as n on n.oid = ledger.relnamespace
+    where n.nspname = $1::text and ledger.relname = 'migrations'
+  ), false)::boolean as revision_readable
+from commands
 `
 
 type InstallationGetParams struct {
@@ -43,22 +55,26 @@ type InstallationGetParams struct {
 
 type InstallationGetRow struct {
 	Installed        bool
+	ReadsSome        bool
+	UpdatesAll       bool
+	DeletesSome      bool
+	DeletesAll       bool
 	RevisionReadable bool
-	Hidden           bool
-	Restricted       bool
 }
 
-// Reads from the catalog alone what stands between this role and the tables of a
-// schema. Row security hides a table from a role that no permissive policy names, and
-// restricts one that may not update and delete every row.
+// Reads from the catalog alone what stands between this role and the jobs of a
+// schema. For a role that row security applies to, a command without a permissive
+// policy finds no row, and one without a policy for all rows perhaps not every one.
 func (q *Queries) InstallationGet(ctx context.Context, db DBTX, arg InstallationGetParams) (InstallationGetRow, error) {
 	row := db.QueryRow(ctx, installationGet, arg.SchemaName)
 	var i InstallationGetRow
 	err := row.Scan(
 		&i.Installed,
+		&i.ReadsSome,
+		&i.UpdatesAll,
+		&i.DeletesSome,
+		&i.DeletesAll,
 		&i.RevisionReadable,
-		&i.Hidden,
-		&i.Restricted,
 	)
 	return i, err
 }

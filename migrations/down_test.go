@@ -87,7 +87,7 @@ func TestDownWithJobs(t *testing.T) {
 	}
 	t.Run("text", func(t *testing.T) {
 		err := &migrations.JobsLeftError{Schema: "jobs", Jobs: 3, Locked: 1}
-		want := `jobs would be lost: schema "jobs" holds 3 jobs, 1 of them locked by workers: set LoseJobs to drop them`
+		want := `jobs would be lost: schema "jobs" holds 3 jobs, 1 of them locked by workers: set LoseJobs to drop so many`
 		if diff := cmp.Diff(want, err.Error()); diff != "" {
 			t.Errorf("-want +got\n%s", diff)
 		}
