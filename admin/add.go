@@ -163,7 +163,7 @@ func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsO
 		return nil, c.failure(call, err)
 	}
 	if len(specs) == 0 {
-		return nil, nil
+		return []Job{}, nil
 	}
 
 	var rows []db.JobAddRow
@@ -175,8 +175,11 @@ func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsO
 			}
 		}
 		// A key that no returned job has was held by a worker: its spec was dropped.
-		for range tries {
+		for try := range tries {
 			if len(rows) == len(specs) {
+				if try > 0 {
+					inOrder(rows, specs, keys)
+				}
 				return nil
 			}
 			dropped := maps.Clone(keys)
@@ -212,6 +215,25 @@ func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsO
 		jobs[i] = newJob(row)
 	}
 	return jobs, nil
+}
+
+// inOrder puts the rows of dropped specs, which came last, where the specs are: a
+// row with a key belongs to its spec, and the others keep their order.
+func inOrder(rows []db.JobAddRow, specs []JobSpec, keys map[string]int) {
+	places := make(map[int64]int, len(rows))
+	unkeyed := 0
+	for _, row := range rows {
+		if row.Key != nil {
+			places[row.ID] = keys[*row.Key]
+			continue
+		}
+		for unkeyed < len(specs) && specs[unkeyed].JobKey != nil {
+			unkeyed++
+		}
+		places[row.ID] = unkeyed
+		unkeyed++
+	}
+	slices.SortFunc(rows, func(a, b db.JobAddRow) int { return places[a.ID] - places[b.ID] })
 }
 
 // addBatch adds the specs and appends the rows.

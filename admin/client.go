@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +44,7 @@ type Client struct {
 	conn    renamed
 	queries *db.Queries
 	found   *atomic.Pointer[db.InstallationGetRow] // by ready; shared by the clients that WithTx makes
-	err     error        // why no call can work
+	err     error                                  // why no call can work
 }
 
 // An Option alters what [New] makes.
@@ -70,10 +71,10 @@ func New(on DB, options ...Option) *Client {
 	for _, option := range options {
 		option(c)
 	}
-	if v := reflect.ValueOf(on); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(on) {
 		c.err = errors.New("admin client: the database is nil")
 	} else if err := graphile.CheckSchema(c.conn.schema); err != nil {
-		c.err = &InvalidError{Call: "admin client", Faults: []Fault{{Field: "schema", Problem: err.Error()}}}
+		c.err = &InvalidError{Call: "admin client", Faults: []Fault{{Field: "schema name", Problem: strings.TrimPrefix(err.Error(), "schema name ")}}}
 	}
 	return c
 }
@@ -86,10 +87,16 @@ func (c *Client) Schema() string { return c.conn.schema }
 func (c *Client) WithTx(tx pgx.Tx) *Client {
 	inside := *c
 	inside.conn.db = tx
-	if tx == nil {
+	if isNil(tx) {
 		inside.err = errors.New("admin client: the transaction is nil")
 	}
 	return &inside
+}
+
+// isNil also finds the nil pointer in an interface that is none.
+func isNil(on any) bool {
+	v := reflect.ValueOf(on)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // atomically runs fn in a transaction: a savepoint where the client already is in one.

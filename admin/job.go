@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -78,13 +80,37 @@ func (r *RunAt) UnmarshalText(text []byte) error {
 	case "-infinity":
 		*r = RunAt{Infinity: pgtype.NegativeInfinity}
 	default:
-		t, err := time.Parse(time.RFC3339Nano, string(text))
+		t, err := parseMoment(string(text))
 		if err != nil {
 			return fmt.Errorf("run_at is neither RFC 3339 nor infinity: %w", err)
 		}
 		*r = RunAt{Time: t.UTC()}
 	}
 	return nil
+}
+
+// parseMoment reads RFC 3339, and the years before 1 and after 9999 that
+// PostgreSQL has as well.
+func parseMoment(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err == nil || text == "" {
+		return t, err
+	}
+	end := 1 + strings.IndexByte(text[1:], '-')
+	year, yearErr := strconv.Atoi(text[:max(end, 0)])
+	if yearErr != nil || end < 5 || year < -4713 || year > 294276 {
+		return t, err
+	}
+	// The rest is that of a leap year, unless there is no such day in the year.
+	rest, restErr := time.Parse(time.RFC3339Nano, "2000"+text[end:])
+	if restErr != nil {
+		return t, err
+	}
+	moved := time.Date(year, rest.Month(), rest.Day(), rest.Hour(), rest.Minute(), rest.Second(), rest.Nanosecond(), rest.Location())
+	if moved.Day() != rest.Day() {
+		return t, err
+	}
+	return moved, nil
 }
 
 // fault says why PostgreSQL could not keep the moment, or "".
@@ -108,8 +134,12 @@ func (r *RunAt) parameters() (infinity *string, at *time.Time) {
 	case r.Infinity != pgtype.Finite:
 		return new(r.Infinity.String()), nil
 	}
-	return nil, new(r.Time.UTC())
+	return nil, new(r.moment())
 }
+
+// moment is what PostgreSQL keeps of the time; it would round in one form of a
+// parameter and cut in another.
+func (r *RunAt) moment() time.Time { return r.Time.UTC().Truncate(time.Microsecond) }
 
 // newJob takes what JobAdd and JobAddMany return; the names must be in it.
 func newJob(row db.JobAddRow) Job {

@@ -3,6 +3,7 @@ package admin
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 // spec validates a job to be added and returns its payload's JSON text.
@@ -34,10 +35,11 @@ func (f *faults) composite(spec *JobSpec) string {
 	row.text(&spec.TaskIdentifier)
 	row.text(payload)
 	row.text(spec.QueueName)
-	if spec.RunAt != nil {
-		row.text(new(spec.RunAt.String()))
-	} else {
-		row.text(nil)
+	switch infinity, at := spec.RunAt.parameters(); {
+	case at != nil:
+		row.text(new(at.Format(time.RFC3339Nano)))
+	default:
+		row.text(infinity)
 	}
 	row.number(spec.MaxAttempts)
 	row.text(spec.JobKey)

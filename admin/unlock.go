@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/gwadmin/gwadmin/db"
@@ -41,8 +42,7 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 	seen := map[string]bool{}
 	var ids []string
 	for i, id := range workerIDs {
-		f.index = &i
-		f.text("worker_id", id, anyLength)
+		f.text(fmt.Sprintf("worker_ids[%d]", i), id, anyLength)
 		if !seen[id] {
 			seen[id] = true
 			ids = append(ids, id)

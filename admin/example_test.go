@@ -1,0 +1,362 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+func ExampleNew() {
+	ctx := context.Background()
+	pool, done := database() // a *pgxpool.Pool, as pgxpool.New returns it
+	defer done()
+
+	client := admin.New(pool)
+	fmt.Println(client.Schema(), client.Check(ctx))
+
+	elsewhere := admin.New(pool, admin.WithSchema("my jobs"))
+	err := elsewhere.Check(ctx)
+	fmt.Println(elsewhere.Schema(), errors.Is(err, admin.ErrNotInstalled))
+	// Output:
+	// graphile_worker <nil>
+	// my jobs true
+}
+
+func ExampleClient_AddJob() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "send_email", map[string]string{"to": "ada@example.com"}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d: %s %s\n", job.ID, job.TaskIdentifier, job.Payload)
+
+	// With a key, adding the job again changes it.
+	for _, hour := range []int{9, 17} {
+		job, err = client.AddJob(ctx, "remind", nil, &admin.AddJobOptions{
+			JobKey:      new("remind ada"),
+			RunAt:       admin.At(time.Date(2100, 1, 1, hour, 0, 0, 0, time.UTC)),
+			MaxAttempts: new(3),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%d: %s at %s, revision %d\n", job.ID, *job.Key, job.RunAt, job.Revision)
+	}
+	// Output:
+	// 1: send_email {"to":"ada@example.com"}
+	// 2: remind ada at 2100-01-01T09:00:00Z, revision 0
+	// 2: remind ada at 2100-01-01T17:00:00Z, revision 1
+}
+
+func ExampleClient_AddJobs() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	jobs, err := client.AddJobs(ctx, []admin.JobSpec{
+		{TaskIdentifier: "resize", Payload: []int{640, 480}, QueueName: new("images")},
+		{TaskIdentifier: "publish", QueueName: new("images"), Priority: new(5), Flags: []string{"network"}},
+	}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, job := range jobs {
+		fmt.Printf("%d: %s %s, priority %d, flags %q\n", job.ID, job.TaskIdentifier, job.Payload, job.Priority, job.Flags)
+	}
+
+	// All faults are named at once, and nothing is added.
+	_, err = client.AddJobs(ctx, []admin.JobSpec{
+		{TaskIdentifier: "resize", MaxAttempts: new(0)},
+		{TaskIdentifier: "publish", Payload: make(chan int)},
+	}, nil)
+	fmt.Println(errors.Is(err, admin.ErrInvalid))
+	if invalid, ok := errors.AsType[*admin.InvalidError](err); ok {
+		for _, fault := range invalid.Faults {
+			fmt.Println(fault)
+		}
+	}
+	// Output:
+	// 1: resize [640,480], priority 0, flags []
+	// 2: publish {}, priority 5, flags ["network"]
+	// true
+	// job 0: max_attempts 0 is outside 1 to 32767
+	// job 1: payload cannot be marshalled to JSON: it is a chan int
+}
+
+func ExampleClient_WithTx() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	// The job is there when, and only if, the transaction commits.
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // does nothing after a commit
+	job, err := client.WithTx(tx).AddJob(ctx, "welcome", nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ids := []int64{job.ID}
+	before, err := client.CompleteJobs(ctx, ids, &admin.CompleteOptions{DryRun: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		log.Fatal(err)
+	}
+	after, err := client.CompleteJobs(ctx, ids, &admin.CompleteOptions{DryRun: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(before.Skipped, len(after.Jobs))
+	// Output:
+	// [1: not found] 1
+}
+
+func ExampleClient_GetJob() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	added, err := client.AddJob(ctx, "send_email", nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	job, err := client.GetJob(ctx, added.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(job.ID, job.TaskIdentifier, job.Permafailed())
+
+	_, err = client.GetJob(ctx, 404)
+	fmt.Println(errors.Is(err, admin.ErrJobNotFound))
+	// Output:
+	// 1 send_email false
+	// true
+}
+
+func ExampleClient_GetJobByKey() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	if _, err := client.AddJob(ctx, "remind", nil, &admin.AddJobOptions{JobKey: new("remind ada")}); err != nil {
+		log.Fatal(err)
+	}
+	job, err := client.GetJobByKey(ctx, "remind ada")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(job.ID, job.TaskIdentifier)
+	// Output:
+	// 1 remind
+}
+
+func ExampleClient_CompleteJobs() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "send_email", nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	result, err := client.CompleteJobs(ctx, []int64{job.ID, 404}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, job := range result.Jobs {
+		fmt.Println("deleted", job.ID, job.TaskIdentifier)
+	}
+	for _, skip := range result.Skipped {
+		fmt.Println("left", skip)
+	}
+	// Output:
+	// deleted 1 send_email
+	// left 404: not found
+}
+
+func ExampleClient_PermanentlyFailJobs() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "send_email", nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	result, err := client.PermanentlyFailJobs(ctx, []int64{job.ID}, &admin.FailOptions{Reason: new("the address is gone")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, job := range result.Jobs {
+		fmt.Printf("%d: attempt %d of %d, %s\n", job.ID, job.Attempts, job.MaxAttempts, *job.LastError)
+	}
+	// Output:
+	// 1: attempt 25 of 25, the address is gone
+}
+
+func ExampleClient_RescheduleJobs() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "report", nil, &admin.AddJobOptions{Priority: new(7)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// What is nil stays; a zero is set.
+	result, err := client.RescheduleJobs(ctx, []int64{job.ID}, admin.RescheduleOptions{
+		RunAt:    admin.Never(),
+		Priority: new(0),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, job := range result.Jobs {
+		fmt.Printf("%d: at %s, priority %d, %d attempts at most\n", job.ID, job.RunAt, job.Priority, job.MaxAttempts)
+	}
+	// Output:
+	// 1: at infinity, priority 0, 25 attempts at most
+}
+
+func ExampleClient_RetryJobs() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "send_email", nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ids := []int64{job.ID}
+	if _, err := client.PermanentlyFailJobs(ctx, ids, nil); err != nil {
+		log.Fatal(err)
+	}
+	result, err := client.RetryJobs(ctx, ids, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, job := range result.Jobs {
+		fmt.Printf("%d: attempt %d of %d, %s\n", job.ID, job.Attempts, job.MaxAttempts, *job.LastError)
+	}
+	// Output:
+	// 1: attempt 0 of 25, Manually marked as failed
+}
+
+func ExampleClient_RemoveJob() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	if _, err := client.AddJob(ctx, "remind", nil, &admin.AddJobOptions{JobKey: new("remind ada")}); err != nil {
+		log.Fatal(err)
+	}
+	for range 2 {
+		result, err := client.RemoveJob(ctx, "remind ada", nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(result.Outcome)
+	}
+	// Output:
+	// removed
+	// not found
+}
+
+func ExampleClient_ForceUnlockWorkers() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	if _, err := client.AddJob(ctx, "send_email", nil, nil); err != nil {
+		log.Fatal(err)
+	}
+	// A worker takes the job, and dies.
+	_, err := pool.Exec(ctx, "update graphile_worker._private_jobs set attempts = 1, locked_at = now(), locked_by = 'pool-1'")
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	result, err := client.ForceUnlockWorkers(ctx, []string{"pool-1", "pool-2"}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, worker := range result.Unlocked {
+		fmt.Printf("%s held %d job and %d queues\n", worker.WorkerID, worker.Jobs, worker.Queues)
+	}
+	fmt.Println("idle:", result.Idle)
+	// Output:
+	// pool-1 held 1 job and 0 queues
+	// idle: [pool-2]
+}
+
+func ExampleClient_Cleanup() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "send_email", nil, &admin.AddJobOptions{QueueName: new("mail")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.PermanentlyFailJobs(ctx, []int64{job.ID}, nil); err != nil {
+		log.Fatal(err)
+	}
+
+	result, err := client.Cleanup(ctx, admin.CleanupOptions{
+		Tasks: []admin.CleanupTask{admin.DeletePermafailedJobs, admin.GCJobQueues},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, task := range []admin.CleanupTask{admin.DeletePermafailedJobs, admin.GCJobQueues} {
+		fmt.Println(task, result.Deleted[task])
+	}
+	// Output:
+	// DELETE_PERMAFAILED_JOBS 1
+	// GC_JOB_QUEUES 1
+}
+
+func ExampleClient_Check() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	switch err := client.Check(ctx); {
+	case err == nil:
+		fmt.Println("ready")
+	case errors.Is(err, admin.ErrNotInstalled):
+		fmt.Println("install Graphile Worker, or its schema with gwadmin migrate")
+	case errors.Is(err, admin.ErrRevisionTooOld), errors.Is(err, admin.ErrRevisionTooNew):
+		fmt.Println("upgrade one or the other:", err)
+	case errors.Is(err, admin.ErrRowSecurity):
+		fmt.Println("use the owner of the tables, or give this role policies:", err)
+	default:
+		log.Fatal(err)
+	}
+	// Output:
+	// ready
+}

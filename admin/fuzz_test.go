@@ -1,0 +1,131 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/testdb"
+)
+
+// FuzzSpec adds a job both ways: what goes in comes out, to the byte, or is refused
+// before it is sent.
+func FuzzSpec(f *testing.F) {
+	f.Add("send", "queue", "key", "flag", []byte(`{"n": 1}`))
+	f.Add("", "", "", "", []byte(""))
+	f.Add(nasty, nasty, nasty, nasty, []byte(marshalled(nasty)))
+	f.Add(`(a,"b",'c')`, `{"a",b\}`, `\"`, `""`, []byte(` [ null , "\\\"'$1" ]	`))
+	f.Add(`\`, `'`, `"`, `,`, []byte(`"\u0000\ud800"`))
+	f.Add("a\x00b", "ok", "ok", "ok", []byte("null"))
+	f.Add("ok", "caf\xe9", "ok", "ok", []byte("\"caf\xe9\""))
+	f.Add("ok", "ok", "ok", "\xff", []byte("{} {}"))
+	f.Add("NULL", "null", "()", "{}", []byte("-0.0e-400"))
+	f.Add(strings.Repeat("☃", 128), strings.Repeat("q", 129), strings.Repeat("🚀", 512), " ", []byte(`{"":{"":[]}}`))
+	f.Add(strings.Repeat("t", 129), " q ", strings.Repeat("k", 513), "\u2028\ufeff\u200f", []byte("\xef\xbb\xbf1"))
+	f.Add("%s $1 :a ?", "--", "/* ; */", "$$", []byte("\"\x7f\u00a0\""))
+	f.Add("e\u0301", "é", "İ", "\r\n\t\v\f\b", []byte("\r\n\t 1 \r\n\t"))
+
+	b := newBench(f, testdb.Ours(""))
+	f.Fuzz(func(t *testing.T, identifier, queue, key, flag string, payload []byte) {
+		tx, err := b.pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback(t.Context()) }()
+		inside := b.in(tx)
+		inside.TB, inside.ctx = t, t.Context()
+
+		text := func(s string, most int) bool {
+			return utf8.ValidString(s) && !strings.Contains(s, "\x00") && utf8.RuneCountInString(s) <= most
+		}
+		valid := text(identifier, 128) && text(queue, 128) && text(key, 512) && key != "" && text(flag, math.MaxInt) &&
+			json.Valid(payload) && utf8.Valid(payload)
+		raw := json.RawMessage(append([]byte{}, payload...)) // nil means none
+
+		_, oneErr := inside.client.AddJob(t.Context(), identifier, raw, &admin.AddJobOptions{QueueName: &queue, JobKey: &key, Flags: []string{flag}})
+		inside.checkAdded("AddJob", valid, oneErr, identifier, queue, key, flag, raw)
+		if valid {
+			inside.exec("delete from graphile_worker._private_jobs")
+		}
+		_, manyErr := inside.client.AddJobs(t.Context(), []admin.JobSpec{{
+			TaskIdentifier: identifier, Payload: raw, QueueName: &queue, JobKey: &key, Flags: []string{flag},
+		}}, nil)
+		inside.checkAdded("AddJobs", valid, manyErr, identifier, queue, key, flag, raw)
+	})
+}
+
+// checkAdded makes sure that just this job is in the table, or that it was refused.
+func (b *bench) checkAdded(what string, valid bool, err error, identifier, queue, key, flag string, payload json.RawMessage) {
+	b.Helper()
+	if !valid {
+		if !errors.Is(err, admin.ErrInvalid) {
+			b.Fatalf("%s: %v, want it to match ErrInvalid", what, err)
+		}
+		return
+	}
+	if err != nil {
+		b.Fatalf("%s: %v", what, err)
+	}
+	got := b.jobs()
+	if len(got) != 1 {
+		b.Fatalf("%s: %d jobs", what, len(got))
+	}
+	want := added(admin.Job{
+		ID: got[0].ID, TaskIdentifier: identifier, QueueName: &queue, Payload: payload, Key: &key, Flags: []string{flag},
+	})
+	b.check(what, []admin.Job{want}, got)
+}
+
+// FuzzRunAtText takes moments through their text: every one that is written is
+// read again as the same, and every text that is read is written in one way.
+func FuzzRunAtText(f *testing.F) {
+	for _, seed := range []admin.RunAt{
+		*admin.Never(), {Infinity: pgtype.NegativeInfinity}, *admin.At(day0), *admin.At(later), {},
+		*admin.At(firstMoment), *admin.At(lastMoment), *admin.At(time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)),
+		*admin.At(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)),
+	} {
+		f.Add(seed.Time.Unix(), int64(seed.Time.Nanosecond()), int8(seed.Infinity), seed.String())
+	}
+	for _, text := range []string{
+		"", "Infinity", " infinity", "now", "2024-02-30T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01T00:00:00", "2024-01-01",
+		"2024-01-01T00:00:00+23:59", "0000-01-01T00:00:00Z", "2024-01-01T00:00:00,5Z", "2024-01-01T00:00:00.1234567891Z", "9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00",
+	} {
+		f.Add(int64(0), int64(0), int8(0), text)
+	}
+	f.Fuzz(func(t *testing.T, seconds, nanoseconds int64, infinity int8, text string) {
+		b := &bench{TB: t}
+		moment := admin.RunAt{Infinity: pgtype.InfinityModifier(infinity % 2)}
+		if moment.Infinity == pgtype.Finite {
+			moment.Time = time.Unix(seconds, nanoseconds).UTC()
+		}
+		if year := moment.Time.Year(); year >= 1 && year <= 294275 {
+			b.roundTrip(moment)
+		}
+		var read admin.RunAt
+		if err := read.UnmarshalText([]byte(text)); err == nil {
+			b.roundTrip(read)
+		}
+	})
+}
+
+func (b *bench) roundTrip(want admin.RunAt) {
+	b.Helper()
+	text, err := want.MarshalText()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var got admin.RunAt
+	if err := got.UnmarshalText(text); err != nil {
+		b.Fatal(err)
+	}
+	if got.Infinity != want.Infinity || !got.Time.Equal(want.Time) {
+		b.Fatalf("%#v was written as %s and read as %#v", want, text, got)
+	}
+}
