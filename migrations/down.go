@@ -75,21 +75,21 @@ func (m *Migrator) PlanDown(ctx context.Context, to int64) (*DownPlan, error) {
 			return nil, fmt.Errorf("plan down: %w", err)
 		}
 	}
-	status, err := m.Status(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("plan down: %w", err)
-	}
-	plan := &DownPlan{Undo: []Migration{}}
-	for _, migration := range slices.Backward(status.Migrations) {
-		if migration.AppliedAt != nil && migration.Version > to {
-			plan.Undo = append(plan.Undo, migration)
+	var plan *DownPlan
+	err := m.read(ctx, func(tx pgx.Tx) error {
+		status, err := m.status(ctx, tx)
+		if err != nil {
+			return err
 		}
-	}
-	if len(plan.Undo) == 0 || plan.Undo[len(plan.Undo)-1].Version != tablesVersion {
-		return plan, nil
-	}
-	err = pgx.BeginTxFunc(ctx, m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		plan.Jobs, plan.Locked, err = m.countJobs(ctx, tx)
+		plan = &DownPlan{Undo: []Migration{}}
+		for _, migration := range slices.Backward(status.Migrations) {
+			if migration.AppliedAt != nil && migration.Version > to {
+				plan.Undo = append(plan.Undo, migration)
+			}
+		}
+		if len(plan.Undo) > 0 && plan.Undo[len(plan.Undo)-1].Version == tablesVersion {
+			plan.Jobs, plan.Locked, err = m.countJobs(ctx, tx)
+		}
 		return err
 	})
 	if err != nil {
@@ -113,7 +113,7 @@ func (m *Migrator) jobsTable() string {
 // refuseJobs locks the jobs table, so that none is added behind its back, and
 // returns a [*JobsLeftError] when it has more rows than may be lost.
 func (m *Migrator) refuseJobs(ctx context.Context, tx pgx.Tx, most int64) error {
-	if _, err := tx.Exec(ctx, "lock table "+m.jobsTable()+" in share mode"); err != nil {
+	if _, err := tx.Exec(ctx, "lock table "+m.jobsTable()+" in access exclusive mode"); err != nil {
 		return err
 	}
 	left := &JobsLeftError{Schema: m.schema}

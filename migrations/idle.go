@@ -44,7 +44,7 @@ func (m *Migrator) waitIdle(ctx context.Context, wait time.Duration) error {
 	defer cancel()
 	over := time.After(wait)
 	for {
-		holders, err := m.holders(ctx)
+		holders, err := m.Holders(ctx)
 		if err != nil || len(holders) == 0 {
 			return err
 		}
@@ -62,10 +62,12 @@ func (m *Migrator) waitIdle(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// holders returns who holds jobs of a schema to which a breaking revision is to come.
-func (m *Migrator) holders(ctx context.Context) (holders []Holder, err error) {
-	err = pgx.BeginTxFunc(ctx, m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		state, err := m.state(ctx, tx)
+// Holders returns who holds jobs of a schema that Up would bring a breaking
+// revision to, in the order of their ids, and nobody where none is to come. Stale
+// locks do not count.
+func (m *Migrator) Holders(ctx context.Context) (holders []Holder, err error) {
+	err = m.read(ctx, func(tx pgx.Tx) error {
+		state, err := m.glance(ctx, tx)
 		if err != nil || state.Revision < graphile.OldestRevision || state.Revision >= graphile.NewestBreaking {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
@@ -71,18 +72,25 @@ func (s *Status) Pending() []Migration {
 
 // Status reads which migrations a database has. It changes nothing, takes no
 // lock, and works on a database where nothing is installed.
-func (m *Migrator) Status(ctx context.Context) (*Status, error) {
-	var state *state
-	err := pgx.BeginTxFunc(ctx, m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
-		state, err = m.state(ctx, tx)
+func (m *Migrator) Status(ctx context.Context) (status *Status, err error) {
+	err = m.read(ctx, func(tx pgx.Tx) (err error) {
+		status, err = m.status(ctx, tx)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("migration status: %w", err)
 	}
+	return status, nil
+}
+
+func (m *Migrator) status(ctx context.Context, tx pgx.Tx) (*Status, error) {
+	state, err := m.glance(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	status := &Status{Schema: m.schema, Revision: state.Revision, Breaking: state.Breaking}
 	if status.Migrations, err = files(); err != nil {
-		return nil, fmt.Errorf("migration status: %w", err)
+		return nil, err
 	}
 	for i := range status.Migrations {
 		if at, ok := state.applied[status.Migrations[i].Version]; ok {
@@ -90,6 +98,18 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 		}
 	}
 	return status, nil
+}
+
+// read runs fn in a read-only transaction, and anew when a table that fn has just
+// seen is gone: Down was faster.
+func (m *Migrator) read(ctx context.Context, fn func(pgx.Tx) error) error {
+	for try := 1; ; try++ {
+		err := pgx.BeginTxFunc(ctx, m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, fn)
+		var pgErr *pgconn.PgError
+		if try == 10 || !errors.As(err, &pgErr) || pgErr.Code != "42P01" { // undefined_table
+			return err
+		}
+	}
 }
 
 // files returns the migrations that this package has, in order.

@@ -108,7 +108,7 @@ func (m *Migrator) Up(ctx context.Context, options *UpOptions) (*UpResult, error
 }
 
 // glance reads the state and lets go of the tables again, so that an installation
-// that is under way does not wait for this one, which is to wait for it.
+// that is under way, or Down, does not wait for who is about to wait for it.
 func (m *Migrator) glance(ctx context.Context, tx pgx.Tx) (*state, error) {
 	inner, err := tx.Begin(ctx)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
@@ -55,7 +56,7 @@ func (r *changeResult) tables(a *app) []table.Writer {
 	for _, s := range r.Skipped {
 		skipped.AppendRow(table.Row{s.ID, s.Reason, deref(s.LockedBy), moment(s.LockedAt)})
 	}
-	return []table.Writer{a.jobsTable(r.verb(), r.Changed), skipped}
+	return []table.Writer{a.jobsTable(strings.ToUpper(r.verb()), r.Changed), skipped}
 }
 
 // verb says what became of the changed jobs.
@@ -107,6 +108,9 @@ func (c *change) run(a *app, cmd *cobra.Command, args []string) error {
 			}
 		}
 		result, err := c.batches(ctx, a, client, ids, c.dryRun, a.format == formatNDJSON)
+		if err != nil && len(result.Changed)+len(result.Skipped) == 0 {
+			return err
+		}
 		if a.format != formatNDJSON {
 			if printErr := a.print(result); printErr != nil {
 				return printErr
@@ -128,13 +132,18 @@ func (c *change) batches(ctx context.Context, a *app, client *admin.Client, ids 
 	defer bar.stop()
 	handled := 0
 	for batch := range slices.Chunk(ids, batchSize) {
+		if ctx.Err() != nil && (dryRun || handled == 0) {
+			return total, errInterrupted
+		}
 		if ctx.Err() != nil {
 			return total, &statusError{exitInterrupted, fmt.Errorf("interrupted after %d of %d ids; the others are untouched", handled, len(ids))}
 		}
+		silence := context.AfterFunc(ctx, func() { a.say("interrupted: ends after this batch; once more, and it ends at once") })
 		result, err := c.call(context.WithoutCancel(ctx), client, batch, dryRun)
+		silence()
 		if err != nil {
 			if handled > 0 {
-				err = fmt.Errorf("stopped after %d of %d ids; the others are untouched: %w", handled, len(ids), err)
+				err = &statusError{exitError, fmt.Errorf("stopped after %d of %d ids; the others are untouched: %w", handled, len(ids), err)}
 			}
 			return total, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,9 @@ func cleanupCommand(a *app) *cobra.Command {
   gwadmin cleanup --tasks GC_TASK_IDENTIFIERS --keep send_email,resize_image --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(names) == 0 {
+				return usage(errors.New("--tasks names none: leave it out for GC_JOB_QUEUES"))
+			}
 			for _, name := range names {
 				options.Tasks = append(options.Tasks, admin.CleanupTask(strings.TrimSpace(name)))
 			}

@@ -35,16 +35,26 @@ func (c *consent) ask(a *app, question string) error {
 	if c.yes {
 		return nil
 	}
-	return confirm(a.stdin, a.stderr, question)
+	return a.confirm(question)
 }
 
 // confirm asks a person, and refuses where there is none.
-func confirm(in io.Reader, out io.Writer, question string) error {
-	if !isTerminal(in) {
+func (a *app) confirm(question string) error {
+	if !isTerminal(a.stdin) {
 		return refused("there is no terminal to confirm on: pass --yes")
 	}
-	fmt.Fprintf(out, "%s [y/N] ", question)
-	answer, _ := bufio.NewReader(in).ReadString('\n')
+	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+	var answer string
+	err := a.read(func() error {
+		answer, _ = bufio.NewReader(a.stdin).ReadString('\n')
+		return nil
+	})
+	if !strings.HasSuffix(answer, "\n") {
+		fmt.Fprintln(a.stderr)
+	}
+	if err != nil {
+		return err
+	}
 	if answer := strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
 		return refused("not confirmed")
 	}

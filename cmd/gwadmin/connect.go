@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -19,6 +21,10 @@ func (a *app) connect(ctx context.Context) (*pgxpool.Pool, error) {
 		url = os.Getenv("DATABASE_URL")
 	}
 	config, err := pgxpool.ParseConfig(url)
+	var parse *pgconn.ParseConfigError
+	if errors.As(err, &parse) {
+		parse.ConnString = "the connection string" // where pgx does not see every password
+	}
 	if err != nil {
 		return nil, err
 	}

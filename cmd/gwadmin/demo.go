@@ -47,7 +47,7 @@ func runDemo(a *app, cmd *cobra.Command, keep, yes bool) (err error) {
 	url, schema := os.Getenv("DATABASE_URL"), demo.Schema
 	if url != "" {
 		if !yes {
-			if err := confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), "DATABASE_URL is set. Create the schema gwadmin_demo in that database, and drop it afterwards?"); err != nil {
+			if err := a.confirm("DATABASE_URL is set. Create the schema gwadmin_demo in that database, and drop it afterwards?"); err != nil {
 				return err
 			}
 		}

@@ -33,8 +33,9 @@ const exitCodeHelp = `Exit codes:
     4  the schema has drifted from what it should be
     5  the schema is at a revision that this gwadmin does not work with
     6  cannot connect
-    7  refused: not confirmed, jobs would be lost, workers hold jobs, or
-       another migrator is at work; nothing was changed
+    7  refused: not confirmed, jobs would be lost, workers hold jobs,
+       another migrator is at work, or a lock could not be had in time;
+       nothing was changed
     8  done, but some of the ids were left alone
   130  interrupted; what was done is said, and nothing is half done`
 
@@ -56,6 +57,9 @@ func (e *statusError) Unwrap() error { return e.err }
 // status ends the command with a code, having said everything already.
 func status(code int) error { return &statusError{code: code} }
 
+// errInterrupted is for Ctrl-C before anything is done.
+var errInterrupted = &statusError{exitInterrupted, errors.New("interrupted; nothing was changed")}
+
 func refused(reason string) error {
 	return &statusError{exitRefused, errors.New("refused: " + reason)}
 }
@@ -67,6 +71,7 @@ func exitCode(err error) int {
 	var status *statusError
 	var connect *pgconn.ConnectError
 	var config *pgconn.ParseConfigError
+	var pgErr *pgconn.PgError
 	switch {
 	case errors.As(err, &status):
 		return status.code
@@ -81,6 +86,8 @@ func exitCode(err error) int {
 	case errors.Is(err, migrations.ErrRevisionTooOld), errors.Is(err, migrations.ErrRevisionTooNew):
 		return exitUnsupported
 	case errors.Is(err, migrations.ErrJobsLeft), errors.Is(err, migrations.ErrBusy), errors.Is(err, migrations.ErrLocked):
+		return exitRefused
+	case errors.As(err, &pgErr) && pgErr.Code == "55P03": // --lock-timeout, at every try
 		return exitRefused
 	}
 	return exitError

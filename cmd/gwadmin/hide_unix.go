@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 )
@@ -16,26 +15,31 @@ const urlHandover = "GWADMIN_DATABASE_URL_HANDOVER"
 // list, where every user of the machine could read it: the command runs itself
 // again without the flag, under the same process id.
 func hideURL() {
-	args := slices.Clone(os.Args)
-	for i := 1; i < len(args) && args[i] != "--"; i++ {
-		url, joined := strings.CutPrefix(args[i], "--database-url=")
-		next := i + 1
-		if !joined {
-			if args[i] != "--database-url" || next == len(args) {
-				continue
-			}
-			url = args[next]
-			next++
+	var args []string
+	var url string
+	for i := 0; i < len(os.Args); i++ {
+		arg := os.Args[i]
+		if arg == "--" {
+			args = append(args, os.Args[i:]...)
+			break
 		}
-		if url == "" {
-			return // for the flags to refuse
+		text, given := strings.CutPrefix(arg, "--database-url=")
+		if arg == "--database-url" && i+1 < len(os.Args) {
+			i++
+			text, given = os.Args[i], true
 		}
-		self, err := os.Executable()
-		if err != nil {
-			return
+		switch {
+		case !given:
+			args = append(args, arg)
+		case text == "":
+			return // for the flag to refuse
+		default:
+			url = text // the last one counts
 		}
-		args = slices.Delete(args, i, next)
-		_ = syscall.Exec(self, args, append(os.Environ(), urlHandover+"="+url))
+	}
+	self, err := os.Executable()
+	if url == "" || err != nil || os.Setenv(urlHandover, url) != nil {
 		return
 	}
+	_ = syscall.Exec(self, args, os.Environ())
 }

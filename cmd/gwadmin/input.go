@@ -15,18 +15,43 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
+// read reads from standard input by fn; Ctrl-C does not wait for it.
+func (a *app) read(fn func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- fn() }()
+	select {
+	case err := <-done:
+		return err
+	case <-a.interrupted:
+		return errInterrupted
+	}
+}
+
 // readIDs reads job ids from arguments; "-" stands for standard input, one a line.
 func (a *app) readIDs(args []string) ([]int64, error) {
 	var ids []int64
 	for _, arg := range args {
-		if arg != "-" {
-			id, err := parseID(arg)
+		if arg == "-" {
+			piped, err := a.readLines()
 			if err != nil {
-				return nil, usage(err)
+				return nil, err
 			}
-			ids = append(ids, id)
+			ids = append(ids, piped...)
 			continue
 		}
+		id, err := parseID(arg)
+		if err != nil {
+			return nil, usage(err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// readLines reads job ids from standard input.
+func (a *app) readLines() ([]int64, error) {
+	var ids []int64
+	err := a.read(func() error {
 		lines := bufio.NewScanner(a.stdin)
 		for n := 1; lines.Scan(); n++ {
 			line := strings.TrimSpace(lines.Text())
@@ -35,13 +60,17 @@ func (a *app) readIDs(args []string) ([]int64, error) {
 			}
 			id, err := parseID(line)
 			if err != nil {
-				return nil, usage(fmt.Errorf("standard input, line %d: %w", n, err))
+				return usage(fmt.Errorf("standard input, line %d: %w", n, err))
 			}
 			ids = append(ids, id)
 		}
 		if err := lines.Err(); err != nil {
-			return nil, fmt.Errorf("read standard input: %w", err)
+			return fmt.Errorf("read standard input: %w", err)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return ids, nil
 }
@@ -147,13 +176,33 @@ func (f optionalString) Set(value string) error {
 	return nil
 }
 
+// connectionString is the value of --database-url: none is no value, lest an unset
+// variable sends the command to the database that the environment names.
+type connectionString string
+
+func (s *connectionString) Type() string   { return "string" }
+func (s *connectionString) String() string { return string(*s) }
+
+func (s *connectionString) Set(value string) error {
+	if value == "" {
+		return errors.New("it is empty: leave it out to use the environment's")
+	}
+	*s = connectionString(value)
+	return nil
+}
+
 // readPayload reads a payload from its argument, or from standard input for "-".
 func (a *app) readPayload(arg string) (json.RawMessage, error) {
 	text := []byte(arg)
 	if arg == "-" {
-		var err error
-		if text, err = io.ReadAll(a.stdin); err != nil {
-			return nil, fmt.Errorf("read the payload from standard input: %w", err)
+		err := a.read(func() (err error) {
+			if text, err = io.ReadAll(a.stdin); err != nil {
+				return fmt.Errorf("read the payload from standard input: %w", err)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	if !json.Valid(text) {

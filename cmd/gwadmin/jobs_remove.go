@@ -72,15 +72,15 @@ func (r removed) tables(a *app) []table.Writer {
 }
 
 func (r removed) sentence() string {
-	verb := ""
+	verb, left := "was ", "left alone"
 	if r.DryRun {
-		verb = "would be "
+		verb, left = "would be ", "would be left alone"
 	}
 	switch r.Outcome {
 	case admin.NoSuch:
 		return "no job has this key"
 	case admin.Left:
-		return "job " + r.Skip.String() + ": " + verb + "left alone"
+		return "job " + r.Skip.String() + ": " + left
 	case admin.Detached:
 		return "the job is locked: it " + verb + "detached from its key, and will not be retried"
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,12 @@ What is not given is left as it is; zero is a value.`,
   gwadmin jobs reschedule 42 43 --run-at 2027-01-01T00:00:00Z --priority 0
   gwadmin jobs reschedule 42 --run-at infinity  # until it is rescheduled again`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(a, cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if runAt.at == nil && options.Priority == nil && options.Attempts == nil && options.MaxAttempts == nil {
+				return usage(errors.New("nothing to set: give --run-at, --priority, --attempts or --max-attempts"))
+			}
+			return c.run(a, cmd, args)
+		},
 	}
 	cmd.Flags().Var(&runAt, "run-at", runAtUsage)
 	optionalIntFlag(cmd.Flags(), &options.Priority, "priority", "-32768 to 32767, smaller runs earlier")

@@ -25,15 +25,12 @@ be lost.`,
 		Example: "  gwadmin migrate down --dry-run\n  gwadmin migrate down --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if to < 0 {
-				return usage(fmt.Errorf("--to %d: migrations are numbered from 1, and 0 undoes all", to))
-			}
-			if err := c.need(a); err != nil {
-				return err
-			}
 			ctx := cmd.Context()
 			return a.withMigrator(ctx, l, func(migrator *migrations.Migrator) error {
 				plan, err := migrator.PlanDown(ctx, to)
+				if errors.Is(err, migrations.ErrNoMigration) {
+					return usage(err)
+				}
 				if err != nil {
 					return err
 				}
@@ -52,8 +49,8 @@ be lost.`,
 				}
 				// More jobs than were told of may have come meanwhile.
 				_, err = migrator.Down(ctx, migrations.DownOptions{To: to, LoseJobs: plan.Jobs})
-				if errors.Is(err, migrations.ErrJobsLeft) {
-					return fmt.Errorf("jobs were added meanwhile: %w", err)
+				if left, ok := errors.AsType[*migrations.JobsLeftError](err); ok {
+					return refused(fmt.Sprintf("jobs were added meanwhile: %d would be lost, %d of them held by workers", left.Jobs, left.Locked))
 				}
 				if err != nil {
 					return err

@@ -42,10 +42,10 @@ the owner, are not affected. The role must exist.`,
 			if !apply {
 				return a.printRights(ctx, kind, role, revoke)
 			}
-			if err := c.need(a); err != nil {
-				return err
-			}
 			return a.withMigrator(ctx, l, func(migrator *migrations.Migrator) error {
+				if _, err := migrator.GrantSQL(kind, role); err != nil {
+					return usage(err)
+				}
 				question, do := fmt.Sprintf("Grant role %s the rights of a %s?", role, kind), migrator.Grant
 				if revoke {
 					question, do = fmt.Sprintf("Take the rights of a %s from role %s?", kind, role), migrator.Revoke

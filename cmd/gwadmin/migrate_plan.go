@@ -61,19 +61,24 @@ func (p plan) tables(a *app) []table.Writer {
 }
 
 func migrateSQLCommand(a *app) *cobra.Command {
-	var fromNothing bool
+	var fromNothing, body bool
 	cmd := &cobra.Command{
 		Use:   "sql",
 		Short: "Print the SQL that up would run, for psql",
 		Long: `Print the SQL that up would run on this database, for a DBA to run with psql, in
 one transaction. It records what it applies, so that up finds nothing to do. With
---from-nothing it is for an empty database, and no connection is made.`,
+--from-nothing it is for an empty database, and no connection is made. With --body it
+has no begin and commit, for a tool that runs it in a transaction of its own.`,
 		Example: `  gwadmin migrate sql > upgrade.sql && psql -X -v ON_ERROR_STOP=1 -f upgrade.sql
   gwadmin migrate sql --from-nothing --schema jobs`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if fromNothing {
-				script, err := migrations.InstallScript(a.schema)
+				install := migrations.InstallScript
+				if body {
+					install = migrations.InstallBody
+				}
+				script, err := install(a.schema)
 				if err != nil {
 					return usage(err)
 				}
@@ -88,11 +93,15 @@ one transaction. It records what it applies, so that up finds nothing to do. Wit
 				if len(steps) == 0 {
 					a.say("nothing to do")
 				}
+				if body {
+					return a.print(sqlText(migrator.Body(steps)))
+				}
 				return a.print(sqlText(migrator.Script(steps)))
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&fromNothing, "from-nothing", false, "for an empty database, without looking at one")
+	cmd.Flags().BoolVar(&body, "body", false, "without begin and commit, for another migration tool")
 	return cmd
 }
 

@@ -26,7 +26,11 @@ func migrateStatusCommand(a *app) *cobra.Command {
 				if err := read.Supported(); err != nil {
 					return err
 				}
-				if pending := len(read.Pending()); pending > 0 && !read.Newer() {
+				if read.Newer() {
+					a.say("the schema is at revision %d, newer than this gwadmin knows; up leaves it as it is", read.Revision)
+					return nil
+				}
+				if pending := len(read.Pending()); pending > 0 {
 					a.say("%d migrations are pending", pending)
 					return status(exitPending)
 				}

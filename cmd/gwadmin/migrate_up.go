@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -34,8 +36,16 @@ of an incompatible release are told to stop.`,
 			if force && cmd.Flags().Changed("wait-idle") {
 				return usage(errors.New("--force does not wait: leave out --wait-idle"))
 			}
+			if waitIdle < 0 {
+				return usage(fmt.Errorf("--wait-idle %s is negative", waitIdle))
+			}
 			ctx := cmd.Context()
 			return a.withMigrator(ctx, l, func(migrator *migrations.Migrator) error {
+				if dryRun || force || waitIdle > 0 {
+					if err := a.sayHolders(ctx, migrator); err != nil {
+						return err
+					}
+				}
 				if dryRun {
 					return a.showPlan(ctx, migrator)
 				}
@@ -47,7 +57,12 @@ of an incompatible release are told to stop.`,
 					options.WaitIdle = &waitIdle
 				}
 				result, err := migrator.Up(ctx, options)
-				if err != nil {
+				switch {
+				case errors.Is(err, migrations.ErrNoMigration):
+					return usage(err)
+				case errors.Is(err, migrations.ErrBusy):
+					return fmt.Errorf("%w: see --wait-idle and --force", err)
+				case err != nil:
 					return err
 				}
 				if result.Newer {
@@ -55,7 +70,11 @@ of an incompatible release are told to stop.`,
 				} else if len(result.Applied) == 0 {
 					a.say("up to date at revision %d", result.After)
 				}
-				return a.print(migrated{result.Applied, result.Before, result.After, result.Newer})
+				applied := []numbered{}
+				for _, m := range result.Applied {
+					applied = append(applied, numbered{m.Version, m.Name})
+				}
+				return a.print(migrated{applied, result.Before, result.After, result.Newer})
 			})
 		},
 	}
@@ -68,12 +87,27 @@ of an incompatible release are told to stop.`,
 	return cmd
 }
 
-// migrated prints what up applied, or down undid.
+// sayHolders says who holds jobs while a breaking revision is to come.
+func (a *app) sayHolders(ctx context.Context, migrator *migrations.Migrator) error {
+	holders, err := migrator.Holders(ctx)
+	for _, h := range holders {
+		a.say("a breaking revision is to come while %s holds %d jobs, since %s", h.WorkerID, h.Jobs, moment(&h.Oldest))
+	}
+	return err
+}
+
+// migrated prints what up applied.
 type migrated struct {
-	Applied []migrations.Migration `json:"migrations"`
-	Before  int                    `json:"revision_before"`
-	After   int                    `json:"revision_after"`
-	Newer   bool                   `json:"newer"`
+	Applied []numbered `json:"applied"`
+	Before  int        `json:"revision_before"`
+	After   int        `json:"revision_after"`
+	Newer   bool       `json:"newer"`
+}
+
+// numbered is a migration by its number.
+type numbered struct {
+	Version int64  `json:"version"`
+	Name    string `json:"name"`
 }
 
 func (m migrated) lines() []any { return []any{m} }

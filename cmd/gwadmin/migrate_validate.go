@@ -25,7 +25,7 @@ ones for other schemas. What is named gwadmin_… or goose_… is not looked at.
 				if err != nil {
 					return err
 				}
-				if err := a.print(differences(found)); err != nil {
+				if err := a.print(append(differences{}, found...)); err != nil { // [] where there is none
 					return err
 				}
 				if len(found) > 0 {

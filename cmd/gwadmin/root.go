@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	interrupted    <-chan struct{}
 
 	databaseURL string
 	schema      string
@@ -22,14 +24,20 @@ type app struct {
 
 // run is the whole command, on the given streams, and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, format: formatTable}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, interrupted: ctx.Done(), format: formatTable}
 	root := rootCommand(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	started := false
-	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.schema == "" {
+			return errors.New("--schema is empty")
+		}
+		started = true
+		return nil
+	}
 
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -40,6 +48,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		code = exitUsage
 	}
 	if text := err.Error(); text != "" {
+		if errors.Is(err, context.Canceled) && code == exitInterrupted {
+			text = "interrupted: " + text
+		}
 		fmt.Fprintln(stderr, "gwadmin:", text)
 	}
 	if code == exitUsage {
@@ -74,7 +85,8 @@ left out where NO_COLOR is set.
 	}
 	root.SetVersionTemplate("gwadmin {{.Version}}\n")
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.databaseURL, "database-url", os.Getenv(urlHandover), "connection string, as a URL or as keywords and values")
+	a.databaseURL = os.Getenv(urlHandover)
+	flags.Var((*connectionString)(&a.databaseURL), "database-url", "connection string, as a URL or as keywords and values")
 	flags.Lookup("database-url").DefValue = ""
 	flags.StringVar(&a.schema, "schema", "graphile_worker", "the schema that Graphile Worker is installed in")
 	flags.VarP(&a.format, "output", "o", "table, json, or ndjson: one JSON value a line")

@@ -49,6 +49,11 @@ about such a worker once more, or refuses it where --yes is given without --forc
 					return err
 				}
 				if c.dryRun {
+					for _, locks := range held.Unlocked {
+						if age := time.Since(*locks.Newest); age < young && !force {
+							a.say("%s took a lock %s ago, and may be alive: it needs --force, or a second yes", locks.WorkerID, age.Round(time.Second))
+						}
+					}
 					return a.finishUnlock(unlocked{true, held})
 				}
 				a.say("%s", unlockWarning)
@@ -112,7 +117,16 @@ type unlocked struct {
 func (u unlocked) lines() []any {
 	var lines []any
 	for _, locks := range u.Unlocked {
-		lines = append(lines, locks)
+		lines = append(lines, struct {
+			DryRun   bool              `json:"dry_run"`
+			Unlocked admin.WorkerLocks `json:"unlocked"`
+		}{u.DryRun, locks})
+	}
+	for _, id := range u.Idle {
+		lines = append(lines, struct {
+			DryRun bool   `json:"dry_run"`
+			Idle   string `json:"idle"`
+		}{u.DryRun, id})
 	}
 	return lines
 }

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+)
+
+// TestHelp compares the help of every command with what is written down.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	walk(rootCommand(&app{}), func(cmd *cobra.Command) {
+		path := strings.Fields(cmd.CommandPath())
+		t.Run(cmd.CommandPath(), func(t *testing.T) {
+			t.Parallel()
+			// The database is not asked, and its password not shown.
+			got := gwadmin(t, []string{"DATABASE_URL=postgres://u:secret@127.0.0.1:1/db"}, "", append(path[1:], "--help")...)
+			checkCode(t, exitOK, got)
+			check(t, "stderr", "", got.Stderr)
+			golden(t, "help/"+strings.Join(path, "-")+".txt", got.Stdout)
+			if len(path) > 1 && !cmd.HasSubCommands() && cmd.Example == "" {
+				t.Error("the help has no example")
+			}
+			if cmd.HasSubCommands() {
+				check(t, "without a verb it prints its help", got, gwadmin(t, nil, "", path[1:]...))
+			}
+		})
+	})
+}
+
+// walk visits a command and all below it.
+func walk(cmd *cobra.Command, visit func(*cobra.Command)) {
+	visit(cmd)
+	for _, sub := range cmd.Commands() {
+		walk(sub, visit)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	got := gwadmin(t, nil, "", "version")
+	if !regexp.MustCompile(`^gwadmin (v\d+\.\S+|\(devel\))\n$`).MatchString(got.Stdout) || got.Stderr != "" || got.Code != exitOK {
+		t.Errorf("got %+v", got)
+	}
+	check(t, "--version", got, gwadmin(t, nil, "", "--version"))
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for shell, mark := range map[string]string{
+		"bash":       "complete -o default -F __start_gwadmin gwadmin",
+		"zsh":        "#compdef gwadmin",
+		"fish":       "complete -c gwadmin",
+		"powershell": "Register-ArgumentCompleter -CommandName 'gwadmin'",
+	} {
+		got := gwadmin(t, nil, "", "completion", shell)
+		if !strings.Contains(got.Stdout, mark) || got.Stderr != "" || got.Code != exitOK {
+			t.Errorf("%s: exit code %d, %d bytes without %q\n%s", shell, got.Code, len(got.Stdout), mark, got.Stderr)
+		}
+	}
+	got := gwadmin(t, nil, "", "__complete", "jobs", "re")
+	var verbs []string
+	for line := range strings.Lines(got.Stdout) {
+		if verb, _, found := strings.Cut(line, "\t"); found {
+			verbs = append(verbs, verb)
+		}
+	}
+	check(t, "verbs that begin with re", []string{"remove", "reschedule", "retry"}, verbs)
+}
+
+// TestJSONAlways parses standard output also where nothing was done.
+func TestJSONAlways(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	for _, tc := range []struct {
+		code int
+		args []string
+	}{
+		{exitSkipped, []string{"jobs", "complete", "99"}},
+		{exitSkipped, []string{"jobs", "fail", "3"}},
+		{exitSkipped, []string{"jobs", "reschedule", "3", "99", "--priority", "1"}},
+		{exitOK, []string{"jobs", "retry", "-"}},
+		{exitSkipped, []string{"jobs", "remove", "none"}},
+		{exitSkipped, []string{"jobs", "remove", "key 3"}},
+		{exitOK, []string{"jobs", "remove", "key 3", "--detach-locked"}},
+		{exitOK, []string{"jobs", "add", "new"}},
+		{exitSkipped, []string{"workers", "unlock", "none"}},
+		{exitOK, []string{"workers", "unlock", "pool-a", "pool-b"}},
+		{exitOK, []string{"cleanup"}},
+		{exitOK, []string{"cleanup", "--tasks", "GC_TASK_IDENTIFIERS", "--keep", "unused"}},
+	} {
+		for _, output := range []string{"json", "ndjson"} {
+			got := s.run(append(tc.args, "--dry-run", "--output", output)...)
+			checkCode(t, tc.code, got)
+			texts := []string{got.Stdout}
+			if output == "ndjson" {
+				texts = slices.Collect(strings.Lines(got.Stdout))
+			}
+			for _, text := range texts {
+				var object struct {
+					DryRun *bool `json:"dry_run"`
+				}
+				if err := json.Unmarshal([]byte(text), &object); err != nil || object.DryRun == nil || !*object.DryRun {
+					t.Errorf("%q printed %q, which is no JSON object with dry_run: %v", tc.args, text, err)
+				}
+			}
+		}
+	}
+}
+
+var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
+
+// TestTerminal shows frames that fit the terminal, in colours unless told otherwise.
+func TestTerminal(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	args := []string{"jobs", "complete", "1", "2", "99", "--dry-run"}
+	var text strings.Builder
+	for _, columns := range []int{120, 72, 40} {
+		plain := onTerminal(t, s.env("NO_COLOR=1"), columns, args...).wait()
+		checkCode(t, exitSkipped, plain)
+		for line := range strings.Lines(plain.Stdout) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > columns && !strings.Contains(line, "would be left") {
+				t.Errorf("%d columns, of a line that has %d: %s", columns, n, line)
+			}
+		}
+		if escapes.MatchString(plain.Stdout) {
+			t.Errorf("coloured despite NO_COLOR: %q", plain.Stdout)
+		}
+		fmt.Fprintf(&text, "%d columns\n%s", columns, normal(plain.Stdout))
+
+		coloured := onTerminal(t, s.env("TERM=xterm"), columns, args...).wait()
+		if !escapes.MatchString(coloured.Stdout) {
+			t.Errorf("not coloured: %q", coloured.Stdout)
+		}
+		check(t, "text but for the colours", plain.Stdout, escapes.ReplaceAllString(coloured.Stdout, ""))
+	}
+	golden(t, "terminal.txt", text.String())
+
+	for _, output := range []string{"json", "ndjson"} {
+		got := onTerminal(t, s.env(), 40, append(args, "-o", output)...).wait()
+		if escapes.MatchString(got.Stdout) {
+			t.Errorf("%s is coloured: %q", output, got.Stdout)
+		}
+	}
+	off := s.run(args...)
+	if escapes.MatchString(off.Stdout+off.Stderr) || strings.ContainsAny(off.Stdout, "│─") {
+		t.Errorf("coloured or framed off a terminal:\n%s", off.transcript())
+	}
+}
+
+// TestProgress shows a bar on a terminal while there is more than one batch.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	s, ids := many(t, 2*batchSize+1)
+	args := append([]string{"jobs", "reschedule", "--priority", "1", "--yes", "-o", "ndjson"}, strings.Fields(ids)...)
+	for _, env := range []string{"NO_COLOR=1", "TERM=xterm"} {
+		release := s.holding(fmt.Sprintf(`select from graphile_worker._private_jobs where id = %d for update`, 2*batchSize))
+		term := onTerminal(t, s.env(env), 100, args...)
+		s.blocked()
+		term.expect("50.00%")
+		release()
+		got := term.wait()
+		checkCode(t, exitOK, result{Code: got.Code, Stderr: got.Stdout[max(0, len(got.Stdout)-2000):]})
+		if !strings.Contains(got.Stdout, "10001 rescheduled, 0 left alone\n") {
+			t.Error("no summary after the bar")
+		}
+	}
+}

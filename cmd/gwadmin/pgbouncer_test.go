@@ -1,0 +1,407 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/migrations"
+)
+
+// pooledConns is how many connections the pooler makes to a database.
+const pooledConns = 2
+
+// pooled is a site that the command reaches through a PgBouncer in transaction
+// mode, and that the test looks at directly.
+func pooled(t testing.TB, schema string) *site {
+	t.Helper()
+	s := siteIn(t, nil, schema)
+	s.url = pgbouncer(t, s.url)
+	return s
+}
+
+// pgbouncer starts a pooler in front of a database and returns its URL.
+func pgbouncer(t testing.TB, to string) string {
+	t.Helper()
+	path, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/pgbouncer")
+	}
+	switch {
+	case err != nil && os.Getenv("CI") == "":
+		t.Skip("pgbouncer is not installed")
+	case err != nil:
+		t.Fatal(err)
+	}
+	server, err := pgconn.ParseConfig(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "gwadmin-pgbouncer-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	quote := func(s string) string { return "'" + s + "'" }
+	file := func(name, content string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	users := file("users", fmt.Sprintf("%q %q\n", server.User, server.Password))
+	config := file("config", fmt.Sprintf(`[databases]
+* = host=%s port=%d user=%s
+[pgbouncer]
+listen_port = 6432
+unix_socket_dir = %s
+auth_type = trust
+auth_file = %s
+pool_mode = transaction
+default_pool_size = %d
+max_client_conn = 100
+log_connections = 0
+log_disconnections = 0
+`, quote(server.Host), server.Port, quote(server.User), dir, users, pooledConns))
+
+	var log bytes.Buffer
+	cmd := exec.Command(path, config)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &log, &log
+	if os.Getuid() == 0 { // which it refuses to run as
+		who := socketOwner(t, server.Host)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
+		for _, name := range []string{dir, users, config} {
+			if err := os.Chown(name, int(who.Uid), int(who.Gid)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-ended
+		if t.Failed() {
+			t.Logf("pgbouncer printed\n%s", &log)
+		}
+	})
+
+	through := url.URL{Scheme: "postgres", User: url.User(server.User), Path: "/" + server.Database}
+	through.RawQuery = url.Values{"host": {dir}, "port": {"6432"}, "sslmode": {"disable"}}.Encode()
+	for deadline := time.Now().Add(patience / 2); ; time.Sleep(5 * time.Millisecond) {
+		conn, err := pgconn.Connect(t.Context(), through.String())
+		if err == nil {
+			_ = conn.Close(t.Context())
+			return through.String()
+		}
+		select {
+		case <-ended:
+			t.Fatalf("pgbouncer ended: %v\n%s", cmd.ProcessState, &log)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("pgbouncer does not answer: %v", err)
+		}
+	}
+}
+
+// socketOwner is who may enter the directory of the server's socket, and nobody
+// where it has none.
+func socketOwner(t testing.TB, host string) *syscall.Credential {
+	t.Helper()
+	if info, err := os.Stat(host); err == nil {
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 {
+			return &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}
+		}
+	}
+	nobody, err := user.Lookup("nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, uidErr := strconv.ParseUint(nobody.Uid, 10, 32)
+	gid, gidErr := strconv.ParseUint(nobody.Gid, 10, 32)
+	if err := cmp.Or(uidErr, gidErr); err != nil {
+		t.Fatal(err)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+// checkClean makes sure that the pooler's connections to the database hold no
+// lock and are as if nobody had used them.
+func (s *site) checkClean() {
+	s.Helper()
+	pool, err := pgxpool.New(s.Context(), s.url+"&default_query_exec_mode=exec")
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer pool.Close()
+	type state struct {
+		SearchPath, LockTimeout, StatementTimeout, Role string
+		Conforming, ReadOnly                            string
+		Prepared, Listening, Temporary                  int
+	}
+	const query = `select current_setting('search_path'), current_setting('lock_timeout'), current_setting('statement_timeout'),
+		current_setting('role'), current_setting('standard_conforming_strings'), current_setting('default_transaction_read_only'),
+		(select count(*) from pg_prepared_statements), (select count(*) from pg_listening_channels()),
+		(select count(*) from pg_class where relnamespace = pg_my_temp_schema())`
+	pids := make(map[int]bool)
+	for range pooledConns { // each in a transaction, so that it has a connection to itself
+		tx, err := pool.Begin(s.Context())
+		if err != nil {
+			s.Fatal(err)
+		}
+		defer tx.Rollback(context.Background())
+		var pid int
+		if err := tx.QueryRow(s.Context(), "select pg_backend_pid()").Scan(&pid); err != nil {
+			s.Fatal(err)
+		}
+		pids[pid] = true
+		rows, err := tx.Query(s.Context(), query)
+		if err != nil {
+			s.Fatal(err)
+		}
+		got, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[state])
+		if err != nil {
+			s.Fatal(err)
+		}
+		want := state{
+			SearchPath: `"$user", public`, LockTimeout: "0", StatementTimeout: "0", Role: "none",
+			Conforming: "on", ReadOnly: "off",
+		}
+		check(s, "a server connection's session", want, got)
+	}
+	check(s, "server connections", pooledConns, len(pids))
+	check(s, "locks", 0, value[int](s, `select count(*) from pg_locks
+		where database = (select oid from pg_database where datname = current_database())
+		and pid <> pg_backend_pid() and (locktype = 'advisory' or relation in (select oid from pg_class where relkind = 'r' and oid >= 16384))`))
+}
+
+// atOnce runs a function four times at once.
+func atOnce(fn func(n int)) {
+	var wg sync.WaitGroup
+	for n := range 4 {
+		wg.Go(func() { fn(n) })
+	}
+	wg.Wait()
+}
+
+// Every verb works where each of its transactions may be on another connection.
+func TestThroughPgBouncer(t *testing.T) {
+	t.Parallel()
+	for _, schema := range []string{graphile.DefaultSchema, weird} {
+		t.Run(schema, func(t *testing.T) {
+			t.Parallel()
+			s := pooled(t, schema)
+			must := func(code int, args ...string) result {
+				t.Helper()
+				got := s.run(args...)
+				checkCode(t, code, got)
+				return got
+			}
+			must(exitPending, "migrate", "status")
+			atOnce(func(int) { must(exitOK, "migrate", "up") })
+			atOnce(func(n int) {
+				must(exitOK, "migrate", []string{"status", "plan", "validate", "sql"}[n])
+			})
+			s.checkClean()
+
+			roles := make([]string, 4)
+			for i := range roles {
+				roles[i] = s.role("web").name
+			}
+			atOnce(func(n int) {
+				add := func(args ...string) string {
+					t.Helper()
+					got := must(exitOK, append([]string{"jobs", "add", "seed", `{"n": 1}`, "--yes", "--output", "json"}, args...)...)
+					var said struct{ Job struct{ ID int64 } }
+					if err := json.Unmarshal([]byte(got.Stdout), &said); err != nil {
+						t.Fatal(err)
+					}
+					return strconv.FormatInt(said.Job.ID, 10)
+				}
+				key := fmt.Sprintf("key-%d", n)
+				id := add("--queue", "q", "--run-at", "+1h", "--flag", "f")
+				must(exitOK, "jobs", "show", id)
+				must(exitOK, "jobs", "reschedule", id, "--run-at", "now", "--priority", "-1", "--yes")
+				must(exitOK, "jobs", "fail", id, "--reason", "why not", "--yes")
+				must(exitOK, "jobs", "retry", id, "--dry-run")
+				must(exitOK, "jobs", "retry", id, "--yes")
+				must(exitOK, "jobs", "complete", id, "--yes")
+				must(exitError, "jobs", "show", id)
+				add("--key", key, "--dry-run")
+				add("--key", key)
+				must(exitOK, "jobs", "show", "--key", key)
+				must(exitOK, "jobs", "remove", key, "--yes")
+
+				id = add()
+				worker := fmt.Sprintf("worker-%d", n)
+				s.exec("update graphile_worker._private_jobs set locked_at = now(), locked_by = $1 where id = $2::text::bigint", worker, id)
+				must(exitSkipped, "jobs", "complete", id, "--yes")
+				must(exitOK, "workers", "unlock", worker, "--dry-run")
+				must(exitOK, "workers", "unlock", worker, "--yes", "--force")
+				must(exitOK, "cleanup", "--dry-run")
+
+				kind := []string{"producer", "admin", "reader", "producer"}[n]
+				must(exitOK, "migrate", "grants", kind, roles[n], "--apply", "--yes")
+				must(exitOK, "migrate", "grants", kind, roles[n], "--apply", "--revoke", "--yes")
+			})
+			atOnce(func(int) {
+				must(exitOK, "cleanup", "--tasks", "DELETE_PERMAFAILED_JOBS,GC_TASK_IDENTIFIERS,GC_JOB_QUEUES", "--keep", "seed", "--yes")
+			})
+			check(t, "jobs left", 4, value[int](s, "select count(*) from graphile_worker.jobs"))
+			must(exitOK, "migrate", "validate")
+			s.checkClean()
+
+			must(exitRefused, "migrate", "down")
+			must(exitOK, "migrate", "down", "--yes")
+			must(exitPending, "migrate", "status")
+			s.checkClean()
+		})
+	}
+}
+
+// A migrator that waits behind another holds a connection of the pooler, and
+// gives it back.
+func TestWaitLockThroughPgBouncer(t *testing.T) {
+	t.Parallel()
+	s := pooled(t, graphile.DefaultSchema)
+	checkCode(t, exitOK, s.run("migrate", "up"))
+	release := s.holding("lock table graphile_worker._private_jobs in row exclusive mode")
+	first := s.start("migrate", "down", "--yes", "--lock-timeout", "1m")
+	s.blocked()
+	checkCode(t, exitRefused, s.run("migrate", "up", "--wait-lock", "50ms"))
+	second := s.start("migrate", "up", "--wait-lock", "0")
+	s.eventually(waiting(2))
+	second.interrupt()
+	checkCode(t, exitInterrupted, second.wait())
+	s.eventually("(select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock') = 1")
+	release()
+	checkCode(t, exitOK, first.wait())
+	s.checkClean()
+}
+
+// The libraries work there, too, in the modes that keep no statements.
+func TestLibraryThroughPgBouncer(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		t.Run(mode.String(), func(t *testing.T) {
+			t.Parallel()
+			s := pooled(t, weird)
+			config, err := pgxpool.ParseConfig(s.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config.MaxConns = 8
+			config.ConnConfig.DefaultQueryExecMode = mode
+			pool, err := pgxpool.NewWithConfig(t.Context(), config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.Close()
+			migrator, err := migrations.New(pool, &migrations.Options{Schema: weird})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			atOnce(func(int) {
+				if _, err := migrator.Up(ctx, &migrations.UpOptions{WaitIdle: new(time.Duration(0))}); err != nil {
+					t.Error(err)
+				}
+			})
+			found, err := migrator.Validate(ctx)
+			if err != nil || len(found) > 0 {
+				t.Errorf("validate: %v, %v", found, err)
+			}
+			client := admin.New(pool, admin.WithSchema(weird))
+			atOnce(func(n int) {
+				for range 3 {
+					if err := useClient(ctx, pool, client, n); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			s.checkClean()
+			if _, err := migrator.Down(ctx, migrations.DownOptions{}); err != nil {
+				t.Error(err)
+			}
+			s.checkClean()
+		})
+	}
+}
+
+// useClient makes each call on jobs of its own, and leaves none.
+func useClient(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, n int) error {
+	key := fmt.Sprintf("key-%d", n)
+	one, err := client.AddJob(ctx, "seed", map[string]any{"text": `"\ ☃`}, &admin.AddJobOptions{
+		QueueName: new("q"), RunAt: admin.Never(), JobKey: &key, Flags: []string{"a", "b"},
+	})
+	if err != nil {
+		return err
+	}
+	if got, err := client.GetJobByKey(ctx, key); err != nil || got.ID != one.ID {
+		return fmt.Errorf("get job %d by its key: %+v, %w", one.ID, got, err)
+	}
+	many, err := client.AddJobs(ctx, []admin.JobSpec{{TaskIdentifier: "seed"}, {TaskIdentifier: "seed", Payload: []int{1}}}, nil)
+	if err != nil {
+		return err
+	}
+	ids := []int64{many[0].ID, many[1].ID, one.ID}
+	changes := []func() (*admin.Result, error){
+		func() (*admin.Result, error) {
+			return client.RescheduleJobs(ctx, ids, admin.RescheduleOptions{RunAt: admin.At(time.Now()), Attempts: new(1)})
+		},
+		func() (*admin.Result, error) { return client.PermanentlyFailJobs(ctx, ids, nil) },
+		func() (*admin.Result, error) { return client.RetryJobs(ctx, ids, nil) },
+		func() (*admin.Result, error) { return client.CompleteJobs(ctx, ids[:2], nil) },
+	}
+	for i, change := range changes {
+		got, err := change()
+		if err != nil {
+			return err
+		}
+		if want := len(ids) - i/3; len(got.Jobs) != want || len(got.Skipped) > 0 {
+			return fmt.Errorf("change %d: %d jobs, and left alone %v, want %d jobs", i, len(got.Jobs), got.Skipped, want)
+		}
+	}
+	if _, err := client.ForceUnlockWorkers(ctx, []string{key}, nil); err != nil {
+		return err
+	}
+	if _, err := client.Cleanup(ctx, admin.CleanupOptions{DryRun: true}); err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		removed, err := client.WithTx(tx).RemoveJob(ctx, key, nil)
+		if err == nil && removed.Outcome != admin.Removed {
+			err = fmt.Errorf("remove %s: %s", key, removed.Outcome)
+		}
+		return err
+	})
+}
