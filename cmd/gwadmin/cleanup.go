@@ -29,6 +29,9 @@ func cleanupCommand(a *app) *cobra.Command {
   GC_TASK_IDENTIFIERS      tasks that no job refers to
   GC_JOB_QUEUES            unlocked queues that no job refers to
 
+They run in this order. A dry run counts each by itself, so that a task which only
+failed jobs refer to is not in its count.
+
 ` + gcTasksWarning,
 		Example: `  gwadmin cleanup --tasks DELETE_PERMAFAILED_JOBS,GC_JOB_QUEUES --dry-run
   gwadmin cleanup --tasks GC_TASK_IDENTIFIERS --keep send_email,resize_image --yes`,

@@ -50,8 +50,8 @@ about such a worker once more, or refuses it where --yes is given without --forc
 				}
 				if c.dryRun {
 					for _, locks := range held.Unlocked {
-						if age := time.Since(*locks.Newest); age < young && !force {
-							a.say("%s took a lock %s ago, and may be alive: it needs --force, or a second yes", locks.WorkerID, age.Round(time.Second))
+						if sign := signOfLife(locks, young); sign != "" && !force {
+							a.say("%s: it needs --force, or a second yes", sign)
 						}
 					}
 					return a.finishUnlock(unlocked{true, held})
@@ -64,16 +64,21 @@ about such a worker once more, or refuses it where --yes is given without --forc
 					if err := c.ask(a, "Unlock?"); err != nil {
 						return err
 					}
+					// One that has taken a lock since the question is alive.
+					if held, err = client.ForceUnlockWorkers(ctx, args, &admin.UnlockOptions{DryRun: true}); err != nil {
+						return err
+					}
 				}
 				for _, locks := range held.Unlocked {
-					if age := time.Since(*locks.Newest); age < young && !force {
-						question := fmt.Sprintf("%s took a lock %s ago, and may be alive. Unlock it all the same?", locks.WorkerID, age.Round(time.Second))
-						if c.yes {
-							return refused(fmt.Sprintf("%s took a lock %s ago, and may be alive: pass --force if it is dead", locks.WorkerID, age.Round(time.Second)))
-						}
-						if err := c.ask(a, question); err != nil {
-							return err
-						}
+					sign := signOfLife(locks, young)
+					if sign == "" || force {
+						continue
+					}
+					if c.yes {
+						return refused(sign + ": pass --force if it is dead")
+					}
+					if err := c.ask(a, sign+". Unlock it all the same?"); err != nil {
+						return err
 					}
 				}
 				result, err := client.ForceUnlockWorkers(ctx, args, nil)
@@ -88,6 +93,18 @@ about such a worker once more, or refuses it where --yes is given without --forc
 	cmd.Flags().BoolVar(&force, "force", false, "unlock young ones, too, without asking again")
 	c.flags(cmd)
 	return cmd
+}
+
+// signOfLife says that a worker took a lock not long ago, if it did.
+func signOfLife(locks admin.WorkerLocks, young time.Duration) string {
+	if locks.Newest == nil {
+		return ""
+	}
+	age := time.Since(*locks.Newest)
+	if age >= young {
+		return ""
+	}
+	return fmt.Sprintf("%s took a lock %s ago, and may be alive", locks.WorkerID, age.Round(time.Second))
 }
 
 func (a *app) finishUnlock(result unlocked) error {
