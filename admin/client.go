@@ -42,6 +42,7 @@ type DB interface {
 // at once; on a connection or a transaction only from one at a time, as these may.
 type Client struct {
 	conn    renamed
+	reader  DB // nil: conn's
 	queries *db.Queries
 	found   *atomic.Pointer[db.InstallationGetRow] // by ready; shared by the clients that WithTx makes
 	err     error                                  // why no call can work
@@ -54,6 +55,13 @@ type Option func(*Client)
 // as it is, not quoted: "my schema". The default is graphile_worker.
 func WithSchema(name string) Option {
 	return func(c *Client) { c.conn.schema = name }
+}
+
+// WithReader lets [Client.ListJobs] and the other calls that list and count work on
+// another database, such as a pool on a read replica. Inside a transaction, after
+// [Client.WithTx], they read what the transaction sees.
+func WithReader(reader DB) Option {
+	return func(c *Client) { c.reader = reader }
 }
 
 // New returns a client on a pool, a connection or a transaction. It connects to
@@ -86,7 +94,7 @@ func (c *Client) Schema() string { return c.conn.schema }
 // they happen when the caller commits it.
 func (c *Client) WithTx(tx pgx.Tx) *Client {
 	inside := *c
-	inside.conn.db = tx
+	inside.conn.db, inside.reader = tx, nil
 	if isNil(tx) {
 		inside.err = errors.New("admin client: the transaction is nil")
 	}

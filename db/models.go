@@ -4,6 +4,16 @@
 
 package db
 
+import (
+	"time"
+)
+
+type KnownCrontab struct {
+	Identifier    string
+	KnownSince    time.Time
+	LastExecution *time.Time
+}
+
 type Task struct {
 	ID         int32
 	Identifier string

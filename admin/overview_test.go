@@ -1,0 +1,185 @@
+package admin_test
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/pgtest"
+	"github.com/gwadmin/gwadmin/internal/testdb"
+)
+
+// reads are the calls that list and count.
+var reads = map[string]func(context.Context, *admin.Client) error{
+	"ListJobs": func(ctx context.Context, c *admin.Client) error {
+		_, err := c.ListJobs(ctx, admin.Filter{}, nil)
+		return err
+	},
+	"AllJobs": func(ctx context.Context, c *admin.Client) error {
+		for _, err := range c.AllJobs(ctx, admin.Filter{}, nil) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	},
+	"Stats":    func(ctx context.Context, c *admin.Client) error { _, err := c.Stats(ctx); return err },
+	"Queues":   func(ctx context.Context, c *admin.Client) error { _, err := c.Queues(ctx); return err },
+	"Tasks":    func(ctx context.Context, c *admin.Client) error { _, err := c.Tasks(ctx); return err },
+	"Workers":  func(ctx context.Context, c *admin.Client) error { _, err := c.Workers(ctx); return err },
+	"Crontabs": func(ctx context.Context, c *admin.Client) error { _, err := c.Crontabs(ctx); return err },
+}
+
+// TestOverview compares with what the rows say, on jobs in every state.
+func TestOverview(t *testing.T) {
+	t.Parallel()
+	for name, template := range map[string]func(testing.TB, string) *pgtest.Template{
+		"ours": func(_ testing.TB, schema string) *pgtest.Template { return testdb.Ours(schema) },
+		"npm":  func(tb testing.TB, schema string) *pgtest.Template { return testdb.Upstream(tb, "0.18.0", schema) },
+	} {
+		for _, schema := range []string{graphile.DefaultSchema, weird} {
+			for _, mode := range modes {
+				t.Run(name+"/"+schema+"/"+mode.String(), func(t *testing.T) {
+					t.Parallel()
+					b := benchIn(t, template(t, schema), schema, func(config *pgxpool.Config) { config.ConnConfig.DefaultQueryExecMode = mode })
+					b.checkOverview()
+					b.seed()
+					b.exec("update graphile_worker._private_jobs set locked_by = null where payload ->> 'state' = 'running'")
+					b.in(b.begin()).checkOverview()
+				})
+			}
+		}
+	}
+}
+
+func (b *bench) checkOverview() {
+	b.Helper()
+	stats := &admin.Stats{Jobs: admin.Counts{}, Tasks: map[string]admin.Counts{}, Queues: map[string]admin.Counts{}}
+	workers := map[string]*admin.Worker{}
+	hold := func(by *string, at time.Time, jobs, queues int64) {
+		id := ""
+		if by != nil {
+			id = *by
+		}
+		w := workers[id]
+		if w == nil {
+			w = &admin.Worker{ID: id, Oldest: at, Newest: at}
+			workers[id] = w
+		}
+		w.Jobs, w.Queues = w.Jobs+jobs, w.Queues+queues
+		if time.Since(at) > admin.StaleAfter {
+			w.Stale++
+		}
+		w.Oldest, w.Newest = slices.MinFunc([]time.Time{w.Oldest, at}, time.Time.Compare), slices.MaxFunc([]time.Time{w.Newest, at}, time.Time.Compare)
+	}
+	count := func(of map[string]admin.Counts, name string, state admin.State) {
+		if of[name] == nil {
+			of[name] = admin.Counts{}
+		}
+		of[name][state]++
+	}
+	first := func(at **time.Time, runAt admin.RunAt) {
+		if runAt.Infinity == pgtype.Finite && (*at == nil || runAt.Before(**at)) {
+			*at = &runAt.Time
+		}
+	}
+	model := b.model()
+	for _, j := range model {
+		stats.Jobs[j.State]++
+		count(stats.Tasks, j.TaskIdentifier, j.State)
+		if j.QueueName != nil {
+			count(stats.Queues, *j.QueueName, j.State)
+		}
+		switch j.State {
+		case admin.Ready:
+			first(&stats.OldestReady, j.RunAt)
+		case admin.Scheduled, admin.Retrying:
+			first(&stats.NextRunAt, j.RunAt)
+		}
+		if j.LockedAt != nil {
+			hold(j.LockedBy, *j.LockedAt, 1, 0)
+		}
+	}
+	counts := func(of map[string]admin.Counts, name string) admin.Counts {
+		if c := of[name]; c != nil {
+			return c
+		}
+		return admin.Counts{}
+	}
+	queues := []admin.Queue{}
+	for _, name := range rowsOf[string](b, "select queue_name from graphile_worker._private_job_queues order by queue_name") {
+		q := admin.Queue{Name: name, Jobs: counts(stats.Queues, name)}
+		q.LockedBy = rowsOf[*string](b, "select locked_by from graphile_worker._private_job_queues where queue_name = $1", name)[0]
+		if q.LockedAt = rowsOf[*time.Time](b, "select locked_at from graphile_worker._private_job_queues where queue_name = $1", name)[0]; q.LockedAt != nil {
+			*q.LockedAt = q.LockedAt.UTC()
+			hold(q.LockedBy, *q.LockedAt, 0, 1)
+		}
+		queues = append(queues, q)
+	}
+	tasks := []admin.Task{}
+	for _, name := range rowsOf[string](b, "select identifier from graphile_worker._private_tasks order by identifier") {
+		tasks = append(tasks, admin.Task{Identifier: name, Jobs: counts(stats.Tasks, name)})
+	}
+	holders := []admin.Worker{}
+	for _, w := range workers {
+		holders = append(holders, *w)
+	}
+	slices.SortFunc(holders, func(x, y admin.Worker) int { return cmp.Compare(x.ID, y.ID) })
+	crontabs := []admin.Crontab{}
+	if len(model) > 0 {
+		crontabs = []admin.Crontab{
+			{Identifier: "hourly", KnownSince: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), LastExecution: new(time.Date(2024, 6, 1, 12, 0, 0, 0, time.UTC))},
+			{Identifier: "new ☃", KnownSince: time.Date(2024, 1, 1, 0, 0, 0, 123456000, time.UTC)},
+		}
+	}
+
+	c := b.client
+	b.check("Stats", stats, b.ok(c.Stats(b.ctx)))
+	b.check("total", int64(len(model)), stats.Jobs.Total())
+	b.check("Queues", queues, b.ok(c.Queues(b.ctx)))
+	b.check("Tasks", tasks, b.ok(c.Tasks(b.ctx)))
+	b.check("Workers", holders, b.ok(c.Workers(b.ctx)))
+	b.check("Crontabs", crontabs, b.ok(c.Crontabs(b.ctx)))
+	b.check("ListJobs", append([]admin.ListedJob{}, model...), b.list(admin.Filter{}, admin.ListOptions{PayloadBytes: 1000}))
+}
+
+// The reader lists and counts; the transaction of WithTx comes first.
+func TestReader(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(b *bench) {
+		b.fixture()
+		replica := &recorder{}
+		config := pgtest.Config(b, b.pool.Config().ConnString())
+		config.ConnConfig.Tracer = replica
+		config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+		pool := b.ok(pgxpool.NewWithConfig(b.ctx, config)).(*pgxpool.Pool)
+		b.Cleanup(pool.Close)
+		client := admin.New(b.pool, admin.WithReader(pool))
+		b.ok(client.Stats(b.ctx)) // the first call checks, on the pool
+		replica.take()
+		for name, queries := range map[string][]string{
+			"ListJobs": {"JobList"}, "AllJobs": {"JobList"}, "Stats": {"JobCount"}, "Queues": {"JobCount", "QueueList"},
+			"Tasks": {"JobCount", "TaskList"}, "Workers": {"WorkerList"}, "Crontabs": {"CrontabList"},
+		} {
+			b.sent.take()
+			b.ok(nil, reads[name](b.ctx, client))
+			b.check(name+" on the reader", queries, replica.names())
+			b.check(name+" on the pool", []string(nil), b.sent.names())
+		}
+		tx := b.begin()
+		inside := b.in(tx)
+		inside.client = client.WithTx(tx)
+		inside.add("uncommitted", nil, nil)
+		b.check("the transaction's jobs", 8, len(inside.list(admin.Filter{}, admin.ListOptions{})))
+		b.check("its stats", admin.Counts{admin.Ready: 1}, b.ok(inside.client.Stats(b.ctx)).(*admin.Stats).Tasks["uncommitted"])
+		b.check("sent to the reader", []string(nil), replica.names())
+		b.check("the reader's jobs", 7, len(b.ok(client.ListJobs(b.ctx, admin.Filter{}, nil)).(*admin.Page).Jobs))
+	})
+}
