@@ -175,12 +175,9 @@ func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsO
 			}
 		}
 		// A key that no returned job has was held by a worker: its spec was dropped.
-		for try := range tries {
-			if len(rows) == len(specs) {
-				if try > 0 {
-					inOrder(rows, specs, keys)
-				}
-				return nil
+		for try := 1; len(rows) < len(specs); try++ {
+			if try == tries {
+				return ErrContended
 			}
 			dropped := maps.Clone(keys)
 			for _, row := range rows {
@@ -195,18 +192,13 @@ func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsO
 			if rows, err = c.addBatch(ctx, rows, batch, preserve); err != nil {
 				return err
 			}
+			if len(rows) == len(specs) {
+				inOrder(rows, specs, keys)
+			}
 		}
-		return ErrContended
+		return c.nameRows(ctx, rows)
 	}
-	err := c.undisturbed(func() error {
-		if len(keys) > 0 || len(specs) > batchSize {
-			return c.atomically(ctx, add)
-		}
-		return add(c)
-	})
-	if err == nil {
-		err = c.nameRows(ctx, rows)
-	}
+	err := c.undisturbed(func() error { return c.atomically(ctx, add) })
 	if err != nil {
 		return nil, c.failure(call, err)
 	}

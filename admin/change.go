@@ -39,7 +39,7 @@ const (
 	NotFound SkipReason = "not found" // no job has the id
 	Locked   SkipReason = "locked"    // a worker holds it
 	// Contended means that it was locked when its turn came and is not any
-	// more, at every try. The call may be made again.
+	// more. The call may be made again.
 	Contended SkipReason = "contended"
 )
 
@@ -191,7 +191,7 @@ func (c *Client) change(ctx context.Context, call string, ids []int64, need righ
 	all := func(c *Client) error {
 		result = &Result{Jobs: []Job{}, Skipped: []Skip{}}
 		for batch := range slices.Chunk(ids, batchSize) {
-			if err := c.changeBatch(result, batch, query); err != nil {
+			if err := c.changeBatch(ctx, result, batch, query); err != nil {
 				return err
 			}
 		}
@@ -214,38 +214,65 @@ func (c *Client) change(ctx context.Context, call string, ids []int64, need righ
 	return result, nil
 }
 
-// changeBatch runs a query over the ids of one statement. An id that it left alone
-// though nobody holds the job was locked while the statement ran, and gets
-// another try.
-func (c *Client) changeBatch(result *Result, ids []int64, query func(*Client, []int64) ([]changeRow, error)) error {
-	for try := 1; len(ids) > 0; try++ {
-		rows, err := query(c, ids)
-		if err != nil {
+// changeBatch makes the change in one statement. An id that it left alone though
+// nobody held the job when it began was taken, and perhaps let go of, while it ran:
+// a second, reading statement says what has become of it.
+func (c *Client) changeBatch(ctx context.Context, result *Result, ids []int64, query func(*Client, []int64) ([]changeRow, error)) error {
+	rows, err := query(c, ids)
+	if err != nil {
+		return err
+	}
+	taken := result.take(rows)
+	if len(taken) == 0 {
+		return nil
+	}
+	if rows, err = c.preview(ctx, taken); err != nil {
+		if c.inTransaction() {
 			return err
 		}
-		ids = ids[:0:0]
-		for i := range rows {
-			switch row := &rows[i]; {
-			case row.Changed:
-				result.Jobs = append(result.Jobs, newChangedJob(row))
-			case !row.Found:
-				result.Skipped = append(result.Skipped, Skip{ID: row.ID, Reason: NotFound})
-			case row.Held:
-				result.Skipped = append(result.Skipped, Skip{ID: row.ID, Reason: Locked, LockedBy: row.HeldBy, LockedAt: utc(row.HeldAt)})
-			case try < tries:
-				ids = append(ids, row.ID)
-			default:
-				result.Skipped = append(result.Skipped, Skip{ID: row.ID, Reason: Contended})
-			}
-		}
+		// What is done is done: it must not be lost with the error.
+		rows = nil
+	}
+	for i := range rows {
+		rows[i].Found = rows[i].Found || rows[i].Changed
+		rows[i].Changed = false
+	}
+	left := result.take(rows)
+	if rows == nil {
+		left = taken
+	}
+	for _, id := range left {
+		result.Skipped = append(result.Skipped, Skip{ID: id, Reason: Contended})
 	}
 	return nil
 }
 
-// explain makes sure that it was not row security that left the jobs alone.
+// take sorts rows into the result, and returns the ids of the jobs that were left
+// alone though nobody holds them.
+func (r *Result) take(rows []changeRow) (contended []int64) {
+	for i := range rows {
+		switch row := &rows[i]; {
+		case row.Changed:
+			r.Jobs = append(r.Jobs, newChangedJob(row))
+		case !row.Found:
+			r.Skipped = append(r.Skipped, Skip{ID: row.ID, Reason: NotFound})
+		case row.Held:
+			r.Skipped = append(r.Skipped, Skip{ID: row.ID, Reason: Locked, LockedBy: row.HeldBy, LockedAt: utc(row.HeldAt)})
+		default:
+			contended = append(contended, row.ID)
+		}
+	}
+	return contended
+}
+
+// explain makes sure, where nothing was changed, that it was not row security that
+// left the jobs alone.
 func (c *Client) explain(ctx context.Context, result *Result, need right) error {
+	if len(result.Jobs) > 0 {
+		return nil
+	}
 	for _, skip := range result.Skipped {
-		if skip.Reason == Contended || skip.Reason == NotFound && len(result.Jobs) == 0 {
+		if skip.Reason == Contended || skip.Reason == NotFound {
 			return c.recheck(ctx, need)
 		}
 	}

@@ -49,14 +49,16 @@ func (c *Client) check(ctx context.Context) (db.InstallationGetRow, error) {
 	return found, nil
 }
 
-// A right is what a call needs to do with the jobs.
+// A right is what a call needs to do with the rows.
 type right int
 
 const (
-	readJobs     right = iota
-	removeJobs         // delete jobs, though perhaps not every one
-	updateAnyJob       // update any job
-	deleteAnyJob       // delete any job
+	readJobs     right = iota // read jobs, though perhaps not every one
+	removeJobs                // delete jobs, though perhaps not every one
+	updateAnyJob              // update any job
+	deleteAnyJob              // delete any job
+	unlockAny                 // update any job and any queue
+	cleanUpAll                // delete any job, queue and task
 )
 
 // ready is asked before every call: the schema and the role are looked at until
@@ -79,7 +81,7 @@ func (c *Client) recheck(ctx context.Context, need right) error {
 		return err
 	}
 	if !allows(found, need) {
-		return fmt.Errorf("%w: there are jobs in schema %q that it may not change", ErrRowSecurity, c.Schema())
+		return fmt.Errorf("%w: in schema %q it may not see and change every row that the call is about", ErrRowSecurity, c.Schema())
 	}
 	c.found.Store(&found)
 	return nil
@@ -88,11 +90,15 @@ func (c *Client) recheck(ctx context.Context, need right) error {
 func allows(found db.InstallationGetRow, need right) bool {
 	switch need {
 	case removeJobs:
-		return found.DeletesSome
+		return found.DeletesSomeJobs
 	case updateAnyJob:
-		return found.UpdatesAll
+		return found.ReadsAll && found.UpdatesJobs
 	case deleteAnyJob:
-		return found.DeletesAll
+		return found.ReadsAll && found.DeletesJobs
+	case unlockAny:
+		return found.ReadsAll && found.UpdatesJobs && found.UpdatesQueues
+	case cleanUpAll:
+		return found.ReadsAll && found.DeletesAll
 	}
 	return true
 }

@@ -68,7 +68,7 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	need := deleteAnyJob
+	need := cleanUpAll
 	if options.DryRun {
 		need = readJobs
 	}

@@ -77,7 +77,9 @@ func New(on DB, options ...Option) *Client {
 		found:   &atomic.Pointer[db.InstallationGetRow]{},
 	}
 	for _, option := range options {
-		option(c)
+		if option != nil {
+			option(c)
+		}
 	}
 	if isNil(on) {
 		c.err = errors.New("admin client: the database is nil")
@@ -131,6 +133,8 @@ func (c *Client) inTransaction() bool {
 		return true
 	case interface{ PgConn() *pgconn.PgConn }:
 		return on.PgConn().TxStatus() != 'I'
+	case interface{ Conn() *pgx.Conn }:
+		return on.Conn().PgConn().TxStatus() != 'I'
 	}
 	return false
 }

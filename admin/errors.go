@@ -32,8 +32,9 @@ var (
 // RevisionError says at which unsupported revision a schema is.
 type RevisionError = graphile.RevisionError
 
-// An InvalidError names everything that is wrong with a call's input. Nothing
-// has been sent. It matches [ErrInvalid].
+// An InvalidError names everything that is wrong with a call's input. Nothing has
+// been sent, except where only PostgreSQL can tell: a filter's JSON path. It matches
+// [ErrInvalid].
 type InvalidError struct {
 	Call   string // the call, such as "add jobs"
 	Faults []Fault

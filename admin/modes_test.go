@@ -232,11 +232,11 @@ func TestRoundTrips(t *testing.T) {
 	}{
 		{"AddJob, of a new task in a new queue", add(&admin.AddJobOptions{QueueName: new("new"), JobKey: new("new")}), []string{"JobAdd"}},
 		{"AddJob, deduped", add(&admin.AddJobOptions{JobKey: new("key 2"), JobKeyMode: admin.UnsafeDedupe}), []string{"JobAdd"}},
-		{"AddJobs, of a known task", addMany(admin.JobSpec{TaskIdentifier: "send"}, admin.JobSpec{TaskIdentifier: "send", QueueName: new("q 7")}), []string{"JobAddMany"}},
+		{"AddJobs, of a known task", addMany(admin.JobSpec{TaskIdentifier: "send"}, admin.JobSpec{TaskIdentifier: "send", QueueName: new("q 7")}), []string{"begin", "JobAddMany", "commit"}},
 		{
 			"AddJobs, of a new task in a new queue: their names are not yet in sight",
 			addMany(admin.JobSpec{TaskIdentifier: "new"}, admin.JobSpec{TaskIdentifier: "newer", QueueName: new("new")}),
-			[]string{"JobAddMany", "TaskNames", "QueueNames"},
+			[]string{"begin", "JobAddMany", "TaskNames", "QueueNames", "commit"},
 		},
 		{"AddJobs with a key, which may have to be tried again", addMany(admin.JobSpec{TaskIdentifier: "send", JobKey: new("new")}), []string{"begin", "JobAddMany", "commit"}},
 		{"AddJobs of nothing", addMany(), nil},

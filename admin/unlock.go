@@ -35,7 +35,9 @@ type UnlockResult struct {
 //
 // Only for workers that are dead: a live one goes on with its job, and another
 // one starts the same job beside it. Attempts are left as they are, so that each
-// job has used up the attempt that was cut short.
+// job has used up the attempt that was cut short. Rows are locked before they are
+// counted; what a worker that is alive after all takes in that moment is unlocked
+// and not counted.
 func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, options *UnlockOptions) (*UnlockResult, error) {
 	const call = "force unlock workers"
 	var f faults
@@ -51,7 +53,7 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	need := updateAnyJob
+	need := unlockAny
 	if options != nil && options.DryRun {
 		need = readJobs
 	}

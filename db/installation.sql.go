@@ -12,34 +12,44 @@ import (
 const installationGet = `-- name: InstallationGet :one
 with commands as (
   select
-    jobs.oid,
+    relation.relname,
     command.name,
-    not row_security_active(jobs.oid) or exists (
+    not row_security_active(relation.oid) or exists (
       select from pg_catalog.pg_policy as p
-      where p.polrelid = jobs.oid and p.polpermissive and p.polcmd in (command.name, '*')
+      where p.polrelid = relation.oid and p.polpermissive and p.polcmd in (command.name, '*')
       and (0 = any (p.polroles) or exists (
         select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
       ))
     ) as some_rows,
-    not row_security_active(jobs.oid) or exists (
+    not row_security_active(relation.oid) or (exists (
       select from pg_catalog.pg_policy as p
-      where p.polrelid = jobs.oid and p.polpermissive and p.polcmd in (command.name, '*')
+      where p.polrelid = relation.oid and p.polpermissive and p.polcmd in (command.name, '*')
       and pg_get_expr(p.polqual, p.polrelid) = 'true'
       and (0 = any (p.polroles) or exists (
         select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
       ))
-    ) as all_rows
-  from pg_catalog.pg_class as jobs
-  join pg_catalog.pg_namespace as n on n.oid = jobs.relnamespace
+    ) and not exists (
+      select from pg_catalog.pg_policy as p
+      where p.polrelid = relation.oid and not p.polpermissive and p.polcmd in (command.name, '*')
+      and (0 = any (p.polroles) or exists (
+        select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
+      ))
+    )) as all_rows
+  from pg_catalog.pg_class as relation
+  join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
   cross join unnest(array['r', 'w', 'd']::"char"[]) as command (name)
-  where n.nspname = $1::text and jobs.relname = '_private_jobs'
+  where n.nspname = $1::text
+  and relation.relname in ('_private_jobs', '_private_job_queues', '_private_tasks')
 )
 select
-  (count(*) > 0)::boolean as installed,
-  coalesce(bool_or(commands.some_rows) filter (where commands.name = 'r'), false)::boolean as reads_some,
-  coalesce(bool_or(commands.all_rows) filter (where commands.name = 'w'), false)::boolean as updates_all,
-  coalesce(bool_or(commands.some_rows) filter (where commands.name = 'd'), false)::boolean as deletes_some,
-  coalesce(bool_or(commands.all_rows) filter (where commands.name = 'd'), false)::boolean as deletes_all,
+  (count(distinct commands.relname) = 3)::boolean as installed,
+  coalesce(bool_and(commands.some_rows) filter (where commands.name = 'r'), false)::boolean as reads_some,
+  coalesce(bool_and(commands.all_rows) filter (where commands.name = 'r'), false)::boolean as reads_all,
+  coalesce(bool_and(commands.all_rows) filter (where commands.name = 'w' and commands.relname = '_private_jobs'), false)::boolean as updates_jobs,
+  coalesce(bool_and(commands.all_rows) filter (where commands.name = 'w' and commands.relname = '_private_job_queues'), false)::boolean as updates_queues,
+  coalesce(bool_and(commands.some_rows) filter (where commands.name = 'd' and commands.relname = '_private_jobs'), false)::boolean as deletes_some_jobs,
+  coalesce(bool_and(commands.all_rows) filter (where commands.name = 'd' and commands.relname = '_private_jobs'), false)::boolean as deletes_jobs,
+  coalesce(bool_and(commands.all_rows) filter (where commands.name = 'd'), false)::boolean as deletes_all,
   coalesce((
     select has_schema_privilege(n.oid, 'usage') and has_table_privilege(ledger.oid, 'select')
     from pg_catalog.pg_class as ledger
@@ -56,23 +66,30 @@ type InstallationGetParams struct {
 type InstallationGetRow struct {
 	Installed        bool
 	ReadsSome        bool
-	UpdatesAll       bool
-	DeletesSome      bool
+	ReadsAll         bool
+	UpdatesJobs      bool
+	UpdatesQueues    bool
+	DeletesSomeJobs  bool
+	DeletesJobs      bool
 	DeletesAll       bool
 	RevisionReadable bool
 }
 
-// Reads from the catalog alone what stands between this role and the jobs of a
-// schema. For a role that row security applies to, a command without a permissive
-// policy finds no row, and one without a policy for all rows perhaps not every one.
+// Reads from the catalog alone what stands between this role and the rows of a
+// schema. For a role that row security applies to, a command finds rows only where a
+// permissive policy names the role, and surely all of them only where one is for all
+// rows and no restrictive one names it.
 func (q *Queries) InstallationGet(ctx context.Context, db DBTX, arg InstallationGetParams) (InstallationGetRow, error) {
 	row := db.QueryRow(ctx, installationGet, arg.SchemaName)
 	var i InstallationGetRow
 	err := row.Scan(
 		&i.Installed,
 		&i.ReadsSome,
-		&i.UpdatesAll,
-		&i.DeletesSome,
+		&i.ReadsAll,
+		&i.UpdatesJobs,
+		&i.UpdatesQueues,
+		&i.DeletesSomeJobs,
+		&i.DeletesJobs,
 		&i.DeletesAll,
 		&i.RevisionReadable,
 	)

@@ -1,0 +1,142 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/testdb"
+)
+
+var errLost = errors.New("connection lost")
+
+// failing is a database whose nth query of a name fails.
+type failing struct {
+	admin.DB
+	name string
+	nth  int
+	seen *int
+}
+
+func (f failing) fails(sql string) bool {
+	if !strings.Contains(sql, "-- name: "+f.name+" ") {
+		return false
+	}
+	*f.seen++
+	return *f.seen == f.nth
+}
+
+func (f failing) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if f.fails(sql) {
+		return nil, errLost
+	}
+	return f.DB.Query(ctx, sql, args...)
+}
+
+func (f failing) Begin(ctx context.Context) (pgx.Tx, error) {
+	tx, err := f.DB.Begin(ctx)
+	return failingTx{tx, f}, err
+}
+
+type failingTx struct {
+	pgx.Tx
+	failing
+}
+
+func (f failingTx) Begin(ctx context.Context) (pgx.Tx, error) { return f.Tx.Begin(ctx) }
+func (f failingTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return f.Tx.Exec(ctx, sql, args...)
+}
+func (f failingTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return f.Tx.QueryRow(ctx, sql, args...)
+}
+func (f failingTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if f.fails(sql) {
+		return nil, errLost
+	}
+	return f.Tx.Query(ctx, sql, args...)
+}
+
+// What a call has done is in its result, even when it cannot find out why it left
+// the other jobs alone.
+func TestChangeKeepsWhatIsDone(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(b *bench) {
+		jobs := b.fixture()[:2]
+		b.ok(nil, b.client.Check(b.ctx))
+		worker := b.begin()
+		if _, err := worker.Exec(b.ctx, takes, []int64{2}, "pool-a", time.Now()); err != nil {
+			b.Fatal(err)
+		}
+		client := admin.New(failing{b.pool, "JobPreview", 1, new(int)})
+		got := b.during(worker, worker.Commit, func() any {
+			result, err := client.CompleteJobs(b.ctx, []int64{1, 2}, nil)
+			return b.ok(result, err)
+		})
+		want := &admin.Result{Jobs: jobs[:1], Skipped: []admin.Skip{{ID: 2, Reason: admin.Contended}}}
+		b.check("result", want, got)
+	})
+}
+
+// AddJobs adds all jobs or none, also when it cannot find out their tasks' names.
+func TestAddJobsFailsWhole(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(b *bench) {
+		client := admin.New(failing{b.pool, "TaskNames", 1, new(int)})
+		_, err := client.AddJobs(b.ctx, []admin.JobSpec{{TaskIdentifier: "new"}, {TaskIdentifier: "newer"}}, nil)
+		b.check("it fails", true, errors.Is(err, errLost))
+		b.check("jobs", 0, len(b.jobs()))
+	})
+}
+
+// A role that does not see, or may not change, every row that a call is about would
+// do half of it in silence.
+func TestRowSecurityHalf(t *testing.T) {
+	t.Parallel()
+	const everything = "to role using (true)"
+	for _, tc := range []struct {
+		reason  string
+		jobs    []string // policies on the jobs
+		others  []string // policies on the queues and tasks
+		refused bool
+	}{
+		{"all rows of all tables", []string{everything}, []string{everything}, false},
+		{"jobs it does not see", []string{"for select to role using (priority = 0)", "for update to role using (true)", "for delete to role using (true)"}, []string{everything}, true},
+		{"only the jobs", []string{everything}, nil, true},
+		{"a restrictive policy", []string{everything, "as restrictive to role using (priority = 0)"}, []string{everything}, true},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, testdb.Ours(""))
+			b.fixture()
+			role := b.as()
+			name := rowsOf[string](role, "select current_user::text")[0]
+			for _, table := range []string{"_private_jobs", "_private_job_queues", "_private_tasks"} {
+				policies := tc.others
+				if table == "_private_jobs" {
+					policies = tc.jobs
+				}
+				for i, policy := range policies {
+					b.exec("create policy half_" + string(rune('a'+i)) + " on graphile_worker." + table + " " + strings.ReplaceAll(policy, "role", name))
+				}
+			}
+			before := b.tables()
+			calls := map[string]error{}
+			_, calls["unlock"] = role.client.ForceUnlockWorkers(b.ctx, []string{"pool-a"}, nil)
+			_, calls["complete"] = role.client.CompleteJobs(b.ctx, []int64{1}, nil)
+			_, calls["cleanup"] = role.client.Cleanup(b.ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.GCTaskIdentifiers, admin.GCJobQueues}})
+			for call, err := range calls {
+				b.check(call+": refused", tc.refused, errors.Is(err, admin.ErrRowSecurity))
+			}
+			if tc.refused {
+				b.check("tables", before, b.tables())
+			}
+		})
+	}
+}
