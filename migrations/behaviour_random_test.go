@@ -18,6 +18,7 @@ func TestBehaviourRandomCalls(t *testing.T) {
 	t.Parallel()
 	ours, theirs := behaviourSides(t)
 	const runs, calls = 8, 100
+	folds := foldsValues(t)
 	var made, failed, otherwise atomic.Int64
 	t.Cleanup(func() {
 		t.Logf("%d calls made on both schemas; %d failed on both, %d of them for another of several reasons",
@@ -45,6 +46,9 @@ func TestBehaviourRandomCalls(t *testing.T) {
 						otherwise.Add(1)
 					}
 					got, want = withoutReason(got), withoutReason(want)
+				}
+				if folds && want.Err == notSmall && strings.Contains(step.call, "reschedule_jobs") {
+					want.Err = "" // there was no job to refuse it for
 				}
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Fatalf("%s\n-upstream's +ours\n%s", step.call, diff)

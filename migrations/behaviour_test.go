@@ -41,6 +41,7 @@ type behaviour struct {
 	times   int    // how often the call is made, on one connection; once unless set
 	want    outcome
 	theirs  *outcome // what upstream does instead, where the contract leaves it open
+	folds   bool     // on PostgreSQL 18 upstream refuses the values before it looks for a job
 }
 
 // An outcome is all that a call leaves behind, without what is random.
@@ -151,6 +152,7 @@ func buildTheirs(ctx context.Context, url string) error {
 func testBehaviours(t *testing.T, cases []behaviour) {
 	t.Parallel()
 	ours, theirs := behaviourSides(t)
+	folds := foldsValues(t)
 	var ran, allowed, differ atomic.Int64
 	t.Cleanup(func() {
 		t.Logf("%d of %d cases ran on both schemas; %d differ as allowed, %d otherwise",
@@ -171,6 +173,9 @@ func testBehaviours(t *testing.T, cases []behaviour) {
 				}
 			}
 			ran.Add(1)
+			if b.folds && folds {
+				b.theirs = &outcome{Err: notSmall}
+			}
 			wantTheirs, count := b.want, &differ
 			if b.theirs != nil {
 				wantTheirs, count = *b.theirs, &allowed
@@ -192,6 +197,19 @@ func testBehaviours(t *testing.T, cases []behaviour) {
 			}
 		})
 	}
+}
+
+// foldsValues says whether the server keeps plans for functions written in SQL, as
+// upstream's reschedule_jobs is. PostgreSQL 18 does: it then plans for the values,
+// and casts one that is out of range while it does so.
+func foldsValues(t *testing.T) bool {
+	t.Helper()
+	var version int
+	err := pgtest.Pool(t, nil).QueryRow(t.Context(), "select pg_catalog.current_setting('server_version_num')::int").Scan(&version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return version >= 180000
 }
 
 // An observer makes calls in one schema and reads off what they do.
