@@ -95,6 +95,10 @@ func (c *change) run(a *app, cmd *cobra.Command, args []string) error {
 	if err := c.need(a); err != nil {
 		return err
 	}
+	if len(ids) == 0 { // as with xargs -r, that is no error
+		a.say("no ids on standard input")
+		return a.print(&changeResult{DryRun: c.dryRun, Changed: []admin.Job{}, Skipped: []admin.Skip{}, done: c.done})
+	}
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	return a.withClient(ctx, func(client *admin.Client) error {
 		if !c.dryRun && !c.yes {

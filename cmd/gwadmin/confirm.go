@@ -43,7 +43,7 @@ func (a *app) confirm(question string) error {
 	if !isTerminal(a.stdin) {
 		return refused("there is no terminal to confirm on: pass --yes")
 	}
-	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+	fmt.Fprintf(a.stderr, "%s [y/N] ", visibleLines(question))
 	var answer string
 	err := a.read(func() error {
 		answer, _ = bufio.NewReader(a.stdin).ReadString('\n')

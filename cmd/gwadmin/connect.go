@@ -13,9 +13,18 @@ import (
 )
 
 // connect makes a pool on the database that the flags and the environment name.
-// It connects when it is
-// first used, once, and works through a transaction-mode pooler.
+// It connects when it is first used, once, and works through a transaction-mode pooler.
 func (a *app) connect(ctx context.Context) (*pgxpool.Pool, error) {
+	config, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = 1
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// config reads the flags and the environment. Its error shows no password.
+func (a *app) config() (*pgxpool.Config, error) {
 	url := a.databaseURL
 	if url == "" {
 		url = os.Getenv("DATABASE_URL")
@@ -28,12 +37,11 @@ func (a *app) connect(ctx context.Context) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.MaxConns = 1
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "gwadmin"
 	}
-	return pgxpool.NewWithConfig(ctx, config)
+	return config, nil
 }
 
 // withClient runs fn with a client on the database.

@@ -258,6 +258,8 @@ func TestSecrets(t *testing.T) {
 			{nil, []string{"--database-url", text, "jobs", "complete", "1", "--yes"}},
 			{[]string{"DATABASE_URL=" + text}, []string{"jobs", "complete", "1", "--yes"}},
 			{[]string{"DATABASE_URL=" + text}, []string{"migrate", "status", "-o", "json"}},
+			{[]string{"DATABASE_URL=" + text}, []string{"demo", "--yes"}},
+			{nil, []string{"demo", "--yes", "--database-url", text}},
 		} {
 			got := gwadmin(t, run.env, "", run.args...)
 			if got.Code != exitUsage && got.Code != exitConnect {

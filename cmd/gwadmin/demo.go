@@ -29,8 +29,8 @@ The demo adds jobs of several kinds, lets a worker hold some of them, and makes
 each call. It starts a private PostgreSQL server, which it looks for on this
 machine and otherwise fetches with npm, and removes it at the end.
 
-Where DATABASE_URL is set it asks, and then works in that database, in a schema
-of its own, gwadmin_demo, which it drops at the end.`,
+Where --database-url is given or DATABASE_URL is set it asks, and then works in
+that database, in a schema of its own, gwadmin_demo, which it drops at the end.`,
 		Example: "  gwadmin demo\n  gwadmin demo --keep",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,16 +38,23 @@ of its own, gwadmin_demo, which it drops at the end.`,
 		},
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the database as it is, for a look at it, until Ctrl-C")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before using DATABASE_URL")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before using --database-url or DATABASE_URL")
 	return cmd
 }
 
 func runDemo(a *app, cmd *cobra.Command, keep, yes bool) (err error) {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
-	url, schema := os.Getenv("DATABASE_URL"), demo.Schema
-	if url != "" {
+	schema, given, psql := demo.Schema, "--database-url is given", "psql with that connection string"
+	if a.databaseURL == "" {
+		given, psql = "DATABASE_URL is set", `psql "$DATABASE_URL"`
+	}
+	var config *pgxpool.Config
+	if a.databaseURL != "" || os.Getenv("DATABASE_URL") != "" {
+		if config, err = a.config(); err != nil {
+			return err
+		}
 		if !yes {
-			if err := a.confirm("DATABASE_URL is set. Create the schema gwadmin_demo in that database, and drop it afterwards?"); err != nil {
+			if err := a.confirm(given + ". Create the schema gwadmin_demo in that database, and drop it afterwards?"); err != nil {
 				return err
 			}
 		}
@@ -62,11 +69,15 @@ func runDemo(a *app, cmd *cobra.Command, keep, yes bool) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, server.Stop()) }()
-		url = server.URL("postgres")
+		url := server.URL("postgres") // whose password is of no use once the demo has ended
+		if config, err = pgxpool.ParseConfig(url); err != nil {
+			return err
+		}
+		psql = "psql '" + url + "'"
 		fmt.Fprintf(out, "Started PostgreSQL %s (%s).\n", found.Version, found.Source)
 	}
 
-	pool, err := pgxpool.New(ctx, url)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -86,7 +97,7 @@ func runDemo(a *app, cmd *cobra.Command, keep, yes bool) (err error) {
 		return err
 	}
 	if keep {
-		fmt.Fprintf(out, "\nHave a look, for instance with\n\n  psql '%s'\n\nCtrl-C ends it.\n", url)
+		fmt.Fprintf(out, "\nHave a look, for instance with\n\n  %s\n\nCtrl-C ends it.\n", psql)
 		<-ctx.Done()
 	}
 	return nil

@@ -112,13 +112,8 @@ func parseRunAt(value string, now time.Time) (*admin.RunAt, error) {
 		return admin.At(now), nil
 	}
 	if relative, ok := strings.CutPrefix(value, "+"); ok {
-		if days, ok := strings.CutSuffix(relative, "d"); ok {
-			if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-				return admin.At(now.Add(time.Duration(n) * 24 * time.Hour)), nil
-			}
-		}
-		d, err := time.ParseDuration(relative)
-		if err != nil || d < 0 {
+		d, err := parseDuration(relative)
+		if err != nil {
 			return nil, fmt.Errorf("%q is no time from now: write +90s, +5m, +2h or +3d", value)
 		}
 		return admin.At(now.Add(d)), nil
@@ -128,6 +123,65 @@ func parseRunAt(value string, now time.Time) (*admin.RunAt, error) {
 		return nil, fmt.Errorf("%q is no time: write it as %s, as now, +5m or infinity", value, now.UTC().Format(time.RFC3339))
 	}
 	return &at, nil
+}
+
+// parseDuration reads a duration of Go's, or whole days as "3d".
+func parseDuration(value string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(value, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	d, err := time.ParseDuration(value)
+	if err == nil && d < 0 {
+		err = errors.New("it is negative")
+	}
+	return d, err
+}
+
+// momentFlag is a moment to filter by.
+type momentFlag struct{ at *time.Time }
+
+func (f *momentFlag) Type() string { return "time" }
+
+func (f *momentFlag) String() string {
+	if f.at == nil {
+		return ""
+	}
+	return f.at.Format(time.RFC3339)
+}
+
+func (f *momentFlag) Set(value string) error {
+	now := time.Now()
+	if relative, ok := strings.CutPrefix(value, "-"); ok {
+		if d, err := parseDuration(relative); err == nil {
+			f.at = new(now.Add(-d))
+			return nil
+		}
+	}
+	at, err := parseRunAt(value, now)
+	if err != nil || at.Infinity != 0 {
+		return fmt.Errorf("%q is no moment: write it as %s, or as -1h, -3d or +1h from now", value, now.UTC().Format(time.RFC3339))
+	}
+	f.at = &at.Time
+	return nil
+}
+
+// idsFlag is a list of job ids, with commas in between.
+type idsFlag []int64
+
+func (f *idsFlag) Type() string   { return "ids" }
+func (f *idsFlag) String() string { return "" }
+
+func (f *idsFlag) Set(value string) error {
+	for text := range strings.SplitSeq(value, ",") {
+		id, err := parseID(strings.TrimSpace(text))
+		if err != nil {
+			return err
+		}
+		*f = append(*f, id)
+	}
+	return nil
 }
 
 // optionalInt is an integer flag that tells "not given" from zero.

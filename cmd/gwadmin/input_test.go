@@ -87,6 +87,8 @@ func TestWrongUsage(t *testing.T) {
 		{"", []string{"jobs", "remove", "--dry-run"}},
 		{"", []string{"workers", "unlock", "--dry-run"}},
 		{"", []string{"workers", "unlock", "pool-a", "--young", "5", "--dry-run"}},
+		{"", []string{"workers", "unlock", "pool-a", "--young=-5m", "--yes"}},
+		{"", []string{"workers", "unlock", "pool-a", "", "--yes"}},
 		{"", []string{"cleanup", "--tasks", "", "--dry-run"}},
 	} {
 		got := gwadmin(t, nil, tc.stdin, tc.args...)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -23,7 +26,8 @@ func jobsAddCommand(a *app) *cobra.Command {
 		Long: `Add a job, or update the one that has its key.
 
 The payload is JSON, or "-" for JSON on standard input; left out it is {}. A dry
-run adds the job in a transaction that it rolls back.`,
+run adds the job in a transaction that it rolls back. It says what becomes, or
+would become, of the job that has the key.`,
 		Example: `  gwadmin jobs add send_email '{"to":"ada@example.com"}'
   gwadmin jobs add monthly_report --run-at 2027-01-01T00:00:00Z --key report
   gwadmin jobs add resize_image - --queue images --yes < payload.json`,
@@ -49,11 +53,11 @@ run adds the job in a transaction that it rolls back.`,
 						return err
 					}
 				}
-				job, err := addJob(ctx, pool, client, c.dryRun, args[0], payload, &options)
+				job, before, err := addJob(ctx, pool, client, c.dryRun, args[0], payload, &options)
 				if err != nil {
 					return err
 				}
-				shown := addedJob{c.dryRun, *job}
+				shown := addedJob{c.dryRun, *job, before, options.JobKeyMode == admin.UnsafeDedupe}
 				if err := a.print(shown); err != nil {
 					return err
 				}
@@ -74,29 +78,41 @@ run adds the job in a transaction that it rolls back.`,
 	return cmd
 }
 
-// addJob adds a job; in a dry run it takes it back.
-func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRun bool, task string, payload any, options *admin.AddJobOptions) (*admin.Job, error) {
-	if !dryRun {
-		return client.AddJob(ctx, task, payload, options)
+// addJob adds a job; in a dry run it takes it back. It also returns the job that had
+// the key before, if one had.
+func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRun bool, task string, payload any, options *admin.AddJobOptions) (job, before *admin.Job, err error) {
+	if !dryRun && options.JobKey == nil {
+		job, err = client.AddJob(ctx, task, payload, options)
+		return job, nil, err
 	}
-	var job *admin.Job
 	rollback := errors.New("dry run")
-	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
-		if job, err = client.WithTx(tx).AddJob(ctx, task, payload, options); err != nil {
-			return err
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
+		client := client.WithTx(tx)
+		if options.JobKey != nil {
+			// Whatever else than PostgreSQL objects is AddJob's to say.
+			before, err = client.GetJobByKey(ctx, *options.JobKey)
+			if _, ok := errors.AsType[*pgconn.PgError](err); ok {
+				return err
+			}
 		}
-		return rollback
+		if job, err = client.AddJob(ctx, task, payload, options); err == nil && dryRun {
+			err = rollback
+		}
+		return err
 	})
-	if !errors.Is(err, rollback) {
-		return nil, err
+	if err != nil && !errors.Is(err, rollback) {
+		return nil, nil, err
 	}
-	return job, nil
+	return job, before, nil
 }
 
 // addedJob prints the job that was added.
 type addedJob struct {
 	DryRun bool      `json:"dry_run"`
 	Job    admin.Job `json:"job"`
+
+	before *admin.Job // had the key
+	dedupe bool       // and was to be left as it is
 }
 
 func (j addedJob) lines() []any { return []any{j} }
@@ -105,14 +121,35 @@ func (j addedJob) tables(a *app) []table.Writer {
 	return []table.Writer{a.jobsTable("JOB", []admin.Job{j.Job})}
 }
 
+// sentence says what became of the job that had the key, and of the new one.
 func (j addedJob) sentence() string {
-	switch {
-	case j.DryRun && j.Job.Revision > 0:
-		return "the job with this key would be updated"
-	case j.DryRun:
-		return "the job would be added"
-	case j.Job.Revision > 0:
-		return "the job with this key was updated"
+	was, lost, retried, added := "was", "lost", "will not be", "was"
+	if j.DryRun {
+		was, lost, retried, added = "would be", "would lose", "not be", "be"
 	}
-	return "the job was added"
+	switch {
+	case j.Job.Revision == 0 && j.before != nil:
+		return fmt.Sprintf("the job that had this key, %d, %s: it %s the key and %s retried, and a new job %s added",
+			j.before.ID, cmp.Or(plight(j.before), "was taken or removed meanwhile"), lost, retried, added)
+	case j.Job.Revision == 0:
+		return "the job " + was + " added"
+	case !j.dedupe:
+		return fmt.Sprintf("the job with this key, %d, %s updated", j.Job.ID, was)
+	}
+	sentence := fmt.Sprintf("the job that has this key, %d, %s left as it is", j.Job.ID, was)
+	if why := plight(&j.Job); why != "" {
+		sentence += ": it " + why
+	}
+	return sentence
+}
+
+// plight says why a job will not be run as it is, or "".
+func plight(job *admin.Job) string {
+	switch {
+	case job.LockedBy != nil:
+		return fmt.Sprintf("is locked by %s since %s", *job.LockedBy, moment(job.LockedAt))
+	case job.Permafailed():
+		return "has failed for good"
+	}
+	return ""
 }

@@ -38,6 +38,9 @@ func jobsShowCommand(a *app) *cobra.Command {
 				} else {
 					job, err = client.GetJob(cmd.Context(), id)
 				}
+				if errors.Is(err, admin.ErrJobNotFound) {
+					return &statusError{exitSkipped, err}
+				}
 				if err != nil {
 					return err
 				}
@@ -69,14 +72,14 @@ func (j shownJob) tables(a *app) []table.Writer {
 		{"run at", when(j.RunAt)},
 		{"attempts", j.Attempts},
 		{"max attempts", j.MaxAttempts},
-		{"last error", deref(j.LastError)},
+		{"last error", block(deref(j.LastError))},
 		{"locked by", deref(j.LockedBy)},
 		{"locked at", moment(j.LockedAt)},
 		{"flags", strings.Join(j.Flags, ", ")},
 		{"created at", moment(&j.CreatedAt)},
 		{"updated at", moment(&j.UpdatedAt)},
 		{"revision", j.Revision},
-		{"payload", payload.String()},
+		{"payload", block(payload.String())},
 	})
 	return []table.Writer{t}
 }

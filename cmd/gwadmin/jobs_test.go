@@ -409,6 +409,62 @@ func TestShow(t *testing.T) {
 		golden(t, fmt.Sprintf("jobs/show-%s.txt", output), text.String())
 	}
 	unchanged()
+	for _, args := range [][]string{{"77"}, {"--key", "none"}} {
+		got := s.run(append([]string{"jobs", "show", "-o", "json"}, args...)...)
+		checkCode(t, exitSkipped, got)
+		check(t, "stdout", "", got.Stdout)
+	}
+}
+
+// TestNoIDs does nothing, and says so, wherever the database is.
+func TestNoIDs(t *testing.T) {
+	t.Parallel()
+	for name, verb := range idVerbs {
+		got := gwadmin(t, []string{"DATABASE_URL=postgres://127.0.0.1:1/none"}, "\n", append(verb, "-", "--yes", "-o", "json")...)
+		checkCode(t, exitOK, got)
+		check(t, name+" said", "no ids on standard input\n", got.Stderr)
+	}
+}
+
+// TestAddWithKey says by id what becomes of the job that has the key.
+func TestAddWithKey(t *testing.T) {
+	t.Parallel()
+	const locked = "locked_at = '2026-11-20 09:14:30Z', locked_by = 'pool-a'"
+	for _, tc := range []struct {
+		reason, set, mode string
+		dry, done         string
+	}{
+		{"free", "priority = 0", "replace",
+			"the job with this key, 1, would be updated", "the job with this key, 1, was updated"},
+		{"held", locked, "replace",
+			"the job that had this key, 1, is locked by pool-a since 2026-11-20 09:14:30: it would lose the key and not be retried, and a new job be added",
+			"the job that had this key, 1, is locked by pool-a since 2026-11-20 09:14:30: it lost the key and will not be retried, and a new job was added"},
+		{"failed for good", "attempts = max_attempts", "preserve_run_at",
+			"the job that had this key, 1, has failed for good: it would lose the key and not be retried, and a new job be added",
+			"the job that had this key, 1, has failed for good: it lost the key and will not be retried, and a new job was added"},
+		{"left, free", "priority = 0", "unsafe_dedupe",
+			"the job that has this key, 1, would be left as it is", "the job that has this key, 1, was left as it is"},
+		{"left, held", locked, "unsafe_dedupe",
+			"the job that has this key, 1, would be left as it is: it is locked by pool-a since 2026-11-20 09:14:30",
+			"the job that has this key, 1, was left as it is: it is locked by pool-a since 2026-11-20 09:14:30"},
+		{"left, failed for good", "attempts = max_attempts", "unsafe_dedupe",
+			"the job that has this key, 1, would be left as it is: it has failed for good",
+			"the job that has this key, 1, was left as it is: it has failed for good"},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
+			s := ours(t)
+			args := []string{"jobs", "add", "send", "--key", "k", "--key-mode", tc.mode}
+			check(t, "without a job", "the job would be added\n", s.run(append(args, "--dry-run")...).Stderr)
+			s.exec(`alter sequence graphile_worker.jobs_id_seq1 restart`)
+			check(t, "without a job", "the job was added\n", s.run(append(args, "--yes")...).Stderr)
+			s.exec(`update graphile_worker._private_jobs set ` + tc.set)
+			before := s.jobRows()
+			check(t, "dry", tc.dry+"\n", s.run(append(args, "--dry-run")...).Stderr)
+			check(t, "rows after a dry run", before, s.jobRows())
+			check(t, "done", tc.done+"\n", s.run(append(args, "--yes")...).Stderr)
+		})
+	}
 }
 
 func TestRemove(t *testing.T) {

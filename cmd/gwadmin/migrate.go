@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,6 +47,14 @@ func (a *app) withMigrator(ctx context.Context, l limits, fn func(*migrations.Mi
 }
 
 func (a *app) migrator(pool *pgxpool.Pool, l limits) (*migrations.Migrator, error) {
+	for _, limit := range []struct {
+		flag string
+		d    time.Duration
+	}{{"--wait-lock", l.waitLock}, {"--lock-timeout", l.lockTimeout}, {"--statement-timeout", l.statementTimeout}} {
+		if limit.d < 0 {
+			return nil, usage(fmt.Errorf("%s %s is negative", limit.flag, limit.d))
+		}
+	}
 	migrator, err := migrations.New(pool, &migrations.Options{
 		Schema:           a.schema,
 		WaitLock:         l.waitLock,

@@ -39,12 +39,12 @@ be lost.`,
 					return a.print(undone{c.dryRun, *plan})
 				}
 				if plan.Jobs > 0 {
-					a.say("%d jobs would be lost, %d of them held by workers", plan.Jobs, plan.Locked)
+					a.say("%s would be lost, %d of them held by workers", plural(plan.Jobs, "job"), plan.Locked)
 				}
 				if c.dryRun {
 					return a.print(undone{true, *plan})
 				}
-				if err := c.ask(a, fmt.Sprintf("Undo %d migrations?", len(plan.Undo))); err != nil {
+				if err := c.ask(a, "Undo "+plural(len(plan.Undo), "migration")+"?"); err != nil {
 					return err
 				}
 				// More jobs than were told of may have come meanwhile.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -19,27 +20,48 @@ func migratePlanCommand(a *app) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withMigrator(cmd.Context(), limits{}, func(migrator *migrations.Migrator) error {
-				return a.showPlan(cmd.Context(), migrator)
+				return a.showPlan(cmd.Context(), migrator, nil)
 			})
 		},
 	}
 }
 
-// showPlan prints what up would do, and ends with exitPending if that is anything.
-func (a *app) showPlan(ctx context.Context, migrator *migrations.Migrator) error {
+// showPlan prints what up would do, up to the migration to unless that is nil, and
+// ends with exitPending if that is anything.
+func (a *app) showPlan(ctx context.Context, migrator *migrations.Migrator, to *int64) error {
 	steps, err := migrator.Plan(ctx)
 	if err != nil {
 		return err
+	}
+	if to != nil {
+		read, err := migrator.Status(ctx)
+		if err != nil {
+			return err
+		}
+		all := read.Migrations
+		if !slices.ContainsFunc(all, func(m migrations.Migration) bool { return m.Version == *to }) {
+			return usage(fmt.Errorf("--to %d: %w: they are numbered from %d to %d",
+				*to, migrations.ErrNoMigration, all[0].Version, all[len(all)-1].Version))
+		}
+		steps = slices.DeleteFunc(steps, func(step migrations.Step) bool { return step.Version > *to })
 	}
 	if err := a.print(plan(steps)); err != nil {
 		return err
 	}
 	if len(steps) > 0 {
-		a.say("%d migrations are pending; gwadmin migrate sql prints their SQL", len(steps))
+		a.say("%s; gwadmin migrate sql prints the SQL", pending(len(steps)))
 		return status(exitPending)
 	}
 	a.say("nothing to do")
 	return nil
+}
+
+// pending says how many migrations are.
+func pending(n int) string {
+	if n == 1 {
+		return "1 migration is pending"
+	}
+	return plural(n, "migration") + " are pending"
 }
 
 type plan []migrations.Step

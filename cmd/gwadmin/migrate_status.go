@@ -30,8 +30,8 @@ func migrateStatusCommand(a *app) *cobra.Command {
 					a.say("the schema is at revision %d, newer than this gwadmin knows; up leaves it as it is", read.Revision)
 					return nil
 				}
-				if pending := len(read.Pending()); pending > 0 {
-					a.say("%d migrations are pending", pending)
+				if n := len(read.Pending()); n > 0 {
+					a.say("%s", pending(n))
 					return status(exitPending)
 				}
 				a.say("up to date at revision %d", read.Revision)

@@ -141,8 +141,11 @@ func TestMigrateSession(t *testing.T) {
 			run(exitPending, "validate")
 			run(exitOK, "down", "--dry-run")
 			run(exitPending, "up", "--dry-run")
+			run(exitPending, "up", "--dry-run", "--to", "2")
+			run(exitPending, "up", "--dry-run", "--to", "1")
 			check(t, "dry runs", false, value[bool](s.site, "select exists (select from pg_namespace where nspname = 'graphile_worker')"))
 			run(exitOK, "up", "--to", "2")
+			run(exitOK, "up", "--dry-run", "--to", "2")
 			run(exitPending, "status")
 			run(exitPending, "plan")
 			run(exitDrifted, "validate")
@@ -231,6 +234,8 @@ func TestMigrateExitCodes(t *testing.T) {
 		{"wrong usage", exitUsage, withJobs, []string{"up", "--to", "0"}},
 		{"", exitUsage, withJobs, []string{"up", "--to", "5"}},
 		{"", exitUsage, withJobs, []string{"up", "--to", "tables"}},
+		{"", exitUsage, nothing, []string{"up", "--to", "5", "--dry-run"}},
+		{"", exitUsage, nothing, []string{"up", "--to", "0", "--dry-run"}},
 		{"", exitUsage, withJobs, []string{"down", "--to", "5", "--yes"}},
 		{"", exitUsage, withJobs, []string{"down", "--to", "-1", "--yes"}},
 		{"", exitUsage, withJobs, []string{"up", "--force", "--wait-idle", "1s"}},
@@ -414,7 +419,7 @@ func TestMigrateWaitIdle(t *testing.T) {
 	unchanged := s.unchanged()
 	p := s.start("migrate", "up", "--wait-idle", "1m")
 	s.eventually(`exists (select from pg_catalog.pg_stat_activity
-		where datname = current_database() and application_name = 'gwadmin' and state = 'idle' and query ~ 'commit')`)
+		where datname = current_database() and application_name = 'gwadmin' and state = 'idle' and query ~ 'commit|rollback')`)
 	unchanged()
 	s.exec("update graphile_worker._private_jobs set locked_at = null, locked_by = null")
 	got := p.wait()
@@ -427,7 +432,7 @@ func TestMigrateWaitIdle(t *testing.T) {
 	unchanged = interrupted.unchanged()
 	p = interrupted.start("migrate", "up", "--wait-idle", "1m")
 	interrupted.eventually(`exists (select from pg_catalog.pg_stat_activity
-		where datname = current_database() and application_name = 'gwadmin' and state = 'idle' and query ~ 'commit')`)
+		where datname = current_database() and application_name = 'gwadmin' and state = 'idle' and query ~ 'commit|rollback')`)
 	p.interrupt()
 	checkCode(t, exitInterrupted, p.wait())
 	unchanged()
@@ -457,7 +462,7 @@ func TestMigrateStopsWorkers(t *testing.T) {
 	unchanged()
 	got = s.run("migrate", "up", "--force")
 	checkCode(t, exitOK, got)
-	if !strings.Contains(got.Stderr, "while "+job.LockedBy+" holds 1 jobs") {
+	if !strings.Contains(got.Stderr, "while "+job.LockedBy+" holds 1 job,") {
 		t.Errorf("the worker %s is not in %s", job.LockedBy, got.Stderr)
 	}
 	if err := worker.Release(ctx, job.ID); err != nil {
@@ -483,7 +488,7 @@ func TestMigrateDownAsks(t *testing.T) {
 	}{{"n\n", exitRefused}, {"\n", exitRefused}, {"y\n", exitOK}} {
 		unchanged()
 		term := onTerminal(t, s.env(), 100, "migrate", "down")
-		term.expect("1 jobs would be lost, 0 of them held by workers")
+		term.expect("1 job would be lost, 0 of them held by workers")
 		term.expect("Undo 4 migrations? [y/N] ")
 		term.press(tc.answer)
 		checkCode(t, tc.code, term.wait())
@@ -512,7 +517,7 @@ func TestMigrateDownMeanwhile(t *testing.T) {
 	got := p.wait()
 	checkCode(t, exitRefused, got)
 	check(t, "stdout", "", got.Stdout)
-	want := "1 jobs would be lost, 0 of them held by workers\n" +
+	want := "1 job would be lost, 0 of them held by workers\n" +
 		"gwadmin: refused: jobs were added meanwhile: 2 would be lost, 0 of them held by workers\n"
 	check(t, "said", want, got.Stderr)
 	check(t, "jobs", 2, value[int](s, "select count(*) from graphile_worker.jobs"))

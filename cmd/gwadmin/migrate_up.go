@@ -41,17 +41,17 @@ of an incompatible release are told to stop.`,
 			}
 			ctx := cmd.Context()
 			return a.withMigrator(ctx, l, func(migrator *migrations.Migrator) error {
+				options := &migrations.UpOptions{}
+				if cmd.Flags().Changed("to") {
+					options.To = &to
+				}
 				if dryRun || force || waitIdle > 0 {
 					if err := a.sayHolders(ctx, migrator); err != nil {
 						return err
 					}
 				}
 				if dryRun {
-					return a.showPlan(ctx, migrator)
-				}
-				options := &migrations.UpOptions{}
-				if cmd.Flags().Changed("to") {
-					options.To = &to
+					return a.showPlan(ctx, migrator, options.To)
 				}
 				if !force {
 					options.WaitIdle = &waitIdle
@@ -91,7 +91,7 @@ of an incompatible release are told to stop.`,
 func (a *app) sayHolders(ctx context.Context, migrator *migrations.Migrator) error {
 	holders, err := migrator.Holders(ctx)
 	for _, h := range holders {
-		a.say("a breaking revision is to come while %s holds %d jobs, since %s", h.WorkerID, h.Jobs, moment(&h.Oldest))
+		a.say("a breaking revision is to come while %s holds %s, since %s", h.WorkerID, plural(h.Jobs, "job"), moment(&h.Oldest))
 	}
 	return err
 }

@@ -58,7 +58,9 @@ func (a *app) print(data printable) error {
 			continue
 		}
 		if !first {
-			fmt.Fprintln(a.stdout)
+			if _, err := fmt.Fprintln(a.stdout); err != nil {
+				return err
+			}
 		}
 		first = false
 		if _, err := fmt.Fprintln(a.stdout, t.Render()); err != nil {
@@ -82,7 +84,7 @@ func (a *app) printLines(lines []any) error {
 // table makes an empty table: framed and cut to the terminal's width on one, and
 // plain columns elsewhere.
 func (a *app) table(title string, header ...any) table.Writer {
-	t := table.NewWriter()
+	t := cells{table.NewWriter()}
 	t.AppendHeader(header)
 	style := table.StyleLight
 	style.Format.Header = text.FormatDefault
@@ -105,6 +107,9 @@ func (a *app) table(title string, header ...any) table.Writer {
 
 // terminalWidth returns the width of the terminal that w is, if it is one.
 func terminalWidth(w io.Writer) (int, bool) {
+	if out, ok := w.(*sink); ok {
+		w = out.Writer
+	}
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return 0, false
@@ -118,5 +123,5 @@ func terminalWidth(w io.Writer) (int, bool) {
 
 // say writes talk for people, to standard error.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintln(a.stderr, strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+	fmt.Fprintln(a.stderr, visibleLines(strings.TrimRight(fmt.Sprintf(format, args...), "\n")))
 }

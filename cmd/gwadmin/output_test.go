@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,6 +50,70 @@ func TestVersion(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	check(t, "--version", got, gwadmin(t, nil, "", "--version"))
+	said := parse[map[string]string](t, gwadmin(t, nil, "", "version", "-o", "json"))
+	check(t, "in JSON", map[string]string{"version": strings.Fields(got.Stdout)[1]}, said)
+}
+
+// TestFullDisk tells when not everything could be printed.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	s, empty := fixture(t), newSite(t, nil)
+	for _, tc := range []struct {
+		site *site
+		args []string
+	}{
+		{s, []string{"version"}},
+		{s, []string{"--version"}},
+		{s, []string{"--help"}},
+		{s, []string{"jobs"}},
+		{s, []string{"migrate", "sql", "--from-nothing"}},
+		{s, []string{"migrate", "grants", "reader", "web"}},
+		{s, []string{"stats"}},
+		{s, []string{"jobs", "list", "-o", "ndjson"}},
+		{s, []string{"jobs", "complete", "1", "99", "--dry-run"}},
+		{empty, []string{"migrate", "sql"}},
+		{empty, []string{"migrate", "plan"}},
+	} {
+		cmd := command(t, tc.site.env(), tc.args...)
+		var stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		code := exitOf(t, cmd)
+		checkCode(t, exitError, result{Stderr: stderr.String(), Code: code})
+		if !strings.Contains(stderr.String(), "no space left on device") {
+			t.Errorf("%q said %s", tc.args, stderr.String())
+		}
+	}
+}
+
+// TestEscapes shows no control character of what jobs hold, but for JSON's escapes.
+func TestEscapes(t *testing.T) {
+	t.Parallel()
+	s := ours(t)
+	const evil = "a\x1b]0;evil\x07\u009b2J\u202eb\nc\td"
+	s.exec(`select graphile_worker.add_job($1, '{}', queue_name => $1, job_key => $1)`, evil)
+	s.exec(`update graphile_worker._private_jobs set last_error = $1, locked_by = $1, locked_at = now() - interval '1 hour'`, evil)
+	s.exec(`update graphile_worker._private_job_queues set locked_by = $1, locked_at = now() - interval '1 hour'`, evil)
+	for _, args := range [][]string{
+		{"jobs", "list"}, {"jobs", "show", "1"}, {"jobs", "complete", "1", "--dry-run"}, {"jobs", "remove", evil, "--dry-run"},
+		{"jobs", "add", evil, "--key", evil, "--dry-run"}, {"queues"}, {"tasks"}, {"stats"}, {"workers", "list"},
+		{"workers", "unlock", evil, "none" + evil, "--dry-run"}, {"workers", "unlock", evil, "--yes", "--young", "2h"},
+		{"cleanup", "--tasks", evil, "--dry-run"},
+	} {
+		for _, got := range []result{s.run(args...), onTerminal(t, s.env("NO_COLOR=1"), 200, args...).wait()} {
+			if said := got.Stdout + got.Stderr; strings.ContainsAny(said, "\x1b\x07\u009b\u202e") || !strings.Contains(said, `a\x1b`) {
+				t.Errorf("%q printed %q", args, said)
+			}
+		}
+	}
+	check(t, "in JSON", evil, parse[map[string]any](t, s.run("jobs", "show", "1", "-o", "json"))["task_identifier"].(string))
 }
 
 func TestCompletion(t *testing.T) {

@@ -254,7 +254,7 @@ func TestThroughPgBouncer(t *testing.T) {
 				must(exitOK, "jobs", "retry", id, "--dry-run")
 				must(exitOK, "jobs", "retry", id, "--yes")
 				must(exitOK, "jobs", "complete", id, "--yes")
-				must(exitError, "jobs", "show", id)
+				must(exitSkipped, "jobs", "show", id)
 				add("--key", key, "--dry-run")
 				add("--key", key)
 				must(exitOK, "jobs", "show", "--key", key)

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime/debug"
 
+	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 )
 
@@ -24,11 +24,12 @@ type app struct {
 
 // run is the whole command, on the given streams, and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, interrupted: ctx.Done(), format: formatTable}
+	out := &sink{Writer: stdout}
+	a := &app{stdin: stdin, stdout: out, stderr: stderr, interrupted: ctx.Done(), format: formatTable, databaseURL: handedOver()}
 	root := rootCommand(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	started := false
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
@@ -40,6 +41,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 
 	err := root.ExecuteContext(ctx)
+	if out.err != nil && (err == nil || err.Error() == "" || errors.Is(err, out.err)) {
+		err, started = out.err, true
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -47,7 +51,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if !started {
 		code = exitUsage
 	}
-	if text := err.Error(); text != "" {
+	if text := describe(err); text != "" {
 		if errors.Is(err, context.Canceled) && code == exitInterrupted {
 			text = "interrupted: " + text
 		}
@@ -85,18 +89,20 @@ left out where NO_COLOR is set.
 	}
 	root.SetVersionTemplate("gwadmin {{.Version}}\n")
 	flags := root.PersistentFlags()
-	a.databaseURL = os.Getenv(urlHandover)
 	flags.Var((*connectionString)(&a.databaseURL), "database-url", "connection string, as a URL or as keywords and values")
 	flags.Lookup("database-url").DefValue = ""
 	flags.StringVar(&a.schema, "schema", "graphile_worker", "the schema that Graphile Worker is installed in")
 	flags.VarP(&a.format, "output", "o", "table, json, or ndjson: one JSON value a line")
 	root.AddCommand(
 		group(jobsCommand(a)),
+		queuesCommand(a),
+		tasksCommand(a),
 		group(workersCommand(a)),
+		statsCommand(a),
 		cleanupCommand(a),
 		group(migrateCommand(a)),
 		demoCommand(a),
-		versionCommand(),
+		versionCommand(a),
 	)
 	return root
 }
@@ -109,14 +115,25 @@ func group(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-func versionCommand() *cobra.Command {
+func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  gwadmin version",
 		Args:    cobra.NoArgs,
-		Run:     func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "gwadmin", version()) },
+		RunE:    func(*cobra.Command, []string) error { return a.print(shownVersion{version()}) },
 	}
+}
+
+type shownVersion struct {
+	Version string `json:"version"`
+}
+
+func (v shownVersion) lines() []any { return []any{v} }
+
+func (v shownVersion) tables(a *app) []table.Writer {
+	fmt.Fprintln(a.stdout, "gwadmin", v.Version)
+	return nil
 }
 
 // version is the module's, as the Go toolchain recorded it when it built this.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -13,9 +15,9 @@ import (
 func workersCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workers",
-		Short: "Unlock dead workers",
+		Short: "List the workers that hold locks, unlock dead ones",
 	}
-	cmd.AddCommand(workersUnlockCommand(a))
+	cmd.AddCommand(workersListCommand(a), workersUnlockCommand(a))
 	return cmd
 }
 
@@ -39,6 +41,12 @@ about such a worker once more, or refuses it where --yes is given without --forc
 		Example: "  gwadmin workers unlock pool-1f3a9c --dry-run\n  gwadmin workers unlock pool-1f3a9c --yes",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if young < 0 {
+				return usage(fmt.Errorf("--young %s is negative", young))
+			}
+			if slices.Contains(args, "") {
+				return usage(errors.New("a WORKER-ID is empty"))
+			}
 			if err := c.need(a); err != nil {
 				return err
 			}
@@ -121,7 +129,7 @@ func (a *app) finishUnlock(result unlocked) error {
 }
 
 func describeLocks(locks admin.WorkerLocks) string {
-	return fmt.Sprintf("%s holds %d jobs and %d queues, the oldest since %s, the newest since %s", locks.WorkerID, locks.Jobs, locks.Queues,
+	return fmt.Sprintf("%s holds %s and %s, the oldest since %s, the newest since %s", locks.WorkerID, plural(locks.Jobs, "job"), plural(locks.Queues, "queue"),
 		moment(locks.Oldest), moment(locks.Newest))
 }
 

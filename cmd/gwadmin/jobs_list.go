@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+func jobsListCommand(a *app) *cobra.Command {
+	var filter filterFlags
+	var options admin.ListOptions
+	var sort string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List jobs by state, task, queue and whatever else they hold",
+		Long: `List jobs by state, task, queue and whatever else they hold.
+
+All filters must hold that are given; one of a filter's values is enough. The
+states are ready, scheduled, retrying, waiting (for their queue, whose other job
+runs), running, stale (held for more than 4 hours) and permafailed.
+
+Where there are more jobs than --limit, it says with which --cursor to go on. Only
+the order by id comes off an index.`,
+		Example: `  gwadmin jobs list --state permafailed --task send_email
+  gwadmin jobs list --sort -run_at --limit 20
+  gwadmin jobs list --error timeout -o ndjson | jq .id | gwadmin jobs retry - --dry-run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			field, descending := strings.CutPrefix(sort, "-")
+			options.SortBy, options.Descending = admin.SortKey(field), descending
+			ctx := cmd.Context()
+			return a.withClient(ctx, func(client *admin.Client) error {
+				page, err := client.ListJobs(ctx, filter.filter(cmd.Flags()), &options)
+				if err != nil {
+					return err
+				}
+				if err := a.print(jobPage{page}); err != nil {
+					return err
+				}
+				if page.Next != "" {
+					a.say("there are more: go on with --cursor %s", page.Next)
+				}
+				return nil
+			})
+		},
+	}
+	flags := cmd.Flags()
+	filter.flags(flags)
+	flags.StringVar(&sort, "sort", "id", "id, run_at, created_at, priority or attempts, each also with a minus in front")
+	flags.IntVar(&options.PageSize, "limit", 100, "how many jobs at most, up to 10000")
+	flags.StringVar(&options.Cursor, "cursor", "", "go on where the page before ended")
+	flags.IntVar(&options.PayloadBytes, "payload", 0, "show payloads of up to so many bytes, in JSON output")
+	return cmd
+}
+
+// filterFlags are the flags of a filter.
+type filterFlags struct {
+	admin.Filter
+	states                        []string
+	keyPrefix, error              *string
+	contains, path                *string
+	run, created, updated, locked timeRange
+}
+
+type timeRange struct{ after, before momentFlag }
+
+func (f *filterFlags) flags(flags *pflag.FlagSet) {
+	flags.Var((*idsFlag)(&f.IDs), "id", "ids")
+	flags.StringSliceVar(&f.states, "state", nil, "states")
+	flags.StringSliceVar(&f.TaskIdentifiers, "task", nil, "task identifiers")
+	flags.StringSliceVar(&f.QueueNames, "queue", nil, "queue names")
+	flags.StringSliceVar(&f.Keys, "key", nil, "job keys")
+	optionalStringFlag(flags, &f.keyPrefix, "key-prefix", "what the key begins with")
+	flags.StringSliceVar(&f.WorkerIDs, "worker", nil, "ids of the workers that hold the jobs")
+	flags.StringSliceVar(&f.Flags, "flag", nil, "flags, of which the job has one")
+	optionalIntFlag(flags, &f.MinPriority, "min-priority", "the least priority")
+	optionalIntFlag(flags, &f.MaxPriority, "max-priority", "the largest priority")
+	optionalIntFlag(flags, &f.MinAttempts, "min-attempts", "the fewest attempts")
+	optionalIntFlag(flags, &f.MaxAttempts, "max-attempts", "the most attempts")
+	optionalStringFlag(flags, &f.error, "error", "text somewhere in the last error, in upper or lower case")
+	optionalStringFlag(flags, &f.contains, "payload-contains", "JSON that the payload contains, as PostgreSQL's @> means it")
+	optionalStringFlag(flags, &f.path, "payload-path", "SQL/JSON path that finds something in the payload")
+	for _, r := range []struct {
+		name, what string
+		times      *timeRange
+	}{
+		{"run", "due", &f.run}, {"created", "created", &f.created}, {"updated", "last updated", &f.updated}, {"locked", "locked", &f.locked},
+	} {
+		flags.Var(&r.times.after, r.name+"-after", r.what+" at that time or later: RFC 3339, or -1h, -3d, +1h from now")
+		flags.Var(&r.times.before, r.name+"-before", r.what+" before that time")
+	}
+}
+
+// filter returns the filter; a list is only part of it when its flag was given.
+func (f *filterFlags) filter(flags *pflag.FlagSet) admin.Filter {
+	filter := f.Filter
+	for name, list := range map[string]*[]string{
+		"task": &filter.TaskIdentifiers, "queue": &filter.QueueNames, "key": &filter.Keys, "worker": &filter.WorkerIDs, "flag": &filter.Flags,
+	} {
+		if !flags.Changed(name) {
+			*list = nil
+		}
+	}
+	for _, state := range f.states {
+		filter.States = append(filter.States, admin.State(state))
+	}
+	filter.KeyPrefix, filter.ErrorText, filter.PayloadPath = f.keyPrefix, f.error, f.path
+	if f.contains != nil {
+		filter.PayloadContains = []byte(*f.contains)
+	}
+	filter.RunAt, filter.CreatedAt = f.run.times(), f.created.times()
+	filter.UpdatedAt, filter.LockedAt = f.updated.times(), f.locked.times()
+	return filter
+}
+
+func (r timeRange) times() admin.TimeRange {
+	return admin.TimeRange{From: r.after.at, Before: r.before.at}
+}
+
+// jobPage prints a page of jobs.
+type jobPage struct{ *admin.Page }
+
+func (p jobPage) lines() []any {
+	var lines []any
+	for _, job := range p.Jobs {
+		lines = append(lines, job)
+	}
+	return lines
+}
+
+func (p jobPage) tables(a *app) []table.Writer {
+	t := a.table("JOBS", "id", "state", "task", "queue", "key", "priority", "attempts", "run at", "locked by", "last error")
+	for _, job := range p.Jobs {
+		t.AppendRow(table.Row{job.ID, job.State, job.TaskIdentifier, deref(job.QueueName), deref(job.Key), job.Priority,
+			fmt.Sprintf("%d/%d", job.Attempts, job.MaxAttempts), when(job.RunAt), deref(job.LockedBy), firstLine(deref(job.LastError))})
+	}
+	return []table.Writer{t}
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	if runes := []rune(line); len(runes) > 60 {
+		return string(runes[:59]) + "…"
+	}
+	return line
+}

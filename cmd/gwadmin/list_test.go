@@ -1,0 +1,255 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// listed are the ids that jobs list prints.
+func (s *site) listed(args ...string) (ids []int64, next string) {
+	s.Helper()
+	got := s.run(append([]string{"jobs", "list", "-o", "json"}, args...)...)
+	checkCode(s, exitOK, got)
+	page := parse[admin.Page](s, got)
+	ids = []int64{}
+	for _, job := range page.Jobs {
+		ids = append(ids, job.ID)
+	}
+	return ids, page.Next
+}
+
+// TestListFilters gives each filter flag, and sees that it reaches the query.
+func TestListFilters(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	s.exec(`insert into graphile_worker._private_jobs (task_id, run_at) select id, now() + interval '1 hour'
+		from graphile_worker._private_tasks where identifier = 'unused'`)
+	unchanged := s.unchanged()
+	for _, tc := range []struct {
+		args string
+		want []int64
+	}{
+		{"", []int64{1, 2, 3, 4, 5, 6, 7, 8}},
+		{"--id 1,2 --id 99", []int64{1, 2}},
+		{"--state permafailed,stale", []int64{4, 5}},
+		{"--state running", []int64{3, 7}},
+		{"--task unused", []int64{8}},
+		{"--task unused,send --queue busy", []int64{7}},
+		{"--key key_3", []int64{3}},
+		{"--key-prefix key", []int64{2, 3}},
+		{"--worker pool-a", []int64{3, 4}},
+		{"--flag gpu", []int64{2}},
+		{"--flag gp", []int64{}},
+		{"--min-priority 1", []int64{6}},
+		{"--max-priority -1", []int64{2}},
+		{"--min-attempts 3 --max-attempts 24", []int64{2}},
+		{"--error ROUTE", []int64{2}},
+		{`--payload-contains {"n":1}`, []int64{2}},
+		{"--payload-path $.n", []int64{2}},
+		{"--run-after -1h", []int64{6, 8}},
+		{"--run-after now --run-before +2h", []int64{8}},
+		{"--run-before 2024-03-01T12:00:00.1Z --state ready", []int64{1}},
+		{"--created-after -1h", []int64{8}},
+		{"--created-before -1h --updated-before 2024-02-29T12:00:00Z", []int64{}},
+		{"--updated-after 2024-02-29T12:00:00Z --updated-before -1d --max-priority -1", []int64{2}},
+		{"--locked-before -1h", []int64{4}},
+		{"--locked-after -5m", []int64{7}},
+	} {
+		args := strings.Fields(tc.args)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "_", " ")
+		}
+		ids, next := s.listed(args...)
+		check(t, tc.args, tc.want, ids)
+		check(t, "the next page", "", next)
+	}
+	unchanged()
+}
+
+// TestListPages follows cursors to the end, in several orders.
+func TestListPages(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	for sort, want := range map[string][]int64{
+		"id":        {1, 2, 3, 4, 5, 6, 7},
+		"-id":       {7, 6, 5, 4, 3, 2, 1},
+		"priority":  {2, 1, 3, 4, 5, 7, 6},
+		"-attempts": {5, 2, 7, 4, 3, 6, 1},
+		"-run_at":   {6, 2, 7, 5, 4, 3, 1},
+	} {
+		all, next := []int64{}, ""
+		for pages := 1; ; pages++ {
+			args := []string{"--sort", sort, "--limit", "3"}
+			if next != "" {
+				args = append(args, "--cursor", next)
+			}
+			var ids []int64
+			ids, next = s.listed(args...)
+			all = append(all, ids...)
+			if next == "" || pages > 3 {
+				check(t, "pages", 3, pages)
+				break
+			}
+		}
+		check(t, sort, want, all)
+	}
+	got := s.run("jobs", "list", "--limit", "3")
+	_, cursor, found := strings.Cut(got.Stderr, "there are more: go on with --cursor ")
+	if !found {
+		t.Fatalf("it does not say that there are more: %s", got.transcript())
+	}
+	ids, _ := s.listed("--cursor", strings.TrimSpace(cursor))
+	check(t, "after the first page", []int64{4, 5, 6, 7}, ids)
+
+	type payload struct {
+		Jobs []struct{ Payload *struct{ To string } }
+	}
+	args := []string{"jobs", "list", "--id", "2", "-o", "json"}
+	check(t, "payload", "ada ☃", parse[payload](t, s.run(append(args, "--payload", "100")...)).Jobs[0].Payload.To)
+	for _, args := range [][]string{args, append(args, "--payload", "10")} {
+		if job := parse[payload](t, s.run(args...)).Jobs[0]; job.Payload != nil {
+			t.Errorf("%q shows the payload", args)
+		}
+	}
+}
+
+// TestOverview shows the whole queue, small and empty, in each format.
+func TestOverview(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]*site{"small": fixture(t), "empty": ours(t)} {
+		for _, output := range []format{formatTable, formatJSON, formatNDJSON} {
+			var text strings.Builder
+			for _, args := range [][]string{{"jobs", "list"}, {"queues"}, {"tasks"}, {"workers", "list"}, {"stats"}} {
+				got := s.run(append(args, "-o", string(output))...)
+				checkCode(t, exitOK, got)
+				fmt.Fprintf(&text, "$ %s\n%s", strings.Join(args, " "), got.transcript())
+			}
+			golden(t, fmt.Sprintf("list/%s-%s.txt", name, output), text.String())
+		}
+	}
+}
+
+// TestListInvalid is refused with the flags' names.
+func TestListInvalid(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	_, byID := s.listed("--limit", "1")
+	var text strings.Builder
+	for _, args := range [][]string{
+		{"--state", "red"},
+		{"--sort", "colour"},
+		{"--sort", "--id"},
+		{"--limit", "-1"},
+		{"--limit", "10001"},
+		{"--payload", "-1"},
+		{"--cursor", "frob"},
+		{"--cursor", byID, "--sort", "priority"},
+		{"--run-after", "tomorrow"},
+		{"--run-before", "infinity"},
+		{"--run-after", "+1h", "--run-before", "-1h"},
+		{"--min-priority", "2", "--max-priority", "1"},
+		{"--worker", "\xff"},
+		{"--payload-contains", "{"},
+		{"--payload-path", "$["},
+		{"--id", "one"},
+		{"more"},
+	} {
+		got := s.run(append([]string{"jobs", "list"}, args...)...)
+		checkCode(t, exitUsage, got)
+		check(t, fmt.Sprintf("%q printed", args), "", got.Stdout)
+		fmt.Fprintf(&text, "$ gwadmin jobs list %s\n%s", strings.ReplaceAll(quoted(args), byID, "CURSOR"), got.transcript())
+	}
+	golden(t, "list/invalid.txt", moments.ReplaceAllString(text.String(), "MOMENT"))
+}
+
+// TestReadmeJSON compares the fields that the README tells of with what is printed.
+func TestReadmeJSON(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "### JSON output\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	runs := map[string][][]string{
+		"jobs list": {{"--limit", "1"}}, "jobs show": {{"1"}}, "jobs add": {{"send", "--dry-run"}},
+		"jobs complete": {{"1", "3", "--dry-run"}}, "jobs fail": {{"1", "3", "--dry-run"}}, "jobs retry": {{"1", "3", "--dry-run"}},
+		"jobs reschedule": {{"1", "3", "--dry-run", "--priority", "1"}},
+		"jobs remove":     {{"key 3", "--dry-run"}}, "queues": {nil}, "tasks": {nil}, "workers list": {nil},
+		"workers unlock": {{"pool-a", "none", "--dry-run"}}, "stats": {nil}, "cleanup": {{"--dry-run"}},
+		"migrate status": {nil}, "migrate plan": {nil}, "migrate up": {nil}, "migrate up --dry-run": {nil},
+		"migrate down": {{"--dry-run"}}, "migrate validate": {nil}, "migrate grants": {{"reader", "web"}},
+		"migrate sql": {{"--from-nothing"}}, "version": {nil},
+	}
+	s, drifted := fixture(t), ours(t)
+	drifted.exec("alter table graphile_worker._private_jobs alter column priority set default 7")
+	documented := 0
+	for line := range strings.Lines(section) {
+		columns := strings.Split(line, "|")
+		if len(columns) < 5 || !strings.Contains(columns[1], "`") {
+			continue
+		}
+		for verb := range strings.SplitSeq(columns[1], ",") {
+			verb = strings.Trim(verb, " `")
+			documented++
+			for i, output := range []string{"json", "ndjson"} {
+				want := fieldsOf(columns[2+i])
+				if strings.TrimSpace(columns[2+i]) == "the same" {
+					want = fieldsOf(columns[2])
+				}
+				on := s
+				switch verb {
+				case "migrate plan", "migrate up --dry-run":
+					on = newSite(t, nil)
+				case "migrate validate":
+					on = drifted
+				}
+				if len(runs[verb]) == 0 {
+					t.Errorf("the README tells of %q", verb)
+					continue
+				}
+				got := on.run(slices.Concat(strings.Fields(verb), runs[verb][0], []string{"-o", output})...)
+				found := map[string]bool{}
+				if output == "json" {
+					topFields(found, parse[any](t, got))
+				} else {
+					for line := range strings.Lines(got.Stdout) {
+						topFields(found, parse[any](t, result{Stdout: line}))
+					}
+				}
+				check(t, verb+" -o "+output, want, found)
+			}
+		}
+	}
+	check(t, "verbs that the README tells of", len(runs), documented)
+}
+
+// fieldsOf are the words in backticks.
+func fieldsOf(cell string) map[string]bool {
+	fields := map[string]bool{}
+	for i, word := range strings.Split(cell, "`") {
+		if i%2 == 1 {
+			fields[word] = true
+		}
+	}
+	return fields
+}
+
+// topFields adds the fields of an object, or of a list's objects.
+func topFields(found map[string]bool, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for field := range v {
+			found[field] = true
+		}
+	case []any:
+		for _, element := range v {
+			topFields(found, element)
+		}
+	}
+}

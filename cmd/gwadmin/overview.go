@@ -1,0 +1,184 @@
+package main
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// The verbs that show the whole queue. Counting goes through all jobs.
+
+func statsCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "stats",
+		Short:   "Count the jobs by state, task and queue",
+		Example: "  gwadmin stats\n  gwadmin stats --output json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withClient(cmd.Context(), func(client *admin.Client) error {
+				stats, err := client.Stats(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.print(shownStats{stats})
+			})
+		},
+	}
+}
+
+type shownStats struct{ *admin.Stats }
+
+func (s shownStats) lines() []any { return []any{s} }
+
+func (s shownStats) tables(a *app) []table.Writer {
+	states := a.table("JOBS", "state", "jobs")
+	for _, state := range admin.States {
+		states.AppendRow(table.Row{state, s.Jobs[state]})
+	}
+	states.AppendRow(table.Row{"total", s.Jobs.Total()})
+	times := a.table("TIMES", "what", "at")
+	if s.OldestReady != nil {
+		times.AppendRow(table.Row{"oldest ready job was due", moment(s.OldestReady)})
+	}
+	if s.NextRunAt != nil {
+		times.AppendRow(table.Row{"next job is due", moment(s.NextRunAt)})
+	}
+	tables := []table.Writer{states, times}
+	for _, part := range []struct {
+		title, name string
+		counts      map[string]admin.Counts
+	}{{"BY TASK", "task", s.Tasks}, {"BY QUEUE", "queue", s.Queues}} {
+		t := a.countsTable(part.title, part.name)
+		for _, name := range byTotal(part.counts) {
+			t.AppendRow(countsRow(part.counts[name], name))
+		}
+		tables = append(tables, t)
+	}
+	return tables
+}
+
+// byTotal returns the names, those with the most jobs first.
+func byTotal(counts map[string]admin.Counts) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b].Total(), counts[a].Total()), cmp.Compare(a, b))
+	})
+}
+
+// countsTable has a column for each state, after those given.
+func (a *app) countsTable(title string, columns ...any) table.Writer {
+	for _, state := range admin.States {
+		columns = append(columns, state)
+	}
+	return a.table(title, append(columns, "total")...)
+}
+
+func countsRow(counts admin.Counts, columns ...any) table.Row {
+	row := table.Row(columns)
+	for _, state := range admin.States {
+		row = append(row, counts[state])
+	}
+	return append(row, counts.Total())
+}
+
+func queuesCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "queues",
+		Short:   "List the queues, who holds them, and their jobs by state",
+		Example: "  gwadmin queues",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withClient(cmd.Context(), func(client *admin.Client) error {
+				queues, err := client.Queues(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.print(shownQueues(queues))
+			})
+		},
+	}
+}
+
+type shownQueues []admin.Queue
+
+func (q shownQueues) lines() []any { return anys(q) }
+
+func (q shownQueues) tables(a *app) []table.Writer {
+	t := a.countsTable("QUEUES", "queue", "locked by", "since")
+	for _, queue := range q {
+		t.AppendRow(countsRow(queue.Jobs, queue.Name, deref(queue.LockedBy), moment(queue.LockedAt)))
+	}
+	return []table.Writer{t}
+}
+
+func tasksCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "tasks",
+		Short:   "List the tasks, and their jobs by state",
+		Example: "  gwadmin tasks",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withClient(cmd.Context(), func(client *admin.Client) error {
+				tasks, err := client.Tasks(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.print(shownTasks(tasks))
+			})
+		},
+	}
+}
+
+type shownTasks []admin.Task
+
+func (s shownTasks) lines() []any { return anys(s) }
+
+func (s shownTasks) tables(a *app) []table.Writer {
+	t := a.countsTable("TASKS", "task")
+	for _, task := range s {
+		t.AppendRow(countsRow(task.Jobs, task.Identifier))
+	}
+	return []table.Writer{t}
+}
+
+func workersListCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the workers that hold locks, and since when",
+		Example: "  gwadmin workers list",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withClient(cmd.Context(), func(client *admin.Client) error {
+				workers, err := client.Workers(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.print(shownWorkers(workers))
+			})
+		},
+	}
+}
+
+type shownWorkers []admin.Worker
+
+func (w shownWorkers) lines() []any { return anys(w) }
+
+func (w shownWorkers) tables(a *app) []table.Writer {
+	t := a.table("WORKERS", "worker", "jobs", "queues", "stale", "oldest lock", "newest lock")
+	for _, worker := range w {
+		t.AppendRow(table.Row{worker.ID, worker.Jobs, worker.Queues, worker.Stale, moment(&worker.Oldest), moment(&worker.Newest)})
+	}
+	return []table.Writer{t}
+}
+
+func anys[T any](values []T) []any {
+	lines := make([]any, len(values))
+	for i, value := range values {
+		lines[i] = value
+	}
+	return lines
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// A sink is standard output that remembers its first failure, so that no write of
+// any verb can fail unseen.
+type sink struct {
+	io.Writer
+	err error
+}
+
+func (s *sink) Write(text []byte) (int, error) {
+	n, err := s.Writer.Write(text)
+	if s.err == nil {
+		s.err = err
+	}
+	return n, err
+}
+
+// cells is a table whose texts cannot steer the terminal.
+type cells struct{ table.Writer }
+
+// A block is a text that keeps its lines in a table.
+type block string
+
+func (c cells) AppendRow(row table.Row, config ...table.RowConfig) {
+	shown := make(table.Row, len(row))
+	for i, cell := range row {
+		switch cell := cell.(type) {
+		case string:
+			shown[i] = visible(cell)
+		case block:
+			shown[i] = visibleLines(string(cell))
+		default:
+			shown[i] = cell
+		}
+	}
+	c.Writer.AppendRow(shown, config...)
+}
+
+func (c cells) AppendRows(rows []table.Row, config ...table.RowConfig) {
+	for _, row := range rows {
+		c.AppendRow(row, config...)
+	}
+}
+
+// visible writes control characters as Go does, such as \x1b and \n.
+func visible(text string) string {
+	steers := func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+	if strings.IndexFunc(text, steers) < 0 {
+		return text
+	}
+	var shown strings.Builder
+	for _, r := range text {
+		if steers(r) {
+			shown.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			shown.WriteRune(r)
+		}
+	}
+	return shown.String()
+}
+
+// visibleLines is visible, but keeps the lines.
+func visibleLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = visible(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// plural counts things: "1 job", "2 jobs".
+func plural[N int | int64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// inputNames are what the command calls the library's fields, where a verb does
+// not call them otherwise.
+var inputNames = map[string]string{
+	"task_identifier": "TASK", "payload": "PAYLOAD", "queue_name": "--queue", "job_key": "--key", "job_key_mode": "--key-mode", "flags": "--flag",
+	"run_at": "--run-at", "priority": "--priority", "attempts": "--attempts", "max_attempts": "--max-attempts", "reason": "--reason",
+	"tasks": "--tasks", "keep_tasks": "--keep",
+	"remove job job_key": "KEY",
+
+	"states": "--state", "task_identifiers": "--task", "queue_names": "--queue", "keys": "--key", "key_prefix": "--key-prefix",
+	"error_text": "--error", "payload_contains": "--payload-contains", "payload_path": "--payload-path",
+	"payload_path or payload_contains": "--payload-path or --payload-contains",
+	"min_priority":                     "--min-priority", "min_attempts": "--min-attempts", "max_priority": "--max-priority",
+	"sort": "--sort", "page_size": "--limit", "payload_bytes": "--payload", "cursor": "--cursor",
+	"worker_ids": "WORKER-ID", "list jobs worker_ids": "--worker", "list jobs priority": "--min-priority, --max-priority:", "list jobs attempts": "--min-attempts, --max-attempts:",
+	"list jobs run_at": "--run-after, --run-before:", "created_at": "--created-after, --created-before:",
+	"updated_at": "--updated-after, --updated-before:", "locked_at": "--locked-after, --locked-before:",
+}
+
+// inputProblems are what a command line is told otherwise than a Go program.
+var inputProblems = strings.NewReplacer(
+	": leave it nil for none", ": leave it out for none",
+	": take it from Page.Next as it is", ": give it as it was printed",
+)
+
+// describe is an error's text, in the words of the command line.
+func describe(err error) string {
+	text := err.Error()
+	if invalid, ok := errors.AsType[*admin.InvalidError](err); ok {
+		said := &admin.InvalidError{Call: invalid.Call}
+		for _, fault := range invalid.Faults {
+			field, _, _ := strings.Cut(fault.Field, "[") // of worker_ids[0]
+			fault.Field = cmp.Or(inputNames[invalid.Call+" "+field], inputNames[field], fault.Field)
+			fault.Problem = inputProblems.Replace(fault.Problem)
+			said.Faults = append(said.Faults, fault)
+		}
+		text = strings.Replace(text, invalid.Error(), said.Error(), 1)
+	}
+	return visibleLines(text)
+}
