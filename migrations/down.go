@@ -21,7 +21,8 @@ type DownOptions struct {
 // Down undoes migrations, newest first, in one transaction, and returns those
 // undone. Where that would drop more jobs than LoseJobs it refuses with a
 // [*JobsLeftError]. A schema that Graphile Worker installed before gwadmin took it
-// over is dropped just the same.
+// over is dropped just the same. One whose table migrations is not Graphile Worker's
+// is refused with [ErrForeign].
 func (m *Migrator) Down(ctx context.Context, options DownOptions) ([]Migration, error) {
 	if options.To != 0 {
 		if err := checkVersion(options.To); err != nil {
@@ -37,6 +38,9 @@ func (m *Migrator) Down(ctx context.Context, options DownOptions) ([]Migration, 
 		}
 		if len(before.applied) == 0 {
 			return nil
+		}
+		if before.foreign {
+			return m.foreign()
 		}
 		if _, applied := before.applied[tablesVersion]; applied && options.To < tablesVersion {
 			if err := m.refuseJobs(ctx, s.tx, options.LoseJobs); err != nil {
@@ -76,7 +80,7 @@ func (m *Migrator) PlanDown(ctx context.Context, to int64) (*DownPlan, error) {
 		}
 	}
 	var plan *DownPlan
-	err := m.read(ctx, func(tx pgx.Tx) error {
+	err := m.read(ctx, pgx.ReadCommitted, func(tx pgx.Tx) error {
 		status, err := m.status(ctx, tx)
 		if err != nil {
 			return err
@@ -86,6 +90,9 @@ func (m *Migrator) PlanDown(ctx context.Context, to int64) (*DownPlan, error) {
 			if migration.AppliedAt != nil && migration.Version > to {
 				plan.Undo = append(plan.Undo, migration)
 			}
+		}
+		if len(plan.Undo) > 0 && status.Foreign {
+			return m.foreign()
 		}
 		if len(plan.Undo) > 0 && plan.Undo[len(plan.Undo)-1].Version == tablesVersion {
 			plan.Jobs, plan.Locked, err = m.countJobs(ctx, tx)
@@ -103,7 +110,10 @@ const tablesVersion = 1
 
 func (m *Migrator) countJobs(ctx context.Context, tx pgx.Tx) (jobs, locked int64, err error) {
 	err = tx.QueryRow(ctx, "select count(*), count(locked_at) from "+m.jobsTable()).Scan(&jobs, &locked)
-	return jobs, locked, err
+	if err != nil {
+		return 0, 0, fmt.Errorf("count the jobs in %s: %w", m.jobsTable(), err)
+	}
+	return jobs, locked, nil
 }
 
 func (m *Migrator) jobsTable() string {
@@ -114,7 +124,7 @@ func (m *Migrator) jobsTable() string {
 // returns a [*JobsLeftError] when it has more rows than may be lost.
 func (m *Migrator) refuseJobs(ctx context.Context, tx pgx.Tx, most int64) error {
 	if _, err := tx.Exec(ctx, "lock table "+m.jobsTable()+" in access exclusive mode"); err != nil {
-		return err
+		return fmt.Errorf("lock table %s: %w", m.jobsTable(), err)
 	}
 	left := &JobsLeftError{Schema: m.schema}
 	var err error

@@ -151,8 +151,9 @@ const maxRightsLock = 200 * time.Millisecond
 // up to ten times. When other transactions hold the tables at every try, nothing
 // is changed, and the error is PostgreSQL's 55P03.
 //
-// The error matches [ErrNotInstalled] where the schema is not there, and is a
-// [*RevisionError] for an unsupported one. A role that does not exist, that owns
+// The error matches [ErrNotInstalled] where the schema is not there, [ErrForeign]
+// where its ledger is not Graphile Worker's, and is a [*RevisionError] for an
+// unsupported one. A role that does not exist, that owns
 // the schema or something in it, or that is PUBLIC, is refused.
 func (m *Migrator) Grant(ctx context.Context, kind RoleKind, role string) error {
 	return m.setRights(ctx, grantTitle(kind, role), kind, role, grantStatements)
@@ -197,6 +198,9 @@ func (m *Migrator) setRights(ctx context.Context, title string, kind RoleKind, r
 		state, err := m.state(ctx, s.tx)
 		if err != nil {
 			return err
+		}
+		if state.foreign {
+			return m.foreign()
 		}
 		if state.Revision == 0 {
 			return fmt.Errorf("%w: schema %q", ErrNotInstalled, m.schema)

@@ -2,6 +2,7 @@ package migrations
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -37,37 +38,55 @@ func (e *BusyError) Error() string {
 
 func (e *BusyError) Unwrap() error { return ErrBusy }
 
-// waitIdle waits until no worker holds a job, if a breaking revision is to come.
-// Between two looks it holds nothing itself.
-func (m *Migrator) waitIdle(ctx context.Context, wait time.Duration) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	over := time.After(wait)
+// waitIdle waits until no worker holds a job, if a breaking revision is to come,
+// and at the deadline returns a [*BusyError]. Between two looks it holds nothing
+// itself.
+func (m *Migrator) waitIdle(ctx context.Context, deadline time.Time) error {
 	for {
-		holders, err := m.Holders(ctx)
-		if err != nil || len(holders) == 0 {
+		err := m.read(ctx, pgx.ReadCommitted, func(tx pgx.Tx) error { return m.busy(ctx, tx) })
+		left := time.Until(deadline)
+		if !errors.Is(err, ErrBusy) || left <= 0 {
 			return err
-		}
-		busy := &BusyError{Schema: m.schema, Revision: graphile.NewestBreaking, Holders: holders}
-		if wait == 0 {
-			return busy
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-over:
-			return busy
-		case <-time.After(min(wait, 250*time.Millisecond)):
+		case <-time.After(min(left, 250*time.Millisecond)):
 		}
 	}
+}
+
+// busy returns a [*BusyError] when a worker holds jobs and a breaking revision is
+// to come.
+func (m *Migrator) busy(ctx context.Context, tx pgx.Tx) error {
+	holders, err := m.holders(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("look for workers that hold jobs: %w", err)
+	}
+	if len(holders) == 0 {
+		return nil
+	}
+	return &BusyError{Schema: m.schema, Revision: graphile.NewestBreaking, Holders: holders}
 }
 
 // Holders returns who holds jobs of a schema that Up would bring a breaking
 // revision to, in the order of their ids, and nobody where none is to come. Stale
 // locks do not count.
 func (m *Migrator) Holders(ctx context.Context) (holders []Holder, err error) {
-	err = m.read(ctx, func(tx pgx.Tx) error {
-		state, err := m.glance(ctx, tx)
+	err = m.read(ctx, pgx.ReadCommitted, func(tx pgx.Tx) error {
+		holders, err = m.holders(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for workers that hold jobs: %w", err)
+	}
+	return holders, nil
+}
+
+// holders finds them aside.
+func (m *Migrator) holders(ctx context.Context, tx pgx.Tx) (holders []Holder, err error) {
+	err = aside(ctx, tx, func(tx pgx.Tx) error {
+		state, err := m.state(ctx, tx)
 		if err != nil || state.Revision < graphile.OldestRevision || state.Revision >= graphile.NewestBreaking {
 			return err
 		}
@@ -87,8 +106,5 @@ func (m *Migrator) Holders(ctx context.Context) (holders []Holder, err error) {
 		})
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("look for workers that hold jobs: %w", err)
-	}
-	return holders, nil
+	return holders, err
 }

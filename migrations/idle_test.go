@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,6 +102,69 @@ func TestWaitIdleWaits(t *testing.T) {
 	b.checkLedger()
 	if diff := cmp.Diff(rows, b.rows()["_private_job_queues"]); diff != "" {
 		t.Errorf("queues: -before +after\n%s", diff)
+	}
+}
+
+// Who takes a job while another migrator is waited for is seen, too.
+func TestWaitIdleLooksAgain(t *testing.T) {
+	t.Parallel()
+	start := func(t *testing.T, wait time.Duration) (b, other *bench, result chan error) {
+		b, _ = busyBench(t, "0.16.6")
+		b.exec(unlock)
+		body, err := migrations.InstallBody("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock, _, _ := strings.Cut(body, "\n")
+		tx := b.begin()
+		if _, err := tx.Exec(b.ctx, lock); err != nil {
+			t.Fatal(err)
+		}
+		other, result = b.another(), make(chan error, 1)
+		go func() {
+			_, err := other.upIdle(b.ctx, &wait)
+			result <- err
+		}()
+		b.awaitLocks(1)
+		b.exec(`update graphile_worker._private_jobs set locked_at = now(), locked_by = 'worker-other'
+			where id = (select min(id) from graphile_worker._private_jobs)`)
+		if err := tx.Rollback(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+		return b, other, result
+	}
+	t.Run("and waited for", func(t *testing.T) {
+		t.Parallel()
+		b, other, result := start(t, time.Minute)
+		for other.pool.Stat().AcquireCount() < 4 { // a look, a try, two more looks
+			select {
+			case err := <-result:
+				t.Fatalf("it did not wait: %v; the ledger is at %v", err, b.ledger())
+			case <-time.After(time.Millisecond):
+			}
+		}
+		if diff := cmp.Diff(ledgerTo(18), b.ledger()); diff != "" {
+			t.Errorf("while a job is held: -want +got\n%s", diff)
+		}
+		b.exec(unlock)
+		if err := <-result; err != nil {
+			t.Fatal(err)
+		}
+		b.checkCatalog()
+		b.checkLedger()
+	})
+	for _, wait := range []time.Duration{0, 300 * time.Millisecond} {
+		t.Run("and refused after "+wait.String(), func(t *testing.T) {
+			t.Parallel()
+			b, _, result := start(t, wait)
+			var busy *migrations.BusyError
+			if err := <-result; !errors.As(err, &busy) || len(busy.Holders) != 1 || busy.Holders[0].WorkerID != "worker-other" {
+				t.Errorf("got %v, want a BusyError", err)
+			}
+			if diff := cmp.Diff(ledgerTo(18), b.ledger()); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
 	}
 }
 

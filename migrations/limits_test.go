@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/migrations"
 )
@@ -156,6 +158,13 @@ func TestLockTimeoutEnds(t *testing.T) {
 	if errors.Is(err, migrations.ErrLocked) {
 		t.Error("the error says that another migrator is at work")
 	}
+	const want = "migrate down: nothing was changed: not locked in time, at any of 10 tries: " +
+		`lock table "graphile_worker"."_private_jobs": ERROR: canceling statement due to lock timeout (SQLSTATE 55P03)`
+	if err != nil {
+		if diff := cmp.Diff(want, err.Error()); diff != "" {
+			t.Errorf("text: -want +got\n%s", diff)
+		}
+	}
 	if took := time.Since(start); took < time.Second {
 		t.Errorf("it took %s, too little for ten tries with pauses", took)
 	}
@@ -166,6 +175,112 @@ func TestLockTimeoutEnds(t *testing.T) {
 	defer cancel()
 	if _, err := m.Down(ctx, migrations.DownOptions{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want context.DeadlineExceeded", err)
+	}
+}
+
+// The error says what was waited for also where only the server knows.
+func TestLockTimeoutSays(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, seeded(t, "0.16.6"))
+	role := b.role("late")
+	m := b.limited(migrations.Options{LockTimeout: 10 * time.Millisecond})
+	for _, tc := range []struct {
+		held, names string
+		call        func() error
+	}{
+		{"insert into graphile_worker.migrations (id) values (19)", `: while inserting index tuple (0,19) in relation "migrations", by SQL statement "insert into `,
+			func() error { _, err := m.Up(b.ctx, nil); return err }},
+		{"select from graphile_worker._private_jobs", "graphile_worker._private_jobs for ",
+			func() error { return m.Grant(b.ctx, migrations.Producer, role) }},
+	} {
+		holder := b.begin()
+		if _, err := holder.Exec(b.ctx, tc.held); err != nil {
+			t.Fatal(err)
+		}
+		unchanged := b.unchanged()
+		err := tc.call()
+		var pgErr *pgconn.PgError
+		if !errors.As(err, &pgErr) || pgErr.Code != "55P03" {
+			t.Fatalf("%s: got %v, want SQLSTATE 55P03 (lock_not_available)", tc.held, err)
+		}
+		for _, part := range []string{"nothing was changed: not locked in time, at any of 10 tries: ", tc.names} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q is not in %q", part, err)
+			}
+		}
+		unchanged()
+		if err := holder.Rollback(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What only reads does not wait for ever, either.
+func TestLockTimeoutOfReads(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.up()
+	holder := b.begin()
+	if _, err := holder.Exec(b.ctx, "lock table graphile_worker.migrations in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	m := b.limited(migrations.Options{LockTimeout: 10 * time.Millisecond})
+	calls := map[string]func(context.Context) error{
+		"look for workers that hold jobs: ": func(ctx context.Context) error { _, err := m.Holders(ctx); return err },
+		"migration status: ":                func(ctx context.Context) error { _, err := m.Status(ctx); return err },
+		"plan: migration status: ":          func(ctx context.Context) error { _, err := m.Plan(ctx); return err },
+		"plan down: ":                       func(ctx context.Context) error { _, err := m.PlanDown(ctx, 0); return err },
+		"validate: ":                        func(ctx context.Context) error { _, err := m.Validate(ctx); return err },
+	}
+	for title, call := range calls {
+		ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
+		err := call(ctx)
+		cancel()
+		var pgErr *pgconn.PgError
+		if !errors.As(err, &pgErr) || pgErr.Code != "55P03" {
+			t.Errorf("%s got %v, want SQLSTATE 55P03 (lock_not_available)", title, err)
+		} else if want := title + "not locked in time, at any of 10 tries: "; !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q does not begin with %q", err, want)
+		}
+	}
+	if err := holder.Rollback(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	for title, call := range calls {
+		if err := call(b.ctx); err != nil {
+			t.Errorf("%s %v", title, err)
+		}
+	}
+}
+
+// The server's own statement_timeout is not for waiting for another migrator, but
+// for what comes after it.
+func TestStatementTimeoutOfServer(t *testing.T) {
+	t.Parallel()
+	const timeout = 200 * time.Millisecond
+	b, finish := atWork(t)
+	other := b.another(func(c *pgxpool.Config) {
+		c.ConnConfig.RuntimeParams["statement_timeout"] = "200ms"
+	})
+	result := make(chan error, 1)
+	go func() {
+		_, err := other.migrator.Down(b.ctx, migrations.DownOptions{To: 3})
+		result <- err
+	}()
+	b.awaitLocks(2)
+	time.Sleep(2 * timeout)
+	finish()
+	if err := <-result; err != nil {
+		t.Fatalf("it did not wait for the other migrator: %v", err)
+	}
+
+	holder := b.begin()
+	if _, err := holder.Exec(b.ctx, "select from graphile_worker.goose_db_version for update"); err != nil {
+		t.Fatal(err)
+	}
+	var pgErr *pgconn.PgError
+	if _, err := other.migrator.Down(b.ctx, migrations.DownOptions{To: 2}); !errors.As(err, &pgErr) || pgErr.Code != "57014" {
+		t.Errorf("got %v, want SQLSTATE 57014 (query_canceled)", err)
 	}
 }
 

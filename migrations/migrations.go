@@ -43,6 +43,9 @@ var (
 	// ErrRevisionTooNew matches a [*RevisionError] for a schema that has been
 	// through a breaking revision which this package does not know.
 	ErrRevisionTooNew = graphile.ErrRevisionTooNew
+	// ErrForeign says that the schema has a table migrations that is not Graphile
+	// Worker's ledger, or that the tables which go with the ledger are gone.
+	ErrForeign = errors.New("a table migrations that is not Graphile Worker's")
 	// ErrJobsLeft matches a [*JobsLeftError].
 	ErrJobsLeft = errors.New("jobs would be lost")
 	// ErrBusy matches a [*BusyError].
@@ -75,11 +78,13 @@ type Options struct {
 	// Schema is the schema to migrate; empty means graphile_worker.
 	Schema string
 	// WaitLock is how long to wait for another migrator of the schema; 0 means
-	// for as long as the context lasts. After it the error is [ErrLocked].
+	// for as long as the context lasts. After it the error is [ErrLocked]. No
+	// other timeout, of this package or the server, counts meanwhile.
 	WaitLock time.Duration
 	// LockTimeout is how long a statement waits for a lock that somebody else
 	// holds, while others wait behind it; 0 means 5 seconds. After it everything
-	// is rolled back and tried again, up to ten times.
+	// is rolled back and tried again, up to ten times; then the error wraps
+	// PostgreSQL's 55P03. It bounds what only reads, too.
 	LockTimeout time.Duration
 	// StatementTimeout is how long a statement may take; 0 means what the
 	// server is set to.

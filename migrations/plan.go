@@ -19,7 +19,7 @@ type Step struct {
 }
 
 // Plan returns what Up would do to the database, in order, and changes nothing. It
-// is empty, not nil, where there is nothing to do. A revision that Up would refuse
+// is empty, not nil, where there is nothing to do. A schema that Up would refuse
 // is an error here, too.
 func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	status, err := m.Status(ctx)

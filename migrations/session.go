@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,15 +38,26 @@ var clashes = []string{
 	"42710", // duplicate_object
 	"40001", // serialization_failure
 	"40P01", // deadlock_detected
-	"55P03", // lock_not_available: LockTimeout is over
+	lockTimeout,
 }
+
+const (
+	lockTimeout    = "55P03" // lock_not_available
+	undefinedTable = "42P01"
+	tries          = 10
+)
 
 // change runs fn in a session and commits, anew when another installer was in the way.
 func (m *Migrator) change(ctx context.Context, fn func(*session) error) error {
 	for try := 1; ; try++ {
 		err := m.once(ctx, fn)
 		var pgErr *pgconn.PgError
-		if try == 10 || errors.Is(err, ErrLocked) || !errors.As(err, &pgErr) || !slices.Contains(clashes, pgErr.Code) {
+		switch {
+		case errors.Is(err, ErrLocked) || !errors.As(err, &pgErr) || !slices.Contains(clashes, pgErr.Code):
+			return err
+		case try == tries && pgErr.Code == lockTimeout:
+			return fmt.Errorf("nothing was changed: %w", notLocked(err))
+		case try == tries:
 			return err
 		}
 		select {
@@ -54,6 +66,22 @@ func (m *Migrator) change(ctx context.Context, fn func(*session) error) error {
 		case <-time.After(100*time.Millisecond + rand.N(200*time.Millisecond)):
 		}
 	}
+}
+
+// notLocked says of the last try's lock timeout that it was the last, and what
+// was to be locked as far as the server says. Another error it returns as it is.
+func notLocked(err error) error {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) || pgErr.Code != lockTimeout {
+		return err
+	}
+	what := ""
+	if pgErr.Where != "" {
+		where, _, _ := strings.Cut(pgErr.Where, "\nPL/pgSQL")
+		where = strings.ReplaceAll(where, "\nSQL statement", ", by SQL statement")
+		what = ": " + strings.Join(strings.Fields(where), " ")
+	}
+	return fmt.Errorf("not locked in time, at any of %d tries%s: %w", tries, what, err)
 }
 
 func (m *Migrator) once(ctx context.Context, fn func(*session) error) (err error) {
@@ -109,9 +137,16 @@ func (m *Migrator) lock(ctx context.Context, tx pgx.Tx) error {
 	if err := limit(ctx, tx, "lock_timeout", m.options.WaitLock); err != nil {
 		return err
 	}
+	var before string // the server's, or the role's
+	if err := tx.QueryRow(ctx, "select pg_catalog.current_setting('statement_timeout')").Scan(&before); err != nil {
+		return fmt.Errorf("read statement_timeout: %w", err)
+	}
+	if err := limit(ctx, tx, "statement_timeout", 0); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, "select pg_catalog.pg_advisory_xact_lock($1)", m.lockKey()); err != nil {
 		var pgErr *pgconn.PgError
-		if errors.As(err, &pgErr) && pgErr.Code == "55P03" {
+		if errors.As(err, &pgErr) && pgErr.Code == lockTimeout {
 			return fmt.Errorf("%w on schema %q: waited %s for it: %w", ErrLocked, m.schema, m.options.WaitLock, err)
 		}
 		return fmt.Errorf("wait for other migrators: %w", err)
@@ -120,14 +155,18 @@ func (m *Migrator) lock(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	if m.options.StatementTimeout == 0 {
-		return nil
+		return set(ctx, tx, "statement_timeout", before)
 	}
 	return limit(ctx, tx, "statement_timeout", m.options.StatementTimeout)
 }
 
 // limit sets a timeout for the rest of the transaction; 0 means none.
 func limit(ctx context.Context, tx pgx.Tx, setting string, d time.Duration) error {
-	if _, err := tx.Exec(ctx, "select pg_catalog.set_config($1, $2, true)", setting, milliseconds(d)); err != nil {
+	return set(ctx, tx, setting, milliseconds(d))
+}
+
+func set(ctx context.Context, tx pgx.Tx, setting, value string) error {
+	if _, err := tx.Exec(ctx, "select pg_catalog.set_config($1, $2, true)", setting, value); err != nil {
 		return fmt.Errorf("set %s: %w", setting, err)
 	}
 	return nil

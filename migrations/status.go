@@ -43,12 +43,19 @@ type Status struct {
 	// newest breaking one; 0 where there is no ledger or it is empty.
 	Revision int `json:"revision"`
 	Breaking int `json:"breaking"`
+	// Foreign is true for a table migrations that is not Graphile Worker's: such
+	// is not taken for a ledger.
+	Foreign bool `json:"foreign,omitempty"`
 	// Migrations are all that this package has, in order.
 	Migrations []Migration `json:"migrations"`
 }
 
-// Supported returns a [*RevisionError] for a schema that Up would refuse.
+// Supported returns a [*RevisionError] or [ErrForeign] for a schema that Up would
+// refuse.
 func (s *Status) Supported() error {
+	if s.Foreign {
+		return foreign(s.Schema)
+	}
 	if s.Revision == 0 {
 		return nil
 	}
@@ -70,10 +77,10 @@ func (s *Status) Pending() []Migration {
 	return pending
 }
 
-// Status reads which migrations a database has. It changes nothing, takes no
-// lock, and works on a database where nothing is installed.
+// Status reads which migrations a database has. It changes nothing, holds up
+// nobody, and works on a database where nothing is installed.
 func (m *Migrator) Status(ctx context.Context) (status *Status, err error) {
-	err = m.read(ctx, func(tx pgx.Tx) (err error) {
+	err = m.read(ctx, pgx.ReadCommitted, func(tx pgx.Tx) (err error) {
 		status, err = m.status(ctx, tx)
 		return err
 	})
@@ -88,7 +95,7 @@ func (m *Migrator) status(ctx context.Context, tx pgx.Tx) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	status := &Status{Schema: m.schema, Revision: state.Revision, Breaking: state.Breaking}
+	status := &Status{Schema: m.schema, Revision: state.Revision, Breaking: state.Breaking, Foreign: state.foreign}
 	if status.Migrations, err = files(); err != nil {
 		return nil, err
 	}
@@ -101,13 +108,22 @@ func (m *Migrator) status(ctx context.Context, tx pgx.Tx) (*Status, error) {
 }
 
 // read runs fn in a read-only transaction, and anew when a table that fn has just
-// seen is gone: Down was faster.
-func (m *Migrator) read(ctx context.Context, fn func(pgx.Tx) error) error {
+// seen is gone, as Down was faster, or cannot be locked within LockTimeout.
+func (m *Migrator) read(ctx context.Context, level pgx.TxIsoLevel, fn func(pgx.Tx) error) error {
 	for try := 1; ; try++ {
-		err := pgx.BeginTxFunc(ctx, m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, fn)
+		options := pgx.TxOptions{IsoLevel: level, AccessMode: pgx.ReadOnly}
+		err := pgx.BeginTxFunc(ctx, m.pool, options, func(tx pgx.Tx) error {
+			if err := limit(ctx, tx, "lock_timeout", m.options.LockTimeout); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
 		var pgErr *pgconn.PgError
-		if try == 10 || !errors.As(err, &pgErr) || pgErr.Code != "42P01" { // undefined_table
+		switch {
+		case !errors.As(err, &pgErr) || pgErr.Code != undefinedTable && pgErr.Code != lockTimeout:
 			return err
+		case try == tries:
+			return notLocked(err)
 		}
 	}
 }
@@ -148,17 +164,25 @@ func checkVersion(version int64) error {
 // state is a schema as its two ledgers tell it.
 type state struct {
 	exists             bool // the schema
+	foreign            bool // there is a table migrations that is no ledger
 	Revision, Breaking int
 	applied            map[int64]time.Time
 }
 
 func (m *Migrator) state(ctx context.Context, tx pgx.Tx) (*state, error) {
 	s := &state{applied: map[int64]time.Time{}}
-	var ledger, breaking, versions bool
+	var ledger, shaped, breaking, versions bool
 	err := tx.QueryRow(ctx, `
 		select
 			n.oid is not null,
 			exists (select from pg_catalog.pg_class as c where c.relnamespace = n.oid and c.relname = 'migrations'),
+			2 = (
+				select count(*)
+				from pg_catalog.pg_attribute as a join pg_catalog.pg_class as c on c.oid = a.attrelid
+				where c.relnamespace = n.oid and c.relname = 'migrations' and c.relkind = 'r' and (
+					a.attname = 'id' and a.atttypid = 'pg_catalog.int4'::pg_catalog.regtype
+					or a.attname = 'ts' and a.atttypid = 'pg_catalog.timestamptz'::pg_catalog.regtype)
+			),
 			exists (
 				select from pg_catalog.pg_attribute as a join pg_catalog.pg_class as c on c.oid = a.attrelid
 				where c.relnamespace = n.oid and c.relname = 'migrations' and a.attname = 'breaking'
@@ -166,11 +190,12 @@ func (m *Migrator) state(ctx context.Context, tx pgx.Tx) (*state, error) {
 			exists (select from pg_catalog.pg_class as c where c.relnamespace = n.oid and c.relname = $2)
 		from (values (1)) as one
 		left join pg_catalog.pg_namespace as n on n.nspname = $1`,
-		m.schema, VersionTable).Scan(&s.exists, &ledger, &breaking, &versions)
+		m.schema, VersionTable).Scan(&s.exists, &ledger, &shaped, &breaking, &versions)
 	if err != nil {
 		return nil, fmt.Errorf("look for schema %q: %w", m.schema, err)
 	}
-	if ledger {
+	s.foreign = ledger && !shaped
+	if shaped {
 		query := "select coalesce(max(id), 0), 0 from "
 		if breaking {
 			query = "select coalesce(max(id), 0), coalesce(max(id) filter (where breaking), 0) from "
@@ -178,6 +203,15 @@ func (m *Migrator) state(ctx context.Context, tx pgx.Tx) (*state, error) {
 		err := tx.QueryRow(ctx, query+pgx.Identifier{m.schema, "migrations"}.Sanitize()).Scan(&s.Revision, &s.Breaking)
 		if err != nil {
 			return nil, fmt.Errorf("read the revision of schema %q: %w", m.schema, err)
+		}
+		if s.Revision > 0 {
+			genuine, err := m.genuine(ctx, tx, s.Revision)
+			if err != nil {
+				return nil, err
+			}
+			if !genuine {
+				s.foreign, s.Revision, s.Breaking = true, 0, 0
+			}
 		}
 	}
 	if versions {
@@ -197,4 +231,36 @@ func (m *Migrator) state(ctx context.Context, tx pgx.Tx) (*state, error) {
 		}
 	}
 	return s, nil
+}
+
+// genuine says whether a table with revisions is Graphile Worker's: the tables of
+// that revision are there. It looks after the revision was read, since an
+// installation may be under way.
+func (m *Migrator) genuine(ctx context.Context, tx pgx.Tx, revision int) (genuine bool, err error) {
+	// Revision 16 gave the tables their names of today; the column breaking is younger
+	// than the first revisions.
+	err = tx.QueryRow(ctx, `
+		with has as (
+			select
+				exists (
+					select from pg_catalog.pg_attribute as a join pg_catalog.pg_class as c on c.oid = a.attrelid
+					where c.relnamespace = n.oid and c.relname = 'migrations' and a.attname = 'breaking'
+				) as breaking,
+				exists (select from pg_catalog.pg_class as c where c.relnamespace = n.oid and c.relname = '_private_jobs') as jobs,
+				exists (select from pg_catalog.pg_class as c where c.relnamespace = n.oid and c.relname = 'job_queues') as queues
+			from pg_catalog.pg_namespace as n
+			where n.nspname = $1
+		)
+		select case when breaking then jobs or $2 < 16 else (jobs or queues) and $2 < $3 end from has`,
+		m.schema, revision, graphile.OldestRevision).Scan(&genuine)
+	if err != nil {
+		return false, fmt.Errorf("look for the tables of schema %q: %w", m.schema, err)
+	}
+	return genuine, nil
+}
+
+func (m *Migrator) foreign() error { return foreign(m.schema) }
+
+func foreign(schema string) error {
+	return fmt.Errorf("schema %q has %w: choose another schema", schema, ErrForeign)
 }

@@ -34,9 +34,10 @@ type UpOptions struct {
 	// is [ErrNoMigration].
 	To *int64
 	// WaitIdle is for a database whose ledger a breaking revision is to be
-	// added to. Nil goes on whoever holds jobs. Otherwise Up waits so long until
-	// no worker holds one, and then fails with a [*BusyError]; 0 does not wait.
-	// Stale locks do not count.
+	// added to. Nil goes on whoever holds jobs. Otherwise Up waits until no worker
+	// holds one, and looks again right before it changes anything: when so long
+	// after its call one still does, it fails with a [*BusyError]; 0 does not
+	// wait. Stale locks do not count.
 	WaitIdle *time.Duration
 }
 
@@ -46,7 +47,8 @@ type UpOptions struct {
 // that exists: workers go on meanwhile.
 //
 // A schema older than revision 18, or with a newer breaking revision, is
-// refused with a [*RevisionError] before anything is changed.
+// refused with a [*RevisionError] before anything is changed, and so is, with
+// [ErrForeign], one whose table migrations is not Graphile Worker's.
 func (m *Migrator) Up(ctx context.Context, options *UpOptions) (*UpResult, error) {
 	if options == nil {
 		options = &UpOptions{}
@@ -60,15 +62,42 @@ func (m *Migrator) Up(ctx context.Context, options *UpOptions) (*UpResult, error
 		if *options.WaitIdle < 0 {
 			return nil, fmt.Errorf("migrate up: WaitIdle is negative: %s", *options.WaitIdle)
 		}
-		if err := m.waitIdle(ctx, *options.WaitIdle); err != nil {
-			return nil, fmt.Errorf("migrate up: %w", err)
+	}
+	result, err := m.upIdle(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("migrate up: %w", m.refusal(ctx, err))
+	}
+	return result, nil
+}
+
+// upIdle brings the schema up, as soon as WaitIdle lets it.
+func (m *Migrator) upIdle(ctx context.Context, options *UpOptions) (*UpResult, error) {
+	if options.WaitIdle == nil {
+		return m.up(ctx, options)
+	}
+	deadline := time.Now().Add(*options.WaitIdle)
+	for {
+		if err := m.waitIdle(ctx, deadline); err != nil {
+			return nil, err
+		}
+		result, err := m.up(ctx, options)
+		if !errors.Is(err, ErrBusy) || !time.Now().Before(deadline) {
+			return result, err
 		}
 	}
+}
+
+// up brings the schema up, or returns a [*BusyError] when WaitIdle is set and a
+// worker holds jobs now.
+func (m *Migrator) up(ctx context.Context, options *UpOptions) (*UpResult, error) {
 	var result *UpResult
 	err := m.change(ctx, func(s *session) error {
 		before, err := m.glance(ctx, s.tx)
 		if err != nil {
 			return err
+		}
+		if before.foreign {
+			return m.foreign()
 		}
 		result = &UpResult{Before: before.Revision, After: before.Revision}
 		if before.Breaking > graphile.NewestRevision {
@@ -77,6 +106,11 @@ func (m *Migrator) Up(ctx context.Context, options *UpOptions) (*UpResult, error
 		if before.Revision > graphile.NewestRevision {
 			result.Newer = true
 			return nil
+		}
+		if options.WaitIdle != nil {
+			if err := m.busy(ctx, s.tx); err != nil {
+				return err
+			}
 		}
 		if !before.exists {
 			if _, err := s.tx.Exec(ctx, "create schema "+pgx.Identifier{m.schema}.Sanitize()); err != nil {
@@ -102,20 +136,29 @@ func (m *Migrator) Up(ctx context.Context, options *UpOptions) (*UpResult, error
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("migrate up: %w", m.refusal(ctx, err))
+		return nil, err
 	}
 	return result, nil
 }
 
-// glance reads the state and lets go of the tables again, so that an installation
-// that is under way, or Down, does not wait for who is about to wait for it.
-func (m *Migrator) glance(ctx context.Context, tx pgx.Tx) (*state, error) {
+// aside runs fn, which only reads, and lets go of the tables again, so that an
+// installation that is under way, or Down, does not wait for who is about to wait
+// for it.
+func aside(ctx context.Context, tx pgx.Tx, fn func(pgx.Tx) error) error {
 	inner, err := tx.Begin(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	state, err := m.state(ctx, inner)
-	return state, errors.Join(err, inner.Rollback(ctx))
+	return errors.Join(fn(inner), inner.Rollback(ctx))
+}
+
+// glance reads the state aside.
+func (m *Migrator) glance(ctx context.Context, tx pgx.Tx) (state *state, err error) {
+	err = aside(ctx, tx, func(tx pgx.Tx) error {
+		state, err = m.state(ctx, tx)
+		return err
+	})
+	return state, err
 }
 
 // refusal turns the SQLSTATE with which a migration refuses a revision into a
@@ -129,8 +172,8 @@ func (m *Migrator) refusal(ctx context.Context, err error) error {
 	if statusErr != nil {
 		return errors.Join(err, statusErr)
 	}
-	if err := graphile.CheckRevision(m.schema, status.Revision, status.Breaking); err != nil {
-		return err
+	if refused := status.Supported(); refused != nil {
+		return refused
 	}
-	return err
+	return err // the schema has moved on since
 }

@@ -91,21 +91,23 @@ func apart(a, b string) (string, string) {
 // statistics, nor at anything whose name begins with gwadmin_ or goose_.
 //
 // Validate reads, in one read-only transaction, the server's catalog and the
-// migrations table. It holds up no worker, and waits for none, but for whoever
-// has a table locked in access exclusive mode. The role needs usage on the schema
+// migrations table. It holds up no worker, and waits for none, but, within
+// Options.LockTimeout, for whoever has a table locked in access exclusive mode. The role needs usage on the schema
 // and select on the migrations table, all of whose rows it must see.
 //
-// Where nothing is installed the error is [ErrNotInstalled]; a revision
-// older than 18 or a breaking one after 20 is a [*RevisionError].
+// Where nothing is installed the error is [ErrNotInstalled], or [ErrForeign] when
+// an application has a table migrations of its own there; a revision older than 18
+// or a breaking one after 20 is a [*RevisionError].
 func (m *Migrator) Validate(ctx context.Context) ([]Difference, error) {
 	var live *schema.Catalog
-	err := pgx.BeginTxFunc(ctx, m.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
-		func(tx pgx.Tx) (err error) {
-			live, err = schema.Read(ctx, tx, m.schema)
-			return err
-		})
+	err := m.read(ctx, pgx.RepeatableRead, func(tx pgx.Tx) (err error) {
+		live, err = schema.Read(ctx, tx, m.schema)
+		return err
+	})
 	switch {
 	case err != nil:
+	case isForeign(live):
+		err = m.foreign()
 	case live.Revision > 0:
 		err = graphile.CheckRevision(m.schema, live.Revision, live.Breaking)
 	case !live.Has("table _private_jobs"):
@@ -120,6 +122,19 @@ func (m *Migrator) Validate(ctx context.Context) ([]Difference, error) {
 		slices.Concat(want.Facts, withOrigins(want.Bodies)),
 		slices.Concat(live.Facts, withOrigins(live.Bodies)),
 	), nil
+}
+
+// isForeign says whether the table migrations is an application's own. As opposed
+// to Up, Validate believes a ledger whose tables are gone, and says so.
+func isForeign(live *schema.Catalog) bool {
+	switch {
+	case !live.Has("table migrations") || live.Has("table _private_jobs"):
+		return false
+	case !live.Has("column migrations.id") || !live.Has("column migrations.ts"):
+		return true
+	}
+	old := live.Revision < graphile.OldestRevision && live.Has("table job_queues")
+	return live.Revision > 0 && !live.Has("column migrations.breaking") && !old
 }
 
 // withOrigins defines each known body by where it may come from, so that they all

@@ -31,7 +31,8 @@ const exitCodeHelp = `Exit codes:
     2  wrong usage; nothing was sent
     3  migrations are pending, or the schema is not installed
     4  the schema has drifted from what it should be
-    5  the schema is at a revision that this gwadmin does not work with
+    5  the schema is at a revision that this gwadmin does not work with, or is
+       not Graphile Worker's
     6  cannot connect
     7  refused: not confirmed, jobs would be lost, workers hold jobs,
        another migrator is at work, or a lock could not be had in time;
@@ -83,7 +84,7 @@ func exitCode(err error) int {
 		return exitConnect
 	case errors.Is(err, admin.ErrNotInstalled):
 		return exitPending
-	case errors.Is(err, migrations.ErrRevisionTooOld), errors.Is(err, migrations.ErrRevisionTooNew):
+	case errors.Is(err, migrations.ErrRevisionTooOld), errors.Is(err, migrations.ErrRevisionTooNew), errors.Is(err, migrations.ErrForeign):
 		return exitUnsupported
 	case errors.Is(err, migrations.ErrJobsLeft), errors.Is(err, migrations.ErrBusy), errors.Is(err, migrations.ErrLocked):
 		return exitRefused
