@@ -87,7 +87,7 @@ func generate(ctx context.Context) error {
 		return err
 	}
 	for _, verb := range []string{"generate", "vet"} {
-		sqlc := exec.CommandContext(ctx, "go", "tool", "-modfile=tools/go.mod", "sqlc", verb)
+		sqlc := exec.CommandContext(ctx, "go", "tool", "-modfile=internal/tools/go.mod", "sqlc", verb)
 		sqlc.Env = append(os.Environ(), "GWADMIN_GENERATE_URL="+url)
 		sqlc.Stdout, sqlc.Stderr = os.Stdout, os.Stderr
 		if err := sqlc.Run(); err != nil {

@@ -1,4 +1,4 @@
-module github.com/gwadmin/gwadmin/tools
+module github.com/gwadmin/gwadmin/internal/tools
 
 go 1.26.0
 
