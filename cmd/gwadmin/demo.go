@@ -135,7 +135,7 @@ func demonstrate(ctx context.Context, a *app, pool *pgxpool.Pool, schema string)
 
 	did := a.table("WHAT EACH CALL DID", "call", "changed", "left alone, and why")
 	for _, step := range steps {
-		did.AppendRow(table.Row{step.Call, step.Changed, step.Left})
+		did.AppendRow(table.Row{step.Call, step.Changed, block(step.Left)})
 	}
 	fmt.Fprintf(out, "\n%s\n", did.Render())
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -47,4 +48,16 @@ func TestDemoKeep(t *testing.T) {
 			check(t, "the demo's schema is dropped", false, value[bool](s, `select exists (select from pg_namespace where nspname = 'gwadmin_demo')`))
 		})
 	}
+}
+
+// TestDemo makes every call, says what each did, and leaves nothing behind.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	before := value[int](s, "select count(*) from pg_namespace")
+	got := gwadmin(t, s.env(), "", "demo", "--yes")
+	checkCode(t, exitOK, got)
+	took := regexp.MustCompile(`in \d+ ms`)
+	golden(t, "demo.txt", normal(took.ReplaceAllString(got.Stdout, "in N ms")))
+	check(t, "schemas", before, value[int](s, "select count(*) from pg_namespace"))
 }
