@@ -886,14 +886,14 @@ const interopWatch = `
 create schema watch;
 create table watch.log (place bigint generated always as identity, event text, session text, job bigint, row jsonb, became jsonb);
 
-create function watch.judge(session text, was jsonb, became jsonb) returns text immutable return case
+create function watch.judge(session text, was jsonb, became jsonb) returns text immutable language sql as $body$ select case
 	when session <> 'interop producer' or became is null then 'violation'
 	when was ->> 'key' is not null and became ->> 'key' is null and became -> 'attempts' = was -> 'max_attempts'
 		and was - array['key', 'attempts', 'updated_at'] = became - array['key', 'attempts', 'updated_at'] then 'detached'
 	when (was ->> 'revision')::int + 1 = (became ->> 'revision')::int
 		and was - array['revision', 'updated_at'] = became - array['revision', 'updated_at'] then 'deduped'
 	else 'violation'
-end;
+end $body$;
 
 create function watch.see() returns trigger language plpgsql as $body$
 declare
