@@ -226,22 +226,21 @@ func (c *Client) changeBatch(ctx context.Context, result *Result, ids []int64, q
 	if len(taken) == 0 {
 		return nil
 	}
-	if rows, err = c.preview(ctx, taken); err != nil {
-		if c.inTransaction() {
-			return err
+	rows, err = c.preview(ctx, taken)
+	switch {
+	case err == nil:
+		for i := range rows {
+			if rows[i].Changed { // it would be now, and has not been
+				rows[i].Changed, rows[i].Found = false, true
+			}
 		}
-		// What is done is done: it must not be lost with the error.
-		rows = nil
+		taken = result.take(rows)
+	case c.inTransaction():
+		return err
+	default:
+		// What is done is done, and must not be lost with the error.
 	}
-	for i := range rows {
-		rows[i].Found = rows[i].Found || rows[i].Changed
-		rows[i].Changed = false
-	}
-	left := result.take(rows)
-	if rows == nil {
-		left = taken
-	}
-	for _, id := range left {
+	for _, id := range taken {
 		result.Skipped = append(result.Skipped, Skip{ID: id, Reason: Contended})
 	}
 	return nil

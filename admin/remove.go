@@ -59,7 +59,7 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 	}
 
 	// A job that is held when its turn comes and free by the time its lock is
-	// looked at gets another try, as in change.
+	// looked at gets another try: nothing has been changed yet.
 	for try := 1; ; try++ {
 		row, err := c.removeRow(ctx, key, options)
 		if err != nil {

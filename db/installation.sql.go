@@ -14,30 +14,23 @@ with commands as (
   select
     relation.relname,
     command.name,
-    not row_security_active(relation.oid) or exists (
-      select from pg_catalog.pg_policy as p
-      where p.polrelid = relation.oid and p.polpermissive and p.polcmd in (command.name, '*')
-      and (0 = any (p.polroles) or exists (
-        select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
-      ))
-    ) as some_rows,
-    not row_security_active(relation.oid) or (exists (
-      select from pg_catalog.pg_policy as p
-      where p.polrelid = relation.oid and p.polpermissive and p.polcmd in (command.name, '*')
-      and pg_get_expr(p.polqual, p.polrelid) = 'true'
-      and (0 = any (p.polroles) or exists (
-        select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
-      ))
-    ) and not exists (
-      select from pg_catalog.pg_policy as p
-      where p.polrelid = relation.oid and not p.polpermissive and p.polcmd in (command.name, '*')
-      and (0 = any (p.polroles) or exists (
-        select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
-      ))
-    )) as all_rows
+    not row_security_active(relation.oid) or policies.some_rows as some_rows,
+    not row_security_active(relation.oid) or policies.all_rows as all_rows
   from pg_catalog.pg_class as relation
   join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
   cross join unnest(array['r', 'w', 'd']::"char"[]) as command (name)
+  cross join lateral (
+    select
+      coalesce(bool_or(p.polpermissive), false) as some_rows,
+      coalesce(
+        bool_or(p.polpermissive and pg_get_expr(p.polqual, p.polrelid) = 'true') and bool_and(p.polpermissive), false
+      ) as all_rows
+    from pg_catalog.pg_policy as p
+    where p.polrelid = relation.oid and p.polcmd in (command.name, '*')
+    and (0 = any (p.polroles) or exists (
+      select from unnest(p.polroles) as r (oid) where r.oid <> 0 and pg_has_role(r.oid, 'usage')
+    ))
+  ) as policies
   where n.nspname = $1::text
   and relation.relname in ('_private_jobs', '_private_job_queues', '_private_tasks')
 )

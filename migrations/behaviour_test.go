@@ -2,10 +2,8 @@ package migrations_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
 	"github.com/gwadmin/gwadmin/internal/pgtest"
+	"github.com/gwadmin/gwadmin/internal/testdb"
 	"github.com/gwadmin/gwadmin/internal/upstream"
 	"github.com/gwadmin/gwadmin/migrations"
 )
@@ -100,25 +99,8 @@ type side struct {
 func behaviourSides(tb testing.TB) (ours, theirs side) {
 	tb.Helper()
 	upstream.Ensure(tb)
-	return side{"ours", &pgtest.Template{Name: "behaviour ours", Key: migrationsKey(tb), Build: buildOurs}},
+	return side{"ours", &pgtest.Template{Name: "behaviour ours", Key: testdb.MigrationsKey(), Build: buildOurs}},
 		side{"upstream", &pgtest.Template{Name: "behaviour upstream", Key: "0.18.0", Build: buildTheirs}}
-}
-
-func migrationsKey(tb testing.TB) string {
-	tb.Helper()
-	hash := sha256.New()
-	err := fs.WalkDir(migrations.Files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := migrations.Files.ReadFile(name)
-		hash.Write(content)
-		return err
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return fmt.Sprintf("%x", hash.Sum(nil))
 }
 
 func buildOurs(ctx context.Context, url string) error {

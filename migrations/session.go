@@ -25,7 +25,6 @@ import (
 // lock held until it ends.
 type session struct {
 	tx       pgx.Tx
-	store    versionStore
 	provider *goose.Provider
 }
 
@@ -129,7 +128,7 @@ func (m *Migrator) once(ctx context.Context, fn func(*session) error) (err error
 	if err != nil {
 		return err
 	}
-	return fn(&session{tx: tx, store: store, provider: provider})
+	return fn(&session{tx: tx, provider: provider})
 }
 
 // lock takes the schema's migrator lock and bounds what comes after it.

@@ -58,10 +58,8 @@ func (m *Migrator) Up(ctx context.Context, options *UpOptions) (*UpResult, error
 			return nil, fmt.Errorf("migrate up: %w", err)
 		}
 	}
-	if options.WaitIdle != nil {
-		if *options.WaitIdle < 0 {
-			return nil, fmt.Errorf("migrate up: WaitIdle is negative: %s", *options.WaitIdle)
-		}
+	if options.WaitIdle != nil && *options.WaitIdle < 0 {
+		return nil, fmt.Errorf("migrate up: WaitIdle is negative: %s", *options.WaitIdle)
 	}
 	result, err := m.upIdle(ctx, options)
 	if err != nil {

@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/jedib0t/go-pretty/v6/progress"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
@@ -163,66 +160,4 @@ func (c *change) batches(ctx context.Context, a *app, client *admin.Client, ids 
 		bar.add(len(batch))
 	}
 	return total, nil
-}
-
-// A bar shows progress on a terminal, and nothing elsewhere.
-type bar struct {
-	writer  progress.Writer
-	tracker *progress.Tracker
-}
-
-// progress starts a bar, if there is more than one batch to wait for.
-func (a *app) progress(total int, message string) *bar {
-	width, tty := terminalWidth(a.stderr)
-	if !tty || total <= batchSize {
-		return &bar{}
-	}
-	b := &bar{writer: progress.NewWriter(), tracker: &progress.Tracker{Message: message, Total: int64(total)}}
-	b.writer.SetOutputWriter(a.stderr)
-	b.writer.SetTrackerLength(min(40, width/3))
-	b.writer.SetAutoStop(false)
-	b.writer.SetUpdateFrequency(100 * time.Millisecond)
-	if os.Getenv("NO_COLOR") == "" {
-		b.writer.Style().Colors = progress.StyleColorsExample
-	}
-	b.writer.AppendTracker(b.tracker)
-	go b.writer.Render()
-	return b
-}
-
-func (b *bar) add(n int) {
-	if b.tracker != nil {
-		b.tracker.Increment(int64(n))
-	}
-}
-
-func (b *bar) stop() {
-	if b.writer == nil {
-		return
-	}
-	b.writer.Stop()
-	for b.writer.IsRenderInProgress() {
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-func when(at admin.RunAt) string {
-	if at.Time.IsZero() {
-		return at.String()
-	}
-	return moment(&at.Time)
-}
-
-func moment(t *time.Time) string {
-	if t == nil {
-		return ""
-	}
-	return t.UTC().Format(time.DateTime)
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

@@ -6,10 +6,13 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
+
+	"github.com/gwadmin/gwadmin/admin"
 )
 
 // A format is how data is printed. It is the value of --output.
@@ -124,4 +127,25 @@ func terminalWidth(w io.Writer) (int, bool) {
 // say writes talk for people, to standard error.
 func (a *app) say(format string, args ...any) {
 	fmt.Fprintln(a.stderr, visibleLines(strings.TrimRight(fmt.Sprintf(format, args...), "\n")))
+}
+
+func when(at admin.RunAt) string {
+	if at.Time.IsZero() {
+		return at.String()
+	}
+	return moment(&at.Time)
+}
+
+func moment(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.UTC().Format(time.DateTime)
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }

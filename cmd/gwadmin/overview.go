@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 
@@ -13,22 +14,30 @@ import (
 
 // The verbs that show the whole queue. Counting goes through all jobs.
 
-func statsCommand(a *app) *cobra.Command {
+// showing makes a verb that takes no arguments and prints what it reads.
+func (a *app) showing(use, short, example string, read func(context.Context, *admin.Client) (printable, error)) *cobra.Command {
 	return &cobra.Command{
-		Use:     "stats",
-		Short:   "Count the jobs by state, task and queue",
-		Example: "  gwadmin stats\n  gwadmin stats --output json",
+		Use:     use,
+		Short:   short,
+		Example: example,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd.Context(), func(client *admin.Client) error {
-				stats, err := client.Stats(cmd.Context())
+				data, err := read(cmd.Context(), client)
 				if err != nil {
 					return err
 				}
-				return a.print(shownStats{stats})
+				return a.print(data)
 			})
 		},
 	}
+}
+
+func statsCommand(a *app) *cobra.Command {
+	return a.showing("stats", "Count the jobs by state, task and queue", "  gwadmin stats\n  gwadmin stats --output json", func(ctx context.Context, client *admin.Client) (printable, error) {
+		read, err := client.Stats(ctx)
+		return shownStats{read}, err
+	})
 }
 
 type shownStats struct{ *admin.Stats }
@@ -86,21 +95,10 @@ func countsRow(counts admin.Counts, columns ...any) table.Row {
 }
 
 func queuesCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "queues",
-		Short:   "List the queues, who holds them, and their jobs by state",
-		Example: "  gwadmin queues",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withClient(cmd.Context(), func(client *admin.Client) error {
-				queues, err := client.Queues(cmd.Context())
-				if err != nil {
-					return err
-				}
-				return a.print(shownQueues(queues))
-			})
-		},
-	}
+	return a.showing("queues", "List the queues, who holds them, and their jobs by state", "  gwadmin queues", func(ctx context.Context, client *admin.Client) (printable, error) {
+		read, err := client.Queues(ctx)
+		return shownQueues(read), err
+	})
 }
 
 type shownQueues []admin.Queue
@@ -116,21 +114,10 @@ func (q shownQueues) tables(a *app) []table.Writer {
 }
 
 func tasksCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "tasks",
-		Short:   "List the tasks, and their jobs by state",
-		Example: "  gwadmin tasks",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withClient(cmd.Context(), func(client *admin.Client) error {
-				tasks, err := client.Tasks(cmd.Context())
-				if err != nil {
-					return err
-				}
-				return a.print(shownTasks(tasks))
-			})
-		},
-	}
+	return a.showing("tasks", "List the tasks, and their jobs by state", "  gwadmin tasks", func(ctx context.Context, client *admin.Client) (printable, error) {
+		read, err := client.Tasks(ctx)
+		return shownTasks(read), err
+	})
 }
 
 type shownTasks []admin.Task
@@ -146,21 +133,10 @@ func (s shownTasks) tables(a *app) []table.Writer {
 }
 
 func workersListCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "list",
-		Short:   "List the workers that hold locks, and since when",
-		Example: "  gwadmin workers list",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withClient(cmd.Context(), func(client *admin.Client) error {
-				workers, err := client.Workers(cmd.Context())
-				if err != nil {
-					return err
-				}
-				return a.print(shownWorkers(workers))
-			})
-		},
-	}
+	return a.showing("list", "List the workers that hold locks, and since when", "  gwadmin workers list", func(ctx context.Context, client *admin.Client) (printable, error) {
+		read, err := client.Workers(ctx)
+		return shownWorkers(read), err
+	})
 }
 
 type shownWorkers []admin.Worker

@@ -21,7 +21,7 @@ import (
 func Ours(schema string) *pgtest.Template {
 	return &pgtest.Template{
 		Name: "ours",
-		Key:  schema + migrationsKey(),
+		Key:  schema + MigrationsKey(),
 		Build: func(ctx context.Context, url string) error {
 			pool, err := pgxpool.New(ctx, url)
 			if err != nil {
@@ -52,8 +52,8 @@ func Upstream(tb testing.TB, version, schema string) *pgtest.Template {
 	}
 }
 
-// migrationsKey changes with any of the migration files.
-func migrationsKey() string {
+// MigrationsKey changes with any of the migration files.
+func MigrationsKey() string {
 	hash := sha256.New()
 	err := fs.WalkDir(migrations.Files, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

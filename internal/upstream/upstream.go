@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/gwadmin/gwadmin/internal/pgserver/filelock"
 )
 
 // Versions are the releases at hand, oldest first.
@@ -123,11 +125,11 @@ func installPackages(ctx context.Context, cache string) (string, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lockFile(dir + ".lock")
+	lock, err := filelock.Lock(ctx, dir+".lock")
 	if err != nil {
 		return "", err
 	}
-	defer unlock()
+	defer lock.Close()
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
