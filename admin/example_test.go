@@ -360,3 +360,87 @@ func ExampleClient_Check() {
 	// Output:
 	// ready
 }
+
+func ExampleClient_Stats() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	for i := range 3 {
+		job, err := client.AddJob(ctx, "send_email", nil, &admin.AddJobOptions{QueueName: new("mail")})
+		if err != nil {
+			log.Fatal(err)
+		}
+		if i > 0 {
+			reason := fmt.Sprintf("no mailbox user%d@example.com", i)
+			if _, err := client.PermanentlyFailJobs(ctx, []int64{job.ID}, &admin.FailOptions{Reason: &reason}); err != nil {
+				log.Fatal(err)
+			}
+		}
+	}
+
+	// On a huge table Estimate reads a part of it, and says how far off the numbers are.
+	stats, err := client.Stats(ctx, &admin.StatsOptions{ErrorShapes: 10, Estimate: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(stats.Jobs[admin.Ready], "ready,", stats.Jobs[admin.Permafailed], "failed for good, exact:", stats.Estimate == nil)
+	for _, n := range stats.Attempts {
+		fmt.Println(n.Jobs, "with", n.Attempts, "attempts")
+	}
+	for _, e := range stats.Errors {
+		fmt.Printf("%d like job %d: %s\n", e.Jobs, e.ExampleID, e.Shape)
+	}
+	// Output:
+	// 1 ready, 2 failed for good, exact: true
+	// 1 with 0 attempts
+	// 2 with 25 attempts
+	// 2 like job 2: no mailbox *
+}
+
+func ExampleClient_Queues() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	for range 2 {
+		if _, err := client.AddJob(ctx, "send_email", nil, &admin.AddJobOptions{QueueName: new("mail")}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	// A worker takes the first job, and with it the queue.
+	_, err := pool.Exec(ctx, `
+		with job as (update graphile_worker._private_jobs set locked_at = now(), locked_by = 'pool-1' where id = 1)
+		update graphile_worker._private_job_queues set locked_at = now(), locked_by = 'pool-1'`)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	queues, err := client.Queues(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, queue := range queues {
+		fmt.Println(queue.Name, "is held by", *queue.LockedBy, queue.Jobs)
+	}
+	tasks, err := client.Tasks(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, task := range tasks {
+		fmt.Println(task.Identifier, task.Jobs)
+	}
+	workers, err := client.Workers(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, worker := range workers {
+		fmt.Printf("%s holds %d job and %d queue\n", worker.ID, worker.Jobs, worker.Queues)
+	}
+	// Output:
+	// mail is held by pool-1 map[running:1 waiting:1]
+	// send_email map[running:1 waiting:1]
+	// pool-1 holds 1 job and 1 queue
+}

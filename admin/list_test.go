@@ -80,7 +80,7 @@ func TestStates(t *testing.T) {
 				want[state] = state == tc.want
 			}
 			b.check("states", want, states)
-			b.check("Stats", admin.Counts{tc.want: 1}, b.ok(b.client.Stats(b.ctx)).(*admin.Stats).Jobs)
+			b.check("Stats", admin.Counts{tc.want: 1}, b.ok(b.client.Stats(b.ctx, nil)).(*admin.Stats).Jobs)
 		})
 	}
 }

@@ -5,78 +5,6 @@ import (
 	"time"
 )
 
-// Counts are numbers of jobs by their state. A state without jobs is not in it.
-type Counts map[State]int64
-
-// Total is the number of jobs in all states.
-func (c Counts) Total() int64 {
-	var total int64
-	for _, jobs := range c {
-		total += jobs
-	}
-	return total
-}
-
-// Stats are exact numbers of all jobs. Reading them goes through the whole table.
-type Stats struct {
-	Jobs   Counts            `json:"jobs"`
-	Tasks  map[string]Counts `json:"tasks"`  // of those that have jobs
-	Queues map[string]Counts `json:"queues"` // of those that have jobs; jobs without one are in none
-	// OldestReady is the first run_at among the ready jobs, and so how long the
-	// queue is behind; nil without any.
-	OldestReady *time.Time `json:"oldest_ready"`
-	// NextRunAt is when the next job becomes due that is scheduled or to be
-	// retried; nil without any.
-	NextRunAt *time.Time `json:"next_run_at"`
-}
-
-// Stats counts all jobs by state, task and queue.
-func (c *Client) Stats(ctx context.Context) (*Stats, error) {
-	const call = "stats"
-	if err := c.ready(ctx, readJobs); err != nil {
-		return nil, c.failure(call, err)
-	}
-	rows, err := c.queries.JobCount(ctx, c.reading())
-	if err != nil {
-		return nil, c.failure(call, err)
-	}
-	stats := &Stats{Jobs: Counts{}, Tasks: map[string]Counts{}, Queues: map[string]Counts{}}
-	for _, row := range rows {
-		if row.State == nil {
-			continue
-		}
-		state := State(*row.State)
-		stats.Jobs[state] += *row.Jobs
-		if row.TaskIdentifier != nil {
-			count(stats.Tasks, *row.TaskIdentifier, state, *row.Jobs)
-		}
-		if row.QueueName != nil {
-			count(stats.Queues, *row.QueueName, state, *row.Jobs)
-		}
-		switch state {
-		case Ready:
-			stats.OldestReady = earlier(stats.OldestReady, row.FirstRunAt)
-		case Scheduled, Retrying:
-			stats.NextRunAt = earlier(stats.NextRunAt, row.FirstRunAt)
-		}
-	}
-	return stats, nil
-}
-
-func count(of map[string]Counts, name string, state State, jobs int64) {
-	if of[name] == nil {
-		of[name] = Counts{}
-	}
-	of[name][state] += jobs
-}
-
-func earlier(a, b *time.Time) *time.Time {
-	if b == nil || a != nil && !b.Before(*a) {
-		return a
-	}
-	return utc(b)
-}
-
 // A Queue is a named queue, whose jobs run one after another.
 type Queue struct {
 	Name     string     `json:"name"`
@@ -88,7 +16,7 @@ type Queue struct {
 // Queues lists all queues by name, those without jobs too.
 func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	const call = "queues"
-	stats, err := c.Stats(ctx)
+	stats, err := c.Stats(ctx, nil)
 	if err != nil {
 		return nil, c.failure(call, err)
 	}
@@ -112,7 +40,7 @@ type Task struct {
 // Tasks lists all tasks by identifier, those without jobs too.
 func (c *Client) Tasks(ctx context.Context) ([]Task, error) {
 	const call = "tasks"
-	stats, err := c.Stats(ctx)
+	stats, err := c.Stats(ctx, nil)
 	if err != nil {
 		return nil, c.failure(call, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -30,7 +29,14 @@ var reads = map[string]func(context.Context, *admin.Client) error{
 		}
 		return nil
 	},
-	"Stats":    func(ctx context.Context, c *admin.Client) error { _, err := c.Stats(ctx); return err },
+	"Stats": func(ctx context.Context, c *admin.Client) error {
+		_, err := c.Stats(ctx, &admin.StatsOptions{ErrorShapes: 5})
+		return err
+	},
+	"estimate": func(ctx context.Context, c *admin.Client) error {
+		_, err := c.Stats(ctx, &admin.StatsOptions{ErrorShapes: 5, Estimate: true, SamplePages: admin.MinSamplePages})
+		return err
+	},
 	"Queues":   func(ctx context.Context, c *admin.Client) error { _, err := c.Queues(ctx); return err },
 	"Tasks":    func(ctx context.Context, c *admin.Client) error { _, err := c.Tasks(ctx); return err },
 	"Workers":  func(ctx context.Context, c *admin.Client) error { _, err := c.Workers(ctx); return err },
@@ -61,7 +67,7 @@ func TestOverview(t *testing.T) {
 
 func (b *bench) checkOverview() {
 	b.Helper()
-	stats := &admin.Stats{Jobs: admin.Counts{}, Tasks: map[string]admin.Counts{}, Queues: map[string]admin.Counts{}}
+	stats := statsOf(b.model(), 0)
 	workers := map[string]*admin.Worker{}
 	hold := func(by *string, at time.Time, jobs, queues int64) {
 		id := ""
@@ -79,30 +85,8 @@ func (b *bench) checkOverview() {
 		}
 		w.Oldest, w.Newest = slices.MinFunc([]time.Time{w.Oldest, at}, time.Time.Compare), slices.MaxFunc([]time.Time{w.Newest, at}, time.Time.Compare)
 	}
-	count := func(of map[string]admin.Counts, name string, state admin.State) {
-		if of[name] == nil {
-			of[name] = admin.Counts{}
-		}
-		of[name][state]++
-	}
-	first := func(at **time.Time, runAt admin.RunAt) {
-		if runAt.Infinity == pgtype.Finite && (*at == nil || runAt.Before(**at)) {
-			*at = &runAt.Time
-		}
-	}
 	model := b.model()
 	for _, j := range model {
-		stats.Jobs[j.State]++
-		count(stats.Tasks, j.TaskIdentifier, j.State)
-		if j.QueueName != nil {
-			count(stats.Queues, *j.QueueName, j.State)
-		}
-		switch j.State {
-		case admin.Ready:
-			first(&stats.OldestReady, j.RunAt)
-		case admin.Scheduled, admin.Retrying:
-			first(&stats.NextRunAt, j.RunAt)
-		}
 		if j.LockedAt != nil {
 			hold(j.LockedBy, *j.LockedAt, 1, 0)
 		}
@@ -141,7 +125,7 @@ func (b *bench) checkOverview() {
 	}
 
 	c := b.client
-	b.check("Stats", stats, b.ok(c.Stats(b.ctx)))
+	b.check("Stats", stats, b.ok(c.Stats(b.ctx, nil)))
 	b.check("total", int64(len(model)), stats.Jobs.Total())
 	b.check("Queues", queues, b.ok(c.Queues(b.ctx)))
 	b.check("Tasks", tasks, b.ok(c.Tasks(b.ctx)))
@@ -162,10 +146,10 @@ func TestReader(t *testing.T) {
 		pool := b.ok(pgxpool.NewWithConfig(b.ctx, config)).(*pgxpool.Pool)
 		b.Cleanup(pool.Close)
 		client := admin.New(b.pool, admin.WithReader(pool))
-		b.ok(client.Stats(b.ctx)) // the first call checks, on the pool
+		b.ok(client.Stats(b.ctx, nil)) // the first call checks, on the pool
 		replica.take()
 		for name, queries := range map[string][]string{
-			"ListJobs": {"JobList"}, "AllJobs": {"JobList"}, "Stats": {"JobCount"}, "Queues": {"JobCount", "QueueList"},
+			"ListJobs": {"JobList"}, "AllJobs": {"JobList"}, "Stats": {"JobCount"}, "estimate": {"JobPages", "JobCount"}, "Queues": {"JobCount", "QueueList"},
 			"Tasks": {"JobCount", "TaskList"}, "Workers": {"WorkerList"}, "Crontabs": {"CrontabList"},
 		} {
 			b.sent.take()
@@ -178,7 +162,7 @@ func TestReader(t *testing.T) {
 		inside.client = client.WithTx(tx)
 		inside.add("uncommitted", nil, nil)
 		b.check("the transaction's jobs", 8, len(inside.list(admin.Filter{}, admin.ListOptions{})))
-		b.check("its stats", admin.Counts{admin.Ready: 1}, b.ok(inside.client.Stats(b.ctx)).(*admin.Stats).Tasks["uncommitted"])
+		b.check("its stats", admin.Counts{admin.Ready: 1}, b.ok(inside.client.Stats(b.ctx, nil)).(*admin.Stats).Tasks["uncommitted"])
 		b.check("sent to the reader", []string(nil), replica.names())
 		b.check("the reader's jobs", 7, len(b.ok(client.ListJobs(b.ctx, admin.Filter{}, nil)).(*admin.Page).Jobs))
 	})

@@ -5,11 +5,19 @@ from graphile_worker._private_known_crontabs as crontabs
 order by crontabs.identifier;
 
 -- name: JobCount :many
--- Counts the jobs of each state, task and queue, with the first finite run_at among
--- them. The states are those of JobList. Where there is no job, the one row has no
--- state.
+-- Counts the jobs: all of them, those of each state, by task and state, by queue and
+-- state, by attempts, and by the shape of their errors. The states are those of
+-- JobList. An error's shape is the first line, of at most 200 characters, with a star
+-- for whatever has a digit or an @ in it, is quoted, or is the query of a URL; of
+-- shapes only the most frequent are told apart, and none where none is asked for.
+--
+-- With pages only the jobs on these are counted. For how far that may be off, each
+-- number comes with the sum of its squares, page by page. To be planned for its
+-- parameters, so that no other page is read. Where there is no job, the one row has no
+-- part.
 with counted as (
   select
+    case when sqlc.narg(pages)::bigint[] is null then 0 else (jobs.ctid::text::point)[0] end::bigint as page,
     jobs.task_id,
     jobs.job_queue_id,
     case
@@ -21,22 +29,173 @@ with counted as (
       when queues.locked_at is not null then 'waiting'
       else 'ready'
     end::text as state,
-    count(*)::bigint as jobs,
-    (min(jobs.run_at) filter (where isfinite(jobs.run_at)))::timestamptz as first_run_at
+    jobs.attempts,
+    case when @shapes::integer > 0 then left(regexp_replace(
+      rtrim(split_part(ltrim(left(jobs.last_error, 200), E' \t\r\n'), E'\n', 1), E' \t\r'),
+      '"[^"]*(?:"|$)|`[^`]*(?:`|$)|\Y''[^'']*(?:''\Y|$)|\?\S*=\S*|[\w.:%+-]*[\d@][\w.:%+@-]*',
+      '*', 'g'
+    ), 100) end::text as shape,
+    count(*) as jobs,
+    min(jobs.run_at) filter (where isfinite(jobs.run_at)) as first_run_at,
+    min(jobs.id) as first_id
   from graphile_worker._private_jobs as jobs
   left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
-  group by 1, 2, 3
+  where sqlc.narg(pages)::bigint[] is null or jobs.ctid = any (array(
+    -- As many places as a page can have at most.
+    select ('(' || pages.page || ',' || places.place || ')')::tid
+    from unnest(sqlc.narg(pages)::bigint[]) as pages (page)
+    cross join generate_series(1, (current_setting('block_size')::integer - 24) / 28) as places (place)
+  ))
+  group by 1, 2, 3, 4, 5, 6
+), parts as (
+  select
+    counted.page,
+    case
+      when grouping(counted.shape) = 0 then 'error'
+      when grouping(counted.attempts) = 0 then 'attempts'
+      when grouping(counted.job_queue_id) = 0 then 'queue'
+      when grouping(counted.task_id) = 0 then 'task'
+      when grouping(counted.state) = 0 then 'state'
+      else 'all'
+    end as part,
+    counted.task_id,
+    counted.job_queue_id,
+    counted.state,
+    counted.attempts,
+    counted.shape,
+    sum(counted.jobs) as jobs,
+    min(counted.first_run_at) as first_run_at,
+    min(counted.first_id) as first_id
+  from counted
+  group by grouping sets (
+    (counted.page),
+    (counted.page, counted.state),
+    (counted.page, counted.task_id, counted.state),
+    (counted.page, counted.job_queue_id, counted.state),
+    (counted.page, counted.attempts),
+    (counted.page, counted.shape)
+  )
+), frequent as (
+  select parts.shape from parts
+  where parts.part = 'error' and parts.shape is not null
+  group by parts.shape
+  order by sum(parts.jobs) desc, parts.shape collate "C"
+  limit @shapes::integer
+), merged as (
+  select
+    parts.page, parts.part, parts.task_id, parts.job_queue_id, parts.state, parts.attempts, frequent.shape,
+    sum(parts.jobs) as jobs,
+    min(parts.first_run_at) as first_run_at,
+    min(parts.first_id) as first_id
+  from parts
+  left join frequent on frequent.shape = parts.shape
+  where (parts.part <> 'queue' or parts.job_queue_id is not null)
+  and (parts.part <> 'error' or parts.shape is not null)
+  group by 1, 2, 3, 4, 5, 6, 7
+), summed as (
+  select
+    merged.part, merged.task_id, merged.job_queue_id, merged.state, merged.attempts, merged.shape::text as shape,
+    sum(merged.jobs)::bigint as jobs,
+    sum(merged.jobs::double precision ^ 2)::double precision as squares,
+    max(merged.jobs)::bigint as most,
+    min(merged.first_run_at)::timestamptz as first_run_at,
+    min(merged.first_id)::bigint as first_id
+  from merged
+  group by 1, 2, 3, 4, 5, 6
 )
 select
+  summed.part,
   tasks.identifier as task_identifier,
   queues.queue_name,
-  counted.state,
-  counted.jobs,
-  counted.first_run_at
+  summed.state,
+  coalesce(summed.attempts, 0)::integer as attempts,
+  summed.shape,
+  coalesce(summed.jobs, 0)::bigint as jobs,
+  coalesce(summed.squares, 0)::double precision as squares,
+  coalesce(summed.most, 0)::bigint as most,
+  summed.first_run_at,
+  coalesce(summed.first_id, 0)::bigint as first_id,
+  coalesce((
+    select left(examples.last_error, 200) from graphile_worker._private_jobs as examples
+    where summed.part = 'error' and examples.id = summed.first_id
+  ), '')::text as example
 from (values (1)) as one (row)
-left join counted on true
-left join graphile_worker._private_tasks as tasks on tasks.id = counted.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = counted.job_queue_id;
+left join summed on true
+left join graphile_worker._private_tasks as tasks on tasks.id = summed.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = summed.job_queue_id
+order by summed.part, summed.attempts, summed.jobs desc, summed.shape collate "C";
+
+-- name: JobPages :one
+-- Tells how many pages the table of jobs has.
+select (pg_relation_size(relation.oid) / current_setting('block_size')::bigint)::bigint as pages
+from pg_catalog.pg_class as relation
+join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
+where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs';
+
+-- name: JobTimes :one
+-- Reads from the index that workers fetch by the first run_at of a job that is ready
+-- and of one whose turn is to come, without those that are infinite: of each of the
+-- first 1000 priorities the first 100 jobs whose turn has come, and the next one.
+-- Certain is whether no other job can be before them.
+with recursive priorities as (
+  (
+    select 1 as place, jobs.priority from graphile_worker._private_jobs as jobs
+    where jobs.is_available
+    order by jobs.priority
+    limit 1
+  )
+  union all
+  select priorities.place + 1, following.priority
+  from priorities
+  cross join lateral (
+    select jobs.priority from graphile_worker._private_jobs as jobs
+    where jobs.is_available and jobs.priority > priorities.priority
+    order by jobs.priority
+    limit 1
+  ) as following
+  where priorities.place <= 1000
+), firsts as (
+  select
+    priorities.place,
+    due.oldest_ready,
+    case when due.jobs = 100 and due.oldest_ready is null then due.newest end as unknown_from,
+    (
+      select jobs.run_at from graphile_worker._private_jobs as jobs
+      where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at > now() and jobs.run_at < 'infinity'
+      order by jobs.run_at
+      limit 1
+    ) as next_run_at
+  from priorities
+  cross join lateral (
+    select
+      count(*) as jobs,
+      max(turns.run_at) as newest,
+      min(turns.run_at) filter (where queues.locked_at is null) as oldest_ready
+    from (
+      select jobs.run_at, jobs.job_queue_id from graphile_worker._private_jobs as jobs
+      where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at > '-infinity' and jobs.run_at <= now()
+      order by jobs.run_at
+      limit 100
+    ) as turns
+    left join graphile_worker._private_job_queues as queues on queues.id = turns.job_queue_id
+  ) as due
+  where priorities.place <= 1000
+), times as (
+  select
+    min(firsts.oldest_ready)::timestamptz as oldest_ready,
+    min(firsts.next_run_at)::timestamptz as next_run_at,
+    min(firsts.unknown_from) as unknown_from
+  from firsts
+)
+select
+  times.oldest_ready,
+  times.next_run_at,
+  (
+    (times.unknown_from is null or coalesce(times.unknown_from >= times.oldest_ready, false))
+    and not exists (select from priorities where priorities.place > 1000)
+  )::boolean as certain
+from (values (1)) as one (row)
+left join times on true;
 
 -- name: QueueList :many
 -- Lists the queues, with who holds them.

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"maps"
-	"slices"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -31,51 +28,6 @@ func (a *app) showing(use, short, example string, read func(context.Context, *ad
 			})
 		},
 	}
-}
-
-func statsCommand(a *app) *cobra.Command {
-	return a.showing("stats", "Count the jobs by state, task and queue", "  gwadmin stats\n  gwadmin stats --output json", func(ctx context.Context, client *admin.Client) (printable, error) {
-		read, err := client.Stats(ctx)
-		return shownStats{read}, err
-	})
-}
-
-type shownStats struct{ *admin.Stats }
-
-func (s shownStats) lines() []any { return []any{s} }
-
-func (s shownStats) tables(a *app) []table.Writer {
-	states := a.table("JOBS", "state", "jobs")
-	for _, state := range admin.States {
-		states.AppendRow(table.Row{state, s.Jobs[state]})
-	}
-	states.AppendRow(table.Row{"total", s.Jobs.Total()})
-	times := a.table("TIMES", "what", "at")
-	if s.OldestReady != nil {
-		times.AppendRow(table.Row{"oldest ready job was due", moment(s.OldestReady)})
-	}
-	if s.NextRunAt != nil {
-		times.AppendRow(table.Row{"next job is due", moment(s.NextRunAt)})
-	}
-	tables := []table.Writer{states, times}
-	for _, part := range []struct {
-		title, name string
-		counts      map[string]admin.Counts
-	}{{"BY TASK", "task", s.Tasks}, {"BY QUEUE", "queue", s.Queues}} {
-		t := a.countsTable(part.title, part.name)
-		for _, name := range byTotal(part.counts) {
-			t.AppendRow(countsRow(part.counts[name], name))
-		}
-		tables = append(tables, t)
-	}
-	return tables
-}
-
-// byTotal returns the names, those with the most jobs first.
-func byTotal(counts map[string]admin.Counts) []string {
-	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		return cmp.Or(cmp.Compare(counts[b].Total(), counts[a].Total()), cmp.Compare(a, b))
-	})
 }
 
 // countsTable has a column for each state, after those given.

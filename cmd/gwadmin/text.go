@@ -96,6 +96,7 @@ var inputNames = map[string]string{
 	"task_identifier": "TASK", "payload": "PAYLOAD", "queue_name": "--queue", "job_key": "--key", "job_key_mode": "--key-mode", "flags": "--flag",
 	"run_at": "--run-at", "priority": "--priority", "attempts": "--attempts", "max_attempts": "--max-attempts", "reason": "--reason",
 	"tasks": "--tasks", "keep_tasks": "--keep",
+	"error_shapes": "--errors", "sample_pages": "--sample-pages",
 	"remove job job_key": "KEY",
 
 	"states": "--state", "task_identifiers": "--task", "queue_names": "--queue", "keys": "--key", "key_prefix": "--key-prefix",

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+func statsCommand(a *app) *cobra.Command {
+	var options admin.StatsOptions
+	cmd := &cobra.Command{
+		Use:   "stats",
+		Short: "Count the jobs by state, task, queue, attempts and error",
+		Long: `Count the jobs by state, task, queue, attempts and error.
+
+Counting goes through the whole table. With --estimate it reads --sample-pages
+of it, however large it is, and says how far off the numbers may be: ± is the
+margin of 95 of 100 estimates.
+
+With --errors it counts, too, what the last errors look like: their first line,
+with a star for whatever has a digit or an @ in it, is quoted, or is the query
+of a URL.`,
+		Example: "  gwadmin stats\n  gwadmin stats --estimate --errors 10\n  gwadmin stats --output json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			return a.withClient(ctx, func(client *admin.Client) error {
+				stats, err := client.Stats(ctx, &options)
+				if err != nil {
+					return err
+				}
+				if err := a.print(shownStats{stats}); err != nil {
+					return err
+				}
+				if e := stats.Estimate; e != nil {
+					a.say("estimated from %d of %d pages; what is not shown may have up to %s", e.Sampled, e.Pages, plural(e.Unseen, "job"))
+					if !e.TimesExact {
+						a.say("there may be earlier jobs than these: too many wait for their queues, or have priorities of their own")
+					}
+				}
+				return nil
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&options.Estimate, "estimate", false, "read a part of the table only, and say how far off the numbers may be")
+	flags.IntVar(&options.SamplePages, "sample-pages", 2000, "how many pages --estimate reads, 30 to 10000")
+	flags.IntVar(&options.ErrorShapes, "errors", 0, "tell apart so many kinds of errors, up to 1000; 0 does not look at them")
+	return cmd
+}
+
+type shownStats struct{ *admin.Stats }
+
+func (s shownStats) lines() []any { return []any{s} }
+
+func (s shownStats) tables(a *app) []table.Writer {
+	margins := s.Estimate
+	if margins == nil {
+		margins = &admin.Estimate{}
+	}
+
+	states := a.newBars("JOBS", "state")
+	for _, state := range admin.States {
+		states.add(s.Jobs[state], margins.Jobs[state], state)
+	}
+	states.footer(s.Jobs.Total(), margins.Total, "total")
+
+	times := a.table("TIMES", "what", "at")
+	if s.OldestReady != nil {
+		times.AppendRow(table.Row{"oldest ready job was due", moment(s.OldestReady)})
+	}
+	if s.NextRunAt != nil {
+		times.AppendRow(table.Row{"next job is due", moment(s.NextRunAt)})
+	}
+
+	attempts := a.newBars("ATTEMPTS", "attempts")
+	for _, count := range s.Attempts {
+		attempts.add(count.Jobs, count.Margin, count.Attempts)
+	}
+
+	errors := a.newBars("ERRORS", "example", "error")
+	for _, shape := range s.Errors {
+		errors.add(shape.Jobs, shape.Margin, shape.ExampleID, shape.Shape)
+	}
+	if s.OtherErrors > 0 {
+		errors.footer(s.OtherErrors, margins.OtherErrors, "", "(others)")
+	}
+
+	tables := []table.Writer{states.table(), times, attempts.table(), errors.table()}
+	for _, part := range []struct {
+		title, name     string
+		counts, margins map[string]admin.Counts
+	}{{"BY TASK", "task", s.Tasks, margins.Tasks}, {"BY QUEUE", "queue", s.Queues, margins.Queues}} {
+		t := a.countsTable(part.title, part.name)
+		for _, name := range byTotal(part.counts) {
+			row := countsRow(part.counts[name], name)
+			for i, state := range admin.States {
+				if margin := part.margins[name][state]; margin > 0 {
+					row[1+i] = fmt.Sprintf("%d ±%d", part.counts[name][state], margin)
+				}
+			}
+			t.AppendRow(row)
+		}
+		if s.Estimate != nil {
+			alignRight(t, 2, 1+len(admin.States))
+		}
+		tables = append(tables, t)
+	}
+	return tables
+}
+
+// byTotal returns the names, those with the most jobs first.
+func byTotal(counts map[string]admin.Counts) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b].Total(), counts[a].Total()), cmp.Compare(a, b))
+	})
+}
+
+func alignRight(t table.Writer, first, last int) {
+	var columns []table.ColumnConfig
+	for i := first; i <= last; i++ {
+		columns = append(columns, table.ColumnConfig{Number: i, Align: text.AlignRight})
+	}
+	t.SetColumnConfigs(columns)
+}
+
+// bars are numbers of jobs by something, with their margins where they have any and,
+// on a terminal, a bar for each, the longest for the largest.
+type bars struct {
+	a      *app
+	title  string
+	header []any
+	rows   []barsRow
+	most   int64
+}
+
+type barsRow struct {
+	jobs, margin int64
+	cells        []any
+	whole        bool // not a part among others, and so without a bar
+}
+
+func (a *app) newBars(title string, columns ...any) *bars {
+	return &bars{a: a, title: title, header: columns}
+}
+
+func (b *bars) add(jobs, margin int64, cells ...any) {
+	b.rows = append(b.rows, barsRow{jobs: jobs, margin: margin, cells: cells})
+	b.most = max(b.most, jobs)
+}
+
+func (b *bars) footer(jobs, margin int64, cells ...any) {
+	b.rows = append(b.rows, barsRow{jobs: jobs, margin: margin, cells: cells, whole: true})
+}
+
+// table has the name of a row first, what else it has last.
+func (b *bars) table() table.Writer {
+	width, tty := terminalWidth(b.a.stdout)
+	margins := slices.ContainsFunc(b.rows, func(row barsRow) bool { return row.margin > 0 })
+	build := func(first any, jobs, margin, bar any, rest []any) table.Row {
+		row := table.Row{first, jobs}
+		if margins {
+			row = append(row, margin)
+		}
+		if tty {
+			row = append(row, bar)
+		}
+		return append(row, rest...)
+	}
+	t := b.a.table(b.title, build(b.header[0], "jobs", "±", "", b.header[1:])...)
+	for _, row := range b.rows {
+		shown := ""
+		if !row.whole {
+			shown = barOf(row.jobs, b.most, min(width/4, 30))
+		}
+		t.AppendRow(build(row.cells[0], row.jobs, row.margin, shown, row.cells[1:]))
+	}
+	return t
+}
+
+// barOf is part/whole of a line that is so many characters wide, in eighths of one. What
+// is not nothing shows.
+func barOf(part, whole int64, width int) string {
+	if part <= 0 || whole <= 0 {
+		return ""
+	}
+	eighths := max(1, int(float64(part)/float64(whole)*float64(8*width)+0.5))
+	line := strings.Repeat("█", eighths/8)
+	if rest := eighths % 8; rest > 0 {
+		line += string([]rune("▏▎▍▌▋▊▉")[rest-1])
+	}
+	return line
+}
