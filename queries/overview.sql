@@ -63,7 +63,7 @@ with counted as (
     counted.state,
     counted.attempts,
     counted.shape,
-    sum(counted.jobs) as jobs,
+    sum(counted.jobs)::bigint as jobs,
     min(counted.first_run_at) as first_run_at,
     min(counted.first_id) as first_id
   from counted
@@ -84,7 +84,7 @@ with counted as (
 ), merged as (
   select
     parts.page, parts.part, parts.task_id, parts.job_queue_id, parts.state, parts.attempts, frequent.shape,
-    sum(parts.jobs) as jobs,
+    sum(parts.jobs)::bigint as jobs,
     min(parts.first_run_at) as first_run_at,
     min(parts.first_id) as first_id
   from parts
