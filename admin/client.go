@@ -57,8 +57,8 @@ func WithSchema(name string) Option {
 	return func(c *Client) { c.conn.schema = name }
 }
 
-// WithReader lets [Client.ListJobs] and the other calls that list and count work on
-// another database, such as a pool on a read replica. Inside a transaction, after
+// WithReader lets [Client.ListJobs], [Client.GetJob] and the other calls that read,
+// list and count work on another database, such as a pool on a read replica. Inside a transaction, after
 // [Client.WithTx], they read what the transaction sees.
 func WithReader(reader DB) Option {
 	return func(c *Client) { c.reader = reader }
@@ -162,9 +162,13 @@ func (r renamed) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comm
 }
 
 func (r renamed) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return r.db.Query(ctx, r.text(sql), args...)
+	rows, err := r.db.Query(ctx, r.text(sql), args...)
+	if rows == nil {
+		return nil, err
+	}
+	return timeRows{rows}, err
 }
 
 func (r renamed) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return r.db.QueryRow(ctx, r.text(sql), args...)
+	return timeRow{r.db.QueryRow(ctx, r.text(sql), args...)}
 }

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
+	"math"
 
 	"github.com/gwadmin/gwadmin/db"
 )
@@ -13,44 +12,39 @@ import (
 // ErrJobNotFound says that no job has the id, or the key, that was asked for.
 var ErrJobNotFound = errors.New("job not found")
 
-// GetJob reads the job with the id, which a worker may hold or not. There is none
-// any more once it has been run: the error then matches [ErrJobNotFound].
-func (c *Client) GetJob(ctx context.Context, id int64) (*Job, error) {
-	return c.get(ctx, fmt.Sprintf("get job %d", id), func() (db.JobAddRow, error) {
-		row, err := c.queries.JobGet(ctx, c.conn, db.JobGetParams{ID: id})
-		return db.JobAddRow(row), err
-	})
+// GetJob reads the job with the id, which a worker may hold or not, with its state
+// and its whole payload. It takes no lock. There is none any more once it has been
+// run: the error then matches [ErrJobNotFound]. With [WithReader] it reads there, and
+// so does not find a job that has not reached the replica.
+func (c *Client) GetJob(ctx context.Context, id int64) (*ListedJob, error) {
+	return c.get(ctx, fmt.Sprintf("get job %d", id), db.JobListParams{Ids: []int64{id}})
 }
 
 // GetJobByKey reads the job that has the key, as [Client.GetJob] does by id.
-func (c *Client) GetJobByKey(ctx context.Context, key string) (*Job, error) {
+func (c *Client) GetJobByKey(ctx context.Context, key string) (*ListedJob, error) {
 	const call = "get job by key"
 	var f faults
 	f.text("job_key", key, 512)
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	return c.get(ctx, call, func() (db.JobAddRow, error) {
-		row, err := c.queries.JobGetByKey(ctx, c.conn, db.JobGetByKeyParams{JobKey: key})
-		return db.JobAddRow(row), err
-	})
+	return c.get(ctx, call, db.JobListParams{Keys: []string{key}})
 }
 
-func (c *Client) get(ctx context.Context, call string, query func() (db.JobAddRow, error)) (*Job, error) {
+func (c *Client) get(ctx context.Context, call string, params db.JobListParams) (*ListedJob, error) {
 	if err := c.ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
-	row, err := query()
-	if errors.Is(err, pgx.ErrNoRows) {
+	const whole = math.MaxInt32 // more than PostgreSQL keeps in a payload
+	params.Sort, params.PageSize, params.PayloadCap = string(ByID), 1, whole
+	rows, err := c.queries.JobList(ctx, c.planned(), params)
+	if err == nil && len(rows) == 0 {
 		if err = c.recheck(ctx, readJobs); err == nil {
 			err = ErrJobNotFound
 		}
 	}
-	if err == nil && row.TaskIdentifier == nil {
-		err = fmt.Errorf("its task %d is gone", row.TaskID)
-	}
 	if err != nil {
 		return nil, c.failure(call, err)
 	}
-	return new(newJob(row)), nil
+	return new(newListedJob(rows[0], whole)), nil
 }

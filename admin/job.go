@@ -15,7 +15,9 @@ import (
 )
 
 // A Job is a row of Graphile Worker's jobs table, with the names of its task and
-// queue. Times are in UTC.
+// queue. Times are in UTC. Where SQL written by hand has put infinity, or a year
+// that RFC 3339 cannot write, into CreatedAt, UpdatedAt or LockedAt, they are the
+// first or last moment of the years 1 to 9999.
 type Job struct {
 	ID             int64           `json:"id"`
 	TaskIdentifier string          `json:"task_identifier"`
@@ -153,8 +155,8 @@ func newJob(row db.JobAddRow) Job {
 		Attempts:       int(row.Attempts),
 		MaxAttempts:    int(row.MaxAttempts),
 		LastError:      row.LastError,
-		CreatedAt:      row.CreatedAt.UTC(),
-		UpdatedAt:      row.UpdatedAt.UTC(),
+		CreatedAt:      within(row.CreatedAt),
+		UpdatedAt:      within(row.UpdatedAt),
 		Key:            row.Key,
 		LockedAt:       utc(row.LockedAt),
 		LockedBy:       row.LockedBy,
@@ -168,13 +170,6 @@ func newRunAt(t pgtype.Timestamptz) RunAt {
 		return RunAt{Infinity: t.InfinityModifier}
 	}
 	return RunAt{Time: t.Time.UTC()}
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	return new(t.UTC())
 }
 
 // newFlags returns the names in a flags column, whose values mean nothing.

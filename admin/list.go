@@ -10,11 +10,13 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/db"
@@ -92,12 +94,17 @@ type ListOptions struct {
 	PayloadBytes int
 }
 
-// A ListedJob is a job in a list. Its task identifier is empty when its task is gone,
-// which GC_TASK_IDENTIFIERS beside a producer may lead to.
+// A ListedJob is a job with its state. Its task identifier is empty when its task is
+// gone, which GC_TASK_IDENTIFIERS beside a producer may lead to.
 type ListedJob struct {
 	Job
 	State        State `json:"state"`
 	PayloadBytes int   `json:"payload_bytes"` // how long the payload is, be it in the list or not; 0 where none was asked for
+	// QueueLockedAt and QueueLockedBy say who holds the job's queue, for this job or
+	// another one, and since when: whom a job that is [Waiting] waits for. They are nil
+	// when nobody does, and without a queue.
+	QueueLockedAt *time.Time `json:"queue_locked_at"`
+	QueueLockedBy *string    `json:"queue_locked_by"`
 }
 
 // A Page is a part of a list.
@@ -136,7 +143,7 @@ func (c *Client) ListJobs(ctx context.Context, filter Filter, options *ListOptio
 		page.Jobs = append(page.Jobs, newListedJob(row, options.PayloadBytes))
 	}
 	if len(rows) > size {
-		page.Next = newCursor(params.Sort, &page.Jobs[size-1]).String()
+		page.Next = newCursor(params.Sort, &rows[size-1]).String()
 	}
 	return page, nil
 }
@@ -312,19 +319,41 @@ type cursor struct {
 	Number *int32  `json:"n,omitempty"`
 }
 
-func newCursor(sort string, last *ListedJob) cursor {
+func newCursor(sort string, last *db.JobListRow) cursor {
 	at := cursor{Sort: sort, ID: last.ID}
 	switch SortKey(strings.TrimPrefix(sort, "-")) {
 	case ByRunAt:
-		at.Time = new(timeText(last.RunAt))
+		at.Time = new(timeText(newRunAt(last.RunAt)))
 	case ByCreatedAt:
-		at.Time = new(timeText(*At(last.CreatedAt)))
+		at.Time = new(timeText(createdAt(last.CreatedAt)))
 	case ByPriority:
-		at.Number = int32Of(&last.Priority)
+		at.Number = new(int32(last.Priority))
 	case ByAttempts:
-		at.Number = int32Of(&last.Attempts)
+		at.Number = new(int32(last.Attempts))
 	}
 	return at
+}
+
+// createdAt is the column as it is, infinity included.
+func createdAt(read time.Time) RunAt {
+	switch {
+	case read.Equal(afterAll):
+		return *Never()
+	case read.Equal(beforeAll):
+		return RunAt{Infinity: pgtype.NegativeInfinity}
+	}
+	return *At(read)
+}
+
+// fits says whether the cursor has what its order needs, and no more.
+func (c cursor) fits() bool {
+	switch SortKey(strings.TrimPrefix(c.Sort, "-")) {
+	case ByRunAt, ByCreatedAt:
+		return c.Time != nil && isTimeText(*c.Time) && c.Number == nil
+	case ByPriority, ByAttempts:
+		return c.Time == nil && c.Number != nil
+	}
+	return c.Time == nil && c.Number == nil
 }
 
 // timeText writes a moment as PostgreSQL reads it, whatever the year.
@@ -334,6 +363,22 @@ func timeText(at RunAt) string {
 		return fmt.Sprintf("%04d%s BC", 1-year, text[1+strings.IndexByte(text[1:], '-'):])
 	}
 	return text
+}
+
+// isTimeText says whether the text is what timeText writes of a moment that
+// PostgreSQL can keep.
+func isTimeText(text string) bool {
+	iso := text
+	if date, isBC := strings.CutSuffix(text, " BC"); isBC {
+		year, err := strconv.Atoi(date[:max(strings.IndexByte(date, '-'), 0)])
+		if err != nil {
+			return false
+		}
+		iso = time.Date(1-year, 1, 1, 0, 0, 0, 0, time.UTC).Format("2006") + date[strings.IndexByte(date, '-'):]
+	}
+	var at RunAt
+	return at.UnmarshalText([]byte(iso)) == nil && timeText(at) == text &&
+		(at.Infinity != pgtype.Finite || at.Time.After(beforeAll) && at.Time.Before(afterAll))
 }
 
 // String writes the cursor with a sum against being changed; it is no secret.
@@ -351,7 +396,7 @@ func parseCursor(text string) (cursor, error) {
 		return at, broken
 	}
 	body, sum := whole[:len(whole)-8], whole[len(whole)-8:]
-	if string(sum) != fmt.Sprintf("%08x", crc32.ChecksumIEEE(body)) || json.Unmarshal(body, &at) != nil {
+	if string(sum) != fmt.Sprintf("%08x", crc32.ChecksumIEEE(body)) || json.Unmarshal(body, &at) != nil || !at.fits() || at.String() != text {
 		return at, broken
 	}
 	return at, nil
@@ -404,6 +449,9 @@ func newListedJob(row db.JobListRow, payloadBytes int) ListedJob {
 		}),
 		State:        State(row.State),
 		PayloadBytes: int(row.PayloadBytes),
+
+		QueueLockedAt: utc(row.QueueLockedAt),
+		QueueLockedBy: row.QueueLockedBy,
 	}
 	if payloadBytes > 0 && listed.PayloadBytes <= payloadBytes {
 		listed.Payload = json.RawMessage(row.Payload)
@@ -413,8 +461,9 @@ func newListedJob(row db.JobListRow, payloadBytes int) ListedJob {
 
 // planned is the reader's connection for statements that must be planned for their
 // parameters, which a prepared statement that is kept may not be.
-func (c *Client) planned() db.DBTX {
-	conn := c.reading()
+func (c *Client) planned() db.DBTX { return plannedOn(c.reading()) }
+
+func plannedOn(conn renamed) db.DBTX {
 	if defaultMode(conn.db) != pgx.QueryExecModeCacheStatement {
 		return conn
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -44,11 +45,32 @@ func stateAt(at time.Time, j admin.Job, queueHeld bool) admin.State {
 func (b *bench) model() []admin.ListedJob {
 	b.Helper()
 	at := rowsOf[time.Time](b, "select now()")[0]
-	held := rowsOf[string](b, "select queue_name from graphile_worker._private_job_queues where locked_at is not null")
+	type lock struct {
+		at *time.Time
+		by *string
+	}
+	queues := map[string]lock{}
+	rows, err := b.on.Query(b.ctx, b.sql("select queue_name, locked_at, locked_by from graphile_worker._private_job_queues"))
+	b.ok(nil, err)
+	var name string
+	var found lock
+	_, err = pgx.ForEachRow(rows, []any{&name, &found.at, &found.by}, func() error {
+		if found.at != nil {
+			found.at = new(found.at.UTC())
+		}
+		queues[name] = found
+		return nil
+	})
+	b.ok(nil, err)
 	var listed []admin.ListedJob
 	for _, j := range b.jobs() {
-		queueHeld := j.QueueName != nil && slices.Contains(held, *j.QueueName)
-		listed = append(listed, admin.ListedJob{Job: j, State: stateAt(at, j, queueHeld), PayloadBytes: len(j.Payload)})
+		var queue lock
+		if j.QueueName != nil {
+			queue = queues[*j.QueueName]
+		}
+		listed = append(listed, admin.ListedJob{
+			Job: j, State: stateAt(at, j, queue.at != nil), PayloadBytes: len(j.Payload), QueueLockedAt: queue.at, QueueLockedBy: queue.by,
+		})
 	}
 	return listed
 }

@@ -95,11 +95,11 @@ func (c *Client) removeRow(ctx context.Context, key string, options *RemoveOptio
 		row, err := c.queries.JobRemove(ctx, c.conn, db.JobRemoveParams{JobKey: key, DetachLocked: options.DetachLocked})
 		return changeRow(row), err
 	}
-	ids, err := c.queries.JobIDByKey(ctx, c.conn, db.JobIDByKeyParams{JobKey: key})
-	if err != nil || len(ids) == 0 {
+	found, err := c.queries.JobList(ctx, plannedOn(c.conn), db.JobListParams{Keys: []string{key}, Sort: string(ByID), PageSize: 1, PayloadCap: -1})
+	if err != nil || len(found) == 0 {
 		return changeRow{}, err
 	}
-	rows, err := c.preview(ctx, ids)
+	rows, err := c.preview(ctx, []int64{found[0].ID})
 	if err != nil {
 		return changeRow{}, err
 	}

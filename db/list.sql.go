@@ -34,6 +34,8 @@ select
   jobs.revision,
   jobs.flags,
   states.state::text as state,
+  queues.locked_at as queue_locked_at,
+  queues.locked_by as queue_locked_by,
   case when $1::integer >= 0 then octet_length(jobs.payload::text) else 0 end::integer as payload_bytes
 from graphile_worker._private_jobs as jobs
 left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
@@ -157,6 +159,8 @@ type JobListRow struct {
 	Revision       int32
 	Flags          json.RawMessage
 	State          string
+	QueueLockedAt  *time.Time
+	QueueLockedBy  *string
 	PayloadBytes   int32
 }
 
@@ -226,6 +230,8 @@ func (q *Queries) JobList(ctx context.Context, db DBTX, arg JobListParams) ([]Jo
 			&i.Revision,
 			&i.Flags,
 			&i.State,
+			&i.QueueLockedAt,
+			&i.QueueLockedBy,
 			&i.PayloadBytes,
 		); err != nil {
 			return nil, err

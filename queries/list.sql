@@ -26,6 +26,8 @@ select
   jobs.revision,
   jobs.flags,
   states.state::text as state,
+  queues.locked_at as queue_locked_at,
+  queues.locked_by as queue_locked_by,
   case when @payload_cap::integer >= 0 then octet_length(jobs.payload::text) else 0 end::integer as payload_bytes
 from graphile_worker._private_jobs as jobs
 left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id

@@ -90,9 +90,12 @@ func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRu
 		client := client.WithTx(tx)
 		if options.JobKey != nil {
 			// Whatever else than PostgreSQL objects is AddJob's to say.
-			before, err = client.GetJobByKey(ctx, *options.JobKey)
+			found, err := client.GetJobByKey(ctx, *options.JobKey)
 			if _, ok := errors.AsType[*pgconn.PgError](err); ok {
 				return err
+			}
+			if err == nil {
+				before = &found.Job
 			}
 		}
 		if job, err = client.AddJob(ctx, task, payload, options); err == nil && dryRun {

@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
@@ -15,8 +19,12 @@ import (
 func jobsShowCommand(a *app) *cobra.Command {
 	var key *string
 	cmd := &cobra.Command{
-		Use:     "show ID",
-		Short:   "Show a job with everything it holds",
+		Use:   "show ID",
+		Short: "Show a job with everything it holds, and how it came to its state",
+		Long: `Show a job with everything it holds, and how it came to its state.
+
+Graphile Worker keeps no log of a job. The history is what its row can still tell:
+earlier failures, and what was changed before the last time, are not in it.`,
 		Example: "  gwadmin jobs show 42\n  gwadmin jobs show --key welcome-42 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -31,7 +39,7 @@ func jobsShowCommand(a *app) *cobra.Command {
 				}
 			}
 			return a.withClient(cmd.Context(), func(client *admin.Client) error {
-				var job *admin.Job
+				var job *admin.ListedJob
 				var err error
 				if key != nil {
 					job, err = client.GetJobByKey(cmd.Context(), *key)
@@ -52,10 +60,10 @@ func jobsShowCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// shownJob prints a job, a line for each of its fields.
-type shownJob struct{ *admin.Job }
+// shownJob prints a job: a line for each of its fields, and then its history.
+type shownJob struct{ *admin.ListedJob }
 
-func (j shownJob) lines() []any { return []any{j.Job} }
+func (j shownJob) lines() []any { return []any{j.ListedJob} }
 
 func (j shownJob) tables(a *app) []table.Writer {
 	var payload bytes.Buffer
@@ -65,6 +73,7 @@ func (j shownJob) tables(a *app) []table.Writer {
 	t := a.table("JOB", "field", "value")
 	t.AppendRows([]table.Row{
 		{"id", j.ID},
+		{"state", string(j.State)},
 		{"task", j.TaskIdentifier},
 		{"queue", deref(j.QueueName)},
 		{"key", deref(j.Key)},
@@ -81,5 +90,100 @@ func (j shownJob) tables(a *app) []table.Writer {
 		{"revision", j.Revision},
 		{"payload", block(payload.String())},
 	})
-	return []table.Writer{t}
+	history := a.table("HISTORY", "when", "what")
+	for _, event := range j.history(time.Now()) {
+		history.AppendRow(table.Row{event.when, event.what})
+	}
+	return []table.Writer{t, history}
+}
+
+// An event is something that the row tells of the job.
+type event struct {
+	at   time.Time
+	when string // at, in words
+	what string
+}
+
+// history is what the row tells, in the order of time: what has been, how it is now,
+// and what is to come.
+func (j shownJob) history(now time.Time) []event {
+	var events []event
+	tell := func(at time.Time, what string, args ...any) {
+		events = append(events, event{at, moment(&at), fmt.Sprintf(what, args...)})
+	}
+	tell(j.CreatedAt, "created")
+	if j.UpdatedAt != j.CreatedAt {
+		updated := "last updated"
+		if j.Revision > 0 {
+			updated = fmt.Sprintf("last updated; adding a job with its key has updated it %s", times(j.Revision))
+		}
+		tell(j.UpdatedAt, "%s", updated)
+	}
+	if j.LockedAt != nil {
+		tell(*j.LockedAt, "taken by %s, as attempt %d of %d", j.holder(), j.Attempts, j.MaxAttempts)
+		tell(j.LockedAt.Add(admin.StaleAfter), "its lock counts as a dead worker's from here on: any worker may take the job")
+	}
+	if j.QueueLockedAt != nil && j.State == admin.Waiting {
+		tell(*j.QueueLockedAt, "its queue %s taken by %s, for another job", deref(j.QueueName), someone(j.QueueLockedBy))
+	}
+	if j.RunAt.Infinity == pgtype.Finite {
+		tell(j.RunAt.Time, "due")
+	}
+	events = append(events, event{now, "now", j.standing(now)})
+	slices.SortStableFunc(events, func(x, y event) int { return x.at.Compare(y.at) })
+	return events
+}
+
+// standing says how the job is now, and why it is not being run.
+func (j shownJob) standing(now time.Time) string {
+	var said string
+	switch j.State {
+	case admin.Ready:
+		said = "ready: the next worker that knows its task, and does not forbid its flags, takes it"
+	case admin.Scheduled:
+		said = "scheduled: not due yet"
+	case admin.Retrying:
+		said = "retrying: has failed, and is not due yet"
+	case admin.Waiting:
+		said = fmt.Sprintf("waiting: its queue %s is held by %s since %s", deref(j.QueueName), someone(j.QueueLockedBy), moment(j.QueueLockedAt))
+		if j.QueueLockedAt != nil && now.Sub(*j.QueueLockedAt) > admin.StaleAfter {
+			said += ", which is so long that it counts as dead"
+		}
+	case admin.Running:
+		said = fmt.Sprintf("running: held by %s since %s", j.holder(), moment(j.LockedAt))
+	case admin.Stale:
+		said = fmt.Sprintf("stale: held by %s since %s, which is so long that it counts as dead", j.holder(), moment(j.LockedAt))
+	case admin.Permafailed:
+		said = "permafailed: no attempt is left, and no worker takes it again"
+	}
+	if (j.State == admin.Scheduled || j.State == admin.Retrying) && j.RunAt.Infinity == pgtype.Infinity {
+		said += ", and never will be, unless it is rescheduled"
+	}
+	if j.TaskIdentifier == "" {
+		said += "; its task is gone, so that no worker knows it"
+	}
+	switch {
+	case j.LockedAt != nil || j.Attempts == 0:
+	case j.LastError == nil:
+		said += fmt.Sprintf("; %d of %d attempts are used", j.Attempts, j.MaxAttempts)
+	default:
+		said += fmt.Sprintf("; %d of %d attempts are used, the last error is %q", j.Attempts, j.MaxAttempts, firstLine(*j.LastError))
+	}
+	return said
+}
+
+func (j shownJob) holder() string { return someone(j.LockedBy) }
+
+func someone(worker *string) string {
+	if worker == nil {
+		return "somebody unnamed"
+	}
+	return *worker
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return plural(n, "time")
 }

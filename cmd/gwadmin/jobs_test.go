@@ -83,7 +83,7 @@ func (s *site) job(id int64) *admin.Job {
 	if err != nil {
 		s.Fatal(err)
 	}
-	return job
+	return &job.Job
 }
 
 // ids are those of all jobs.
