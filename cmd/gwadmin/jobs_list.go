@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ func jobsListCommand(a *app) *cobra.Command {
 	var filter filterFlags
 	var options admin.ListOptions
 	var sort string
+	var every watchFlag
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List jobs by state, task, queue and whatever else they hold",
@@ -25,16 +27,39 @@ states are ready, scheduled, retrying, waiting (for their queue, whose other job
 runs), running, stale (held for more than 4 hours) and permafailed.
 
 Where there are more jobs than --limit, it says with which --cursor to go on. Only
-the order by id comes off an index.`,
+the order by id comes off an index.
+
+--watch shows the list again and again: on a terminal in place, elsewhere one after
+the other. In JSON each is a value of its own; as ndjson the jobs of all follow each
+other. Ctrl-C ends it, with exit code 0. An error ends it at the first time only: when
+the database is away later, as in a failover, it says so and goes on trying.`,
 		Example: `  gwadmin jobs list --state permafailed --task send_email
   gwadmin jobs list --sort -run_at --limit 20
+  gwadmin jobs list --state running,waiting --watch=5s
   gwadmin jobs list --error timeout -o ndjson | jq .id | gwadmin jobs retry - --dry-run`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && every != 0 {
+				return fmt.Errorf("--watch takes its duration with an equals sign: --watch=%s", args[0])
+			}
+			return cobra.NoArgs(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			field, descending := strings.CutPrefix(sort, "-")
 			options.SortBy, options.Descending = admin.SortKey(field), descending
+			if options.PageSize == 0 { // which in Go is the default
+				return usage(fmt.Errorf("--limit 0 is outside 1 to %d", admin.MaxPageSize))
+			}
 			ctx := cmd.Context()
 			return a.withClient(ctx, func(client *admin.Client) error {
+				if every != 0 {
+					return a.watch(ctx, time.Duration(every), func() (printable, string, error) {
+						page, err := client.ListJobs(ctx, filter.filter(cmd.Flags()), &options)
+						if err != nil {
+							return nil, "", err
+						}
+						return jobPage{page}, jobPage{page}.title(), nil
+					})
+				}
 				page, err := client.ListJobs(ctx, filter.filter(cmd.Flags()), &options)
 				if err != nil {
 					return err
@@ -55,6 +80,7 @@ the order by id comes off an index.`,
 	flags.IntVar(&options.PageSize, "limit", 100, "how many jobs at most, up to 10000")
 	flags.StringVar(&options.Cursor, "cursor", "", "go on where the page before ended")
 	flags.IntVar(&options.PayloadBytes, "payload", 0, "show payloads of up to so many bytes, in JSON output")
+	every.flag(flags)
 	return cmd
 }
 
@@ -124,6 +150,17 @@ func (r timeRange) times() admin.TimeRange {
 
 // jobPage prints a page of jobs.
 type jobPage struct{ *admin.Page }
+
+// title says how many jobs are in sight.
+func (p jobPage) title() string {
+	switch {
+	case len(p.Jobs) == 0:
+		return "no jobs"
+	case p.Next != "":
+		return "the first " + plural(len(p.Jobs), "job")
+	}
+	return plural(len(p.Jobs), "job")
+}
 
 func (p jobPage) lines() []any {
 	var lines []any

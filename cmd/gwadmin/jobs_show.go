@@ -115,13 +115,13 @@ func (j shownJob) history(now time.Time) []event {
 	if j.UpdatedAt != j.CreatedAt {
 		updated := "last updated"
 		if j.Revision > 0 {
-			updated = fmt.Sprintf("last updated; adding a job with its key has updated it %s", times(j.Revision))
+			updated = fmt.Sprintf("last updated; its key has updated it %s", times(j.Revision))
 		}
 		tell(j.UpdatedAt, "%s", updated)
 	}
 	if j.LockedAt != nil {
 		tell(*j.LockedAt, "taken by %s, as attempt %d of %d", j.holder(), j.Attempts, j.MaxAttempts)
-		tell(j.LockedAt.Add(admin.StaleAfter), "its lock counts as a dead worker's from here on: any worker may take the job")
+		tell(j.LockedAt.Add(admin.StaleAfter), "its lock counts as a dead worker's from here on, and any worker takes it away")
 	}
 	if j.QueueLockedAt != nil && j.State == admin.Waiting {
 		tell(*j.QueueLockedAt, "its queue %s taken by %s, for another job", deref(j.QueueName), someone(j.QueueLockedBy))
@@ -147,12 +147,12 @@ func (j shownJob) standing(now time.Time) string {
 	case admin.Waiting:
 		said = fmt.Sprintf("waiting: its queue %s is held by %s since %s", deref(j.QueueName), someone(j.QueueLockedBy), moment(j.QueueLockedAt))
 		if j.QueueLockedAt != nil && now.Sub(*j.QueueLockedAt) > admin.StaleAfter {
-			said += ", which is so long that it counts as dead"
+			said += ", which is so long that any worker takes the lock away"
 		}
 	case admin.Running:
 		said = fmt.Sprintf("running: held by %s since %s", j.holder(), moment(j.LockedAt))
 	case admin.Stale:
-		said = fmt.Sprintf("stale: held by %s since %s, which is so long that it counts as dead", j.holder(), moment(j.LockedAt))
+		said = fmt.Sprintf("stale: held by %s since %s, which is so long that any worker takes the lock away", j.holder(), moment(j.LockedAt))
 	case admin.Permafailed:
 		said = "permafailed: no attempt is left, and no worker takes it again"
 	}
@@ -162,12 +162,11 @@ func (j shownJob) standing(now time.Time) string {
 	if j.TaskIdentifier == "" {
 		said += "; its task is gone, so that no worker knows it"
 	}
-	switch {
-	case j.LockedAt != nil || j.Attempts == 0:
-	case j.LastError == nil:
+	if j.LockedAt == nil && j.Attempts > 0 {
 		said += fmt.Sprintf("; %d of %d attempts are used", j.Attempts, j.MaxAttempts)
-	default:
-		said += fmt.Sprintf("; %d of %d attempts are used, the last error is %q", j.Attempts, j.MaxAttempts, firstLine(*j.LastError))
+	}
+	if j.LastError != nil {
+		said += fmt.Sprintf("; the last error is %q", firstLine(*j.LastError))
 	}
 	return said
 }

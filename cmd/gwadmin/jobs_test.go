@@ -402,8 +402,12 @@ func TestShow(t *testing.T) {
 			checkCode(t, exitOK, got)
 			fmt.Fprintf(&text, "$ %s\n%s", strings.Join(args, " "), got.transcript())
 			if output == formatJSON {
-				job := parse[admin.Job](t, got)
-				check(t, "the job as printed and as it is", s.job(job.ID), &job)
+				job := parse[admin.ListedJob](t, got)
+				is, err := admin.New(s.pool).GetJob(t.Context(), job.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				check(t, "the job as printed and as it is", is, &job)
 			}
 		}
 		golden(t, fmt.Sprintf("jobs/show-%s.txt", output), text.String())
@@ -414,6 +418,40 @@ func TestShow(t *testing.T) {
 		checkCode(t, exitSkipped, got)
 		check(t, "stdout", "", got.Stdout)
 	}
+}
+
+// TestShowHistory tells of jobs in every state how they came to it.
+func TestShowHistory(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	for _, tc := range []struct{ reason, set string }{
+		{"ready", ""},
+		{"ready, tried before", "attempts = 2, last_error = E'boom\nat line 1'"},
+		{"updated by its key", "revision = 3, key = 'k', updated_at = '2024-03-02 12:00:00Z'"},
+		{"updated by its key, and to run for ever", "revision = 1, key = 'k', run_at = '-infinity'"},
+		{"scheduled", "run_at = '2100-01-01 00:00:00Z'"},
+		{"scheduled for never", "run_at = 'infinity'"},
+		{"retrying", "attempts = 3, last_error = 'boom', run_at = '2100-01-01 00:00:00Z'"},
+		{"waiting", "job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'busy')"},
+		{"waiting for a dead worker", "job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'lost')"},
+		{"running", "attempts = 1, locked_at = now() - interval '1 minute', locked_by = 'pool-a'"},
+		{"running again", "attempts = 3, last_error = 'boom', locked_at = now() - interval '1 minute', locked_by = 'pool-a'"},
+		{"running, nobody knows where", "attempts = 1, locked_at = now() - interval '1 minute'"},
+		{"stale", "attempts = 1, locked_at = now() - interval '5 hours', locked_by = 'pool-a'"},
+		{"permafailed", "attempts = 25, last_error = E'gave\nup'"},
+		{"its task is gone", "task_id = 404"},
+	} {
+		s := fixture(t)
+		s.exec(`insert into graphile_worker._private_job_queues (queue_name, locked_at, locked_by) values ('lost', now() - interval '5 hours', null)`)
+		if tc.set != "" {
+			s.exec("update graphile_worker._private_jobs set " + tc.set + " where id = 1")
+		}
+		got := s.run("jobs", "show", "1")
+		checkCode(t, exitOK, got)
+		_, history, _ := strings.Cut(got.Stdout, "\n\n")
+		fmt.Fprintf(&text, "# %s\n%s", tc.reason, normal(history))
+	}
+	golden(t, "jobs/history.txt", text.String())
 }
 
 // TestNoIDs does nothing, and says so, wherever the database is.

@@ -55,22 +55,23 @@ func (a *app) print(data printable) error {
 	case formatNDJSON:
 		return a.printLines(data.lines())
 	}
-	first := true
+	text := a.text(data)
+	if text == "" {
+		return nil
+	}
+	_, err := io.WriteString(a.stdout, text)
+	return err
+}
+
+// text is data as tables, with a line between them.
+func (a *app) text(data printable) string {
+	var tables []string
 	for _, t := range data.tables(a) {
-		if t.Length() == 0 {
-			continue
-		}
-		if !first {
-			if _, err := fmt.Fprintln(a.stdout); err != nil {
-				return err
-			}
-		}
-		first = false
-		if _, err := fmt.Fprintln(a.stdout, t.Render()); err != nil {
-			return err
+		if t.Length() > 0 {
+			tables = append(tables, t.Render()+"\n")
 		}
 	}
-	return nil
+	return strings.Join(tables, "\n")
 }
 
 func (a *app) printLines(lines []any) error {

@@ -15,14 +15,23 @@ type bar struct {
 
 // progress starts a bar, if there is more than one batch to wait for.
 func (a *app) progress(total int, message string) *bar {
+	if total <= batchSize {
+		return &bar{}
+	}
+	return a.bar(total, message)
+}
+
+// bar starts a bar; a total of 0 is one that nobody knows.
+func (a *app) bar(total int, message string) *bar {
 	width, tty := terminalWidth(a.stderr)
-	if !tty || total <= batchSize {
+	if !tty {
 		return &bar{}
 	}
 	b := &bar{writer: progress.NewWriter(), tracker: &progress.Tracker{Message: message, Total: int64(total)}}
 	b.writer.SetOutputWriter(a.stderr)
 	b.writer.SetTrackerLength(min(40, width/3))
 	b.writer.SetAutoStop(false)
+	b.writer.Style().Visibility.Percentage = total > 0
 	b.writer.SetUpdateFrequency(100 * time.Millisecond)
 	if os.Getenv("NO_COLOR") == "" {
 		b.writer.Style().Colors = progress.StyleColorsExample

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+func jobsExportCommand(a *app) *cobra.Command {
+	e := export{app: a, format: exportNDJSON}
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write all jobs that match, with their payloads, as NDJSON or CSV",
+		Long: `Write all jobs that match, with their payloads, as NDJSON or CSV.
+
+The filters are those of jobs list. The jobs come in the order of their ids, are
+written as they are read, and need memory for a page of them and no more.
+
+It reads in many short statements, since a long transaction would keep PostgreSQL
+from cleaning up behind the workers. So the export is no snapshot of one moment: a
+job that is there all the while is in it once, as it was when its page was read; one
+that comes or goes meanwhile may be in it or not.
+
+NDJSON is what jobs list -o ndjson prints. CSV has a header and the same columns;
+the payload and the flags are JSON in one column, times are RFC 3339 in UTC, run_at
+may be infinity or -infinity. What is null is empty, as an empty text is, unless
+--null names another text. Values are as they are: one that begins with =, which a
+spreadsheet takes for a formula, is not altered.
+
+With --to the file gets its name when it is complete, and only its owner may read
+it. One that exists is replaced with --overwrite only.`,
+		Example: `  gwadmin jobs export > jobs.ndjson
+  gwadmin jobs export --state permafailed --task send_email --to failed.ndjson
+  gwadmin jobs export -o csv --null '\N' --payload 1000 --to jobs.csv --overwrite`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := e.check(); err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			return a.withClient(ctx, func(client *admin.Client) error {
+				return e.run(ctx, client, e.filter.filter(cmd.Flags()))
+			})
+		},
+	}
+	flags := cmd.Flags()
+	e.filter.flags(flags)
+	optionalIntFlag(flags, &e.payload, "payload", "leave out payloads of more bytes than that (default none is left out; 0 all)")
+	flags.VarP(&e.format, "output", "o", "ndjson, or csv")
+	flags.StringVar(&e.null, "null", "", "what stands in CSV for null (default nothing)")
+	flags.StringVar(&e.to, "to", "", "the file to write to, instead of standard output")
+	flags.BoolVar(&e.overwrite, "overwrite", false, "replace the file if it exists")
+	return cmd
+}
+
+// An exportFormat is the value of --output of an export.
+type exportFormat string
+
+const (
+	exportNDJSON exportFormat = "ndjson"
+	exportCSV    exportFormat = "csv"
+)
+
+func (f *exportFormat) String() string { return string(*f) }
+func (f *exportFormat) Type() string   { return "format" }
+
+func (f *exportFormat) Set(value string) error {
+	switch exportFormat(value) {
+	case exportNDJSON, exportCSV:
+		*f = exportFormat(value)
+		return nil
+	}
+	return fmt.Errorf("must be %s or %s", exportNDJSON, exportCSV)
+}
+
+// An export is one run of the verb.
+type export struct {
+	*app
+	filter    filterFlags
+	format    exportFormat
+	payload   *int
+	null      string
+	to        string
+	overwrite bool
+}
+
+// check refuses what cannot be done before a database is asked.
+func (e *export) check() error {
+	switch {
+	case e.null != "" && e.format != exportCSV:
+		return usage(errors.New("--null is for -o csv: NDJSON has null"))
+	case e.overwrite && e.to == "":
+		return usage(errors.New("--overwrite is for --to"))
+	case e.payload != nil && (*e.payload < 0 || *e.payload > math.MaxInt32):
+		return usage(fmt.Errorf("--payload %d is outside 0 to %d", *e.payload, math.MaxInt32))
+	case e.to == "":
+		return nil
+	}
+	info, err := os.Stat(e.to)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return refused(fmt.Sprintf("%s is no file", e.to))
+	case !e.overwrite:
+		return refused(fmt.Sprintf("%s exists: pass --overwrite to replace it", e.to))
+	}
+	// A link stays one.
+	e.to, err = filepath.EvalSymlinks(e.to)
+	return err
+}
+
+func (e *export) run(ctx context.Context, client *admin.Client, filter admin.Filter) error {
+	if e.to == "" {
+		n, err := e.write(ctx, client, filter, e.stdout)
+		if err == nil {
+			e.say("%s exported", plural(n, "job"))
+		}
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(e.to), "."+filepath.Base(e.to)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name()) // which it is no longer called when all went well
+	defer file.Close()
+	n, err := e.write(ctx, client, filter, file)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := e.check(); err != nil { // somebody may have made it meanwhile
+		return err
+	}
+	if err := os.Rename(file.Name(), e.to); err != nil {
+		return err
+	}
+	e.say("%s exported to %s", plural(n, "job"), e.to)
+	return nil
+}
+
+// A page is to take that many bytes of payloads; the first one is small, and none is
+// more than four times as long as the one before it.
+const (
+	pageBytes = 8 << 20
+	firstPage = 10
+	mostPage  = 1000
+)
+
+// write writes the jobs, a page at a time, and counts them.
+func (e *export) write(ctx context.Context, client *admin.Client, filter admin.Filter, to io.Writer) (n int, err error) {
+	buffered := bufio.NewWriterSize(to, 64<<10)
+	encode, err := e.encoder(buffered)
+	if err != nil {
+		return 0, err
+	}
+	bar := &bar{}
+	if _, tty := terminalWidth(to); !tty { // or the jobs themselves are seen to come
+		bar = e.bar(0, "exported")
+	}
+	defer bar.stop()
+	options := admin.ListOptions{PageSize: firstPage, PayloadBytes: math.MaxInt32}
+	if e.payload != nil {
+		options.PayloadBytes = *e.payload
+	}
+	for {
+		page, err := client.ListJobs(ctx, filter, &options)
+		if err != nil {
+			return n, err
+		}
+		bytes := 0
+		for i := range page.Jobs {
+			if err := encode(&page.Jobs[i]); err != nil {
+				return n, err
+			}
+			bytes += len(page.Jobs[i].Payload)
+		}
+		n += len(page.Jobs)
+		bar.add(len(page.Jobs))
+		// At the end of each page, so that whoever reads along does not wait.
+		if err := buffered.Flush(); err != nil {
+			return n, err
+		}
+		if page.Next == "" {
+			return n, nil
+		}
+		fits := pageBytes / (bytes/len(page.Jobs) + 1)
+		options.Cursor, options.PageSize = page.Next, max(1, min(fits, 4*options.PageSize, mostPage))
+	}
+}
+
+// encoder returns what writes a job in the export's format, the header being written.
+func (e *export) encoder(to *bufio.Writer) (encode func(*admin.ListedJob) error, err error) {
+	if e.format == exportNDJSON {
+		encoder := json.NewEncoder(to)
+		encoder.SetEscapeHTML(false)
+		return func(job *admin.ListedJob) error { return encoder.Encode(job) }, nil
+	}
+	writer := csv.NewWriter(to) // which has no buffer of its own then
+	return func(job *admin.ListedJob) error { return writer.Write(e.record(job)) }, writer.Write(exportColumns)
+}
+
+// exportColumns are the header of a CSV: the fields of a job in JSON, in their order.
+var exportColumns = []string{
+	"id", "task_identifier", "queue_name", "payload", "priority", "run_at", "attempts", "max_attempts", "last_error", "created_at", "updated_at",
+	"key", "locked_at", "locked_by", "revision", "flags", "state", "payload_bytes", "queue_locked_at", "queue_locked_by",
+}
+
+// record is a job in the order of exportColumns.
+func (e *export) record(job *admin.ListedJob) []string {
+	text := func(s *string) string {
+		if s == nil {
+			return e.null
+		}
+		return *s
+	}
+	at := func(t *time.Time) string {
+		if t == nil {
+			return e.null
+		}
+		return t.UTC().Format(time.RFC3339Nano)
+	}
+	value := func(json []byte) string {
+		if json == nil {
+			return e.null
+		}
+		return string(json)
+	}
+	var flags []byte
+	if job.Flags != nil {
+		flags, _ = json.Marshal(job.Flags) // which cannot fail
+	}
+	return []string{
+		strconv.FormatInt(job.ID, 10), job.TaskIdentifier, text(job.QueueName), value(job.Payload), strconv.Itoa(job.Priority), job.RunAt.String(),
+		strconv.Itoa(job.Attempts), strconv.Itoa(job.MaxAttempts), text(job.LastError), at(&job.CreatedAt), at(&job.UpdatedAt),
+		text(job.Key), at(job.LockedAt), text(job.LockedBy), strconv.Itoa(job.Revision), value(flags), string(job.State), strconv.Itoa(job.PayloadBytes),
+		at(job.QueueLockedAt), text(job.QueueLockedBy),
+	}
+}
