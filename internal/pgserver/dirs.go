@@ -164,9 +164,9 @@ func copyCluster(from, to string, who *account) error {
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		return err
 	}
-	rules := "host all all 127.0.0.1/32 scram-sha-256\n"
+	rules := "host all,replication all 127.0.0.1/32 scram-sha-256\n"
 	if hasSockets {
-		rules += "local all all trust\n"
+		rules += "local all,replication all trust\n"
 	}
 	if err := os.WriteFile(filepath.Join(to, "pg_hba.conf"), []byte(rules), 0o600); err != nil {
 		return err

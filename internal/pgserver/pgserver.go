@@ -43,6 +43,11 @@ type Options struct {
 
 	// Settings are configuration parameters; they win over the package's.
 	Settings map[string]string
+
+	// Primary makes the server a hot standby, which streams from that one all it
+	// has done since it was started. It must have the same Installation, PostgreSQL's
+	// own settings of replication, and still keep its first WAL: see wal_keep_size.
+	Primary *Server
 }
 
 // Server is a running PostgreSQL server. Its methods may be called from many
@@ -170,10 +175,20 @@ func start(ctx context.Context, opts Options, who *account, fresh string) (_ *Se
 	}
 	s.base = url.URL{Scheme: "postgres", User: url.User("postgres")}
 	query := url.Values{"sslmode": {"disable"}}
+	if opts.Primary != nil {
+		if err := followPrimary(data, opts.Primary, who); err != nil {
+			return nil, err
+		}
+	}
 	if opts.TCP {
-		password := rand.Text()
-		if err := setPassword(ctx, opts.Installation, who, data, password); err != nil {
-			return nil, fmt.Errorf("set the password: %w", err)
+		if opts.Primary == nil {
+			password := rand.Text()
+			if err := setPassword(ctx, opts.Installation, who, data, password); err != nil {
+				return nil, fmt.Errorf("set the password: %w", err)
+			}
+			s.base.User = url.UserPassword("postgres", password)
+		} else {
+			s.base.User = opts.Primary.base.User
 		}
 		port, err := freePort()
 		if err != nil {
@@ -182,7 +197,6 @@ func start(ctx context.Context, opts Options, who *account, fresh string) (_ *Se
 		settings["unix_socket_directories"] = ""
 		settings["listen_addresses"] = "127.0.0.1"
 		settings["port"] = port
-		s.base.User = url.UserPassword("postgres", password)
 		s.base.Host = net.JoinHostPort("127.0.0.1", port)
 	} else {
 		query.Set("host", s.sockets.path)
@@ -224,6 +238,25 @@ func start(ctx context.Context, opts Options, who *account, fresh string) (_ *Se
 		return nil, fmt.Errorf("%w; its log ends:\n%s", err, lastLines(text, 20))
 	}
 	return s, nil
+}
+
+// followPrimary makes a data directory that of a standby. All are copies of one, so
+// that what the primary has logged since is what this one lacks.
+func followPrimary(data string, primary *Server, who *account) error {
+	conninfo := strings.ReplaceAll(primary.URL(""), "'", "''")
+	for name, text := range map[string]string{
+		"postgresql.auto.conf": "primary_conninfo = '" + conninfo + "'\n",
+		"standby.signal":       "",
+	} {
+		file := filepath.Join(data, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return err
+		}
+		if err := who.own(file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // waitReady watches the file in which the server tells pg_ctl its state.

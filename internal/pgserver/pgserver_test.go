@@ -153,6 +153,38 @@ func TestTCPNeedsThePassword(t *testing.T) {
 	}
 }
 
+// TestStandby follows its primary, over either kind of connection.
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	inst := installation(t, 0)
+	for _, tcp := range []bool{false, true} {
+		t.Run(fmt.Sprintf("TCP %v", tcp), func(t *testing.T) {
+			t.Parallel()
+			primary := startServer(t, Options{Installation: inst, TCP: tcp, Settings: map[string]string{"wal_keep_size": "1GB"}})
+			on := func(s *Server, sql string) (answer string, err error) {
+				conn, err := pgx.Connect(t.Context(), s.URL("postgres"))
+				if err != nil {
+					return "", err
+				}
+				defer conn.Close(t.Context())
+				err = conn.QueryRow(t.Context(), sql).Scan(&answer)
+				return answer, err
+			}
+			if answer, err := on(primary, "select pg_logical_emit_message(true, 'a', 'b')::text"); err != nil {
+				t.Fatal(answer, err)
+			}
+			standby := startServer(t, Options{Installation: inst, TCP: tcp, Primary: primary})
+			end, err := on(primary, "select pg_current_wal_flush_lsn()::text")
+			for caughtUp := ""; err == nil && caughtUp != "true"; time.Sleep(5 * time.Millisecond) {
+				caughtUp, err = on(standby, "select (pg_is_in_recovery() and pg_last_wal_replay_lsn() >= '"+end+"')::text")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	inst := installation(t, 0)

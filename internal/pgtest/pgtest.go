@@ -98,6 +98,67 @@ func Server(tb testing.TB, major int) *Cluster {
 	return c
 }
 
+// Replicated starts a server and a hot standby of it, which live as long as the test,
+// and returns the URLs of a database on the one and on the other. It is made like
+// that of [URL].
+func Replicated(tb testing.TB, t *Template) (primary, standby string) {
+	tb.Helper()
+	inst, err := pgserver.Find(tb.Context(), findOptions(0))
+	if err != nil {
+		unavailable(tb, err)
+	}
+	start := func(of *pgserver.Server) *pgserver.Server {
+		server, err := pgserver.Start(tb.Context(), pgserver.Options{Installation: inst, Primary: of, Settings: map[string]string{
+			"autovacuum": "off", "wal_keep_size": "1GB", "synchronous_commit": "local", // or the last commit is sent late
+		}})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() {
+			if err := server.Stop(); err != nil {
+				tb.Logf("stop PostgreSQL: %v", err)
+			}
+		})
+		return server
+	}
+	first := start(nil)
+	second := start(first)
+	c, err := connect(tb.Context(), first.URL("postgres"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(c.close)
+	primary = c.URL(tb, t)
+	u, err := url.Parse(primary)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	CatchUp(tb, primary, second.URL("postgres"))
+	return primary, second.URL(strings.TrimPrefix(u.Path, "/"))
+}
+
+// CatchUp waits until a standby has done what its primary has committed.
+func CatchUp(tb testing.TB, primary, standby string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), buildTimeout)
+	defer cancel()
+	ask := func(url, sql string, args ...any) (text string) {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		defer conn.Close(ctx)
+		if err := conn.QueryRow(ctx, sql, args...).Scan(&text); err != nil {
+			tb.Fatal(err)
+		}
+		return text
+	}
+	end := ask(primary, "select pg_current_wal_flush_lsn()::text")
+	for ask(standby, "select (pg_last_wal_replay_lsn() >= $1::text::pg_lsn)::text", end) != "true" {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // Cluster is a PostgreSQL server that gives databases to tests. Its methods may
 // be called from parallel tests.
 type Cluster struct {
