@@ -139,12 +139,12 @@ func ExampleClient_GetJob() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(job.ID, job.TaskIdentifier, job.Permafailed())
+	fmt.Println(job.ID, job.TaskIdentifier, job.State, job.Permafailed())
 
 	_, err = client.GetJob(ctx, 404)
 	fmt.Println(errors.Is(err, admin.ErrJobNotFound))
 	// Output:
-	// 1 send_email false
+	// 1 send_email ready false
 	// true
 }
 
@@ -443,4 +443,91 @@ func ExampleClient_Queues() {
 	// mail is held by pool-1 map[running:1 waiting:1]
 	// send_email map[running:1 waiting:1]
 	// pool-1 holds 1 job and 1 queue
+}
+
+func ExampleClient_ListJobs() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	for n := range 5 {
+		if _, err := client.AddJob(ctx, "send_email", map[string]int{"n": n}, &admin.AddJobOptions{RunAt: admin.Never()}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	filter := admin.Filter{States: []admin.State{admin.Scheduled}, PayloadPath: new("$.n ? (@ > 1)")}
+	options := admin.ListOptions{Descending: true, PageSize: 2, PayloadBytes: 1000}
+	for {
+		page, err := client.ListJobs(ctx, filter, &options)
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, job := range page.Jobs {
+			fmt.Println(job.ID, job.State, job.RunAt, string(job.Payload))
+		}
+		if page.Next == "" {
+			break
+		}
+		fmt.Println("next page")
+		options.Cursor = page.Next
+	}
+
+	_, err := client.ListJobs(ctx, admin.Filter{States: []admin.State{"done"}}, nil)
+	var invalid *admin.InvalidError
+	fmt.Println(errors.As(err, &invalid), invalid.Faults[0].Field)
+	// Output:
+	// 5 scheduled infinity {"n":4}
+	// 4 scheduled infinity {"n":3}
+	// next page
+	// 3 scheduled infinity {"n":2}
+	// true states
+}
+
+func ExampleClient_AllJobs() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	for _, task := range []string{"send_email", "resize_image", "send_email"} {
+		if _, err := client.AddJob(ctx, task, nil, nil); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for job, err := range client.AllJobs(ctx, admin.Filter{TaskIdentifiers: []string{"send_email"}}, nil) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(job.ID, job.TaskIdentifier, job.State)
+	}
+	// Output:
+	// 1 send_email ready
+	// 3 send_email ready
+}
+
+// A job that waits says for whom.
+func ExampleClient_GetJob_waiting() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "bill", nil, &admin.AddJobOptions{QueueName: new("customer 7")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// A worker runs another job of the queue.
+	if _, err := pool.Exec(ctx, "update graphile_worker._private_job_queues set locked_at = now(), locked_by = 'pool-1'"); err != nil {
+		log.Fatal(err)
+	}
+	now, err := client.GetJob(ctx, job.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if now.State == admin.Waiting {
+		fmt.Printf("%d waits for %s, which %s holds\n", now.ID, *now.QueueName, *now.QueueLockedBy)
+	}
+	// Output:
+	// 1 waits for customer 7, which pool-1 holds
 }

@@ -124,7 +124,7 @@ func conform(b *bench) {
 	jobs = append(jobs, again, never, bulk)
 	b.check("table with all jobs", jobs, b.jobs())
 
-	b.check("GetJob", &admin.ListedJob{Job: jobs[1], State: admin.Running, PayloadBytes: len(jobs[1].Payload)}, b.ok(c.GetJob(b.ctx, 2)))
+	b.check("GetJob", &admin.ListedJob{Job: jobs[1], State: admin.Ready, PayloadBytes: len(jobs[1].Payload)}, b.ok(c.GetJob(b.ctx, 2)))
 	b.check("GetJobByKey", &admin.ListedJob{Job: again, State: admin.Scheduled, PayloadBytes: len(again.Payload)}, b.ok(c.GetJobByKey(b.ctx, nasty)))
 	_, err = c.GetJob(b.ctx, 404)
 	b.check("GetJob of none", admin.ErrJobNotFound, err, cmpopts.EquateErrors())

@@ -61,7 +61,7 @@ func TestReplica(t *testing.T) {
 			pgtest.CatchUp(t, primaryURL, standbyURL)
 			for _, client := range []*admin.Client{b.client, replica.client} {
 				b.ok(nil, client.Check(ctx))
-				b.ok(client.Stats(ctx)) // the first call checks, on the primary
+				b.ok(client.Stats(ctx, nil)) // the first call checks, on the primary
 				for name, call := range everyRead() {
 					sent.take()
 					read.take()

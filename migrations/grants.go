@@ -34,7 +34,7 @@ const (
 	// any language. It reads the ledger of revisions, as clients do first, but
 	// not the crontabs. It also reads every job, whoever added it, payload
 	// included, since these functions return whole rows; of tasks and queues it
-	// reads the names.
+	// reads the names, and who holds a queue, which is a part of its jobs' state.
 	//
 	// The functions act with the role's own rights, so what they do it can do by
 	// hand: insert jobs, tasks and queues; set any column that add_job sets on a
@@ -74,7 +74,7 @@ var rights = map[RoleKind]struct {
 			{"execute", "function graphile_worker.add_job, graphile_worker.add_jobs, graphile_worker.remove_job"},
 			{"select", "table graphile_worker.migrations"},
 			{"select (id, identifier), insert (identifier)", "table graphile_worker._private_tasks"},
-			{"select (id, queue_name), insert (queue_name)", "table graphile_worker._private_job_queues"},
+			{"select (id, queue_name, " + lockColumns + "), insert (queue_name)", "table graphile_worker._private_job_queues"},
 			{"select, insert (" + addedColumns + "), update (" + keyedColumns + "), delete", "table graphile_worker._private_jobs"},
 		},
 		policies: []policy{

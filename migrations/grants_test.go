@@ -368,7 +368,10 @@ func (b *bench) fails(role, revoke string) string {
 	if _, err := tx.Exec(b.ctx, revoke+"; set local role "+quoted); err != nil {
 		b.Fatalf("%s: %v", revoke, err)
 	}
-	calls := append([]deed{{name: "ledger", sql: "select id, breaking from graphile_worker.migrations where id = 18", producer: "1"}}, deeds[:11]...)
+	calls := append([]deed{
+		{name: "ledger", sql: "select id, breaking from graphile_worker.migrations where id = 18", producer: "1"},
+		{name: "holder of a queue, which GetJob tells", sql: "select locked_at, locked_by from graphile_worker._private_job_queues", producer: "3"},
+	}, deeds[:11]...)
 	for _, d := range calls {
 		savepoint, err := tx.Begin(b.ctx)
 		if err != nil {
@@ -465,7 +468,7 @@ func TestGrantAdminClient(t *testing.T) {
 				result, err := c.ForceUnlockWorkers(b.ctx, []string{"w"}, nil)
 				return gotten(err, func() bool { return len(result.Unlocked) == 1 })
 			}},
-			{"ForceUnlockWorkers DryRun", "admin reader", func(c *admin.Client) error {
+			{"ForceUnlockWorkers DryRun", "producer admin reader", func(c *admin.Client) error {
 				result, err := c.ForceUnlockWorkers(b.ctx, []string{"w"}, &admin.UnlockOptions{DryRun: true})
 				return gotten(err, func() bool { return len(result.Unlocked) == 1 })
 			}},
@@ -475,7 +478,7 @@ func TestGrantAdminClient(t *testing.T) {
 				}})
 				return gotten(err, func() bool { return len(result.Deleted) == 3 && result.Deleted[admin.DeletePermafailedJobs] == 1 })
 			}},
-			{"Cleanup DryRun", "admin reader", func(c *admin.Client) error {
+			{"Cleanup DryRun", "producer admin reader", func(c *admin.Client) error {
 				result, err := c.Cleanup(b.ctx, admin.CleanupOptions{DryRun: true})
 				return gotten(err, func() bool { return result.Deleted[admin.GCJobQueues] > 0 })
 			}},

@@ -27,13 +27,14 @@ func jobsExportCommand(a *app) *cobra.Command {
 		Short: "Write all jobs that match, with their payloads, as NDJSON or CSV",
 		Long: `Write all jobs that match, with their payloads, as NDJSON or CSV.
 
-The filters are those of jobs list. The jobs come in the order of their ids, are
-written as they are read, and need memory for a page of them and no more.
+The filters are those of jobs list. The jobs come in the order of their ids and are
+written as they are read, a page at a time; the memory it needs is that of a page,
+which is the shorter the longer the payloads are.
 
 It reads in many short statements, since a long transaction would keep PostgreSQL
 from cleaning up behind the workers. So the export is no snapshot of one moment: a
-job that is there all the while is in it once, as it was when its page was read; one
-that comes or goes meanwhile may be in it or not.
+job that is there, and matches, all the while is in it once, as it was when its page
+was read; one that comes or goes meanwhile may be in it or not.
 
 NDJSON is what jobs list -o ndjson prints. CSV has a header and the same columns;
 the payload and the flags are JSON in one column, times are RFC 3339 in UTC, run_at

@@ -32,7 +32,8 @@ the order by id comes off an index.
 --watch shows the list again and again: on a terminal in place, elsewhere one after
 the other. In JSON each is a value of its own; as ndjson the jobs of all follow each
 other. Ctrl-C ends it, with exit code 0. An error ends it at the first time only: when
-the database is away later, as in a failover, it says so and goes on trying.`,
+the database is away later, as in a failover, it says so and goes on trying. Times
+from now, such as -1h, are from its start.`,
 		Example: `  gwadmin jobs list --state permafailed --task send_email
   gwadmin jobs list --sort -run_at --limit 20
   gwadmin jobs list --state running,waiting --watch=5s
