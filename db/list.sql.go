@@ -33,70 +33,95 @@ select
   jobs.locked_by,
   jobs.revision,
   jobs.flags,
-  states.state::text as state,
+  jobs.state::text as state,
   queues.locked_at as queue_locked_at,
   queues.locked_by as queue_locked_by,
   case when $1::integer >= 0 then octet_length(jobs.payload::text) else 0 end::integer as payload_bytes
-from graphile_worker._private_jobs as jobs
+from (
+  select jobs.id, jobs.job_queue_id, jobs.task_id, jobs.payload, jobs.priority, jobs.run_at, jobs.attempts, jobs.max_attempts, jobs.last_error, jobs.created_at, jobs.updated_at, jobs.key, jobs.locked_at, jobs.locked_by, jobs.revision, jobs.flags, jobs.is_available, states.state
+  from graphile_worker._private_jobs as jobs
+  cross join lateral (
+    select case
+      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+      when jobs.locked_at is not null then 'running'
+      when jobs.attempts >= jobs.max_attempts then 'permafailed'
+      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > now() then 'scheduled'
+      when jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)) then 'waiting'
+      else 'ready'
+    end as state
+  ) as states
+  cross join lateral (
+    select (
+      strpos(jobs.payload::text, '\u') = 0
+      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
+    ) and (
+      jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
+      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
+    ) as is_jsonb
+  ) as payloads
+  where ($2::bigint[] is null or jobs.id = any ($2::bigint[]))
+  and ($3::text[] is null or states.state = any ($3::text[]))
+  and ($4::text[] is null or case cardinality($4::text[]) when 1
+    then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[]))
+    else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[]))) end)
+  and ($5::text[] is null or case cardinality($5::text[]) when 1
+    then jobs.job_queue_id = (select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[]))
+    else jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[]))) end)
+  and ($6::text[] is null or jobs.key = any ($6::text[]))
+  and ($7::text is null or jobs.key like regexp_replace($7::text, '([\\%_])', '\\\1', 'g') || '%')
+  and ($8::text[] is null or jobs.locked_by = any ($8::text[]))
+  and ($9::text[] is null or jobs.flags ?| $9::text[])
+  and ($10::integer is null or jobs.priority >= $10::integer)
+  and ($11::integer is null or jobs.priority <= $11::integer)
+  and ($12::integer is null or jobs.attempts >= $12::integer)
+  and ($13::integer is null or jobs.attempts <= $13::integer)
+  and ($14::timestamptz is null or jobs.run_at >= $14::timestamptz)
+  and ($15::timestamptz is null or jobs.run_at < $15::timestamptz)
+  and ($16::timestamptz is null or jobs.created_at >= $16::timestamptz)
+  and ($17::timestamptz is null or jobs.created_at < $17::timestamptz)
+  and ($18::timestamptz is null or jobs.updated_at >= $18::timestamptz)
+  and ($19::timestamptz is null or jobs.updated_at < $19::timestamptz)
+  and ($20::timestamptz is null or jobs.locked_at >= $20::timestamptz)
+  and ($21::timestamptz is null or jobs.locked_at < $21::timestamptz)
+  and ($22::text is null or strpos(lower(jobs.last_error), lower($22::text)) > 0)
+  and ($23::text is null or case when payloads.is_jsonb
+    then jobs.payload::jsonb @> $23::text::jsonb else false end)
+  and ($24::text is null or case when payloads.is_jsonb
+    then jobs.payload::jsonb @? $24::text::jsonpath else false end)
+  -- What the states imply, for the indexes; and what is sure to match nothing, at once.
+  and ($3::text[] <@ array['running', 'stale'] is not true or jobs.locked_at is not null)
+  and ($3::text[] <@ array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
+  and ($3::text[] <@ array['scheduled', 'retrying', 'waiting', 'ready'] is not true or jobs.is_available)
+  and ($3::text[] <@ array['scheduled', 'retrying'] is not true or jobs.run_at > now())
+  and ($3::text[] <@ array['waiting', 'ready'] is not true or jobs.run_at <= now())
+  and ($3::text[] <@ array['waiting'] is not true or jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)))
+  and ($3::text[] <@ array['waiting'] is not true or exists (select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null))
+  and ($4::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[])))
+  and ($5::text[] is null or exists (select from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[])))
+  and ($25::bigint is null or case $26::text
+    when 'id' then jobs.id > $25::bigint
+    when '-id' then jobs.id < $25::bigint
+    when 'run_at' then (jobs.run_at, jobs.id) > ($27::text::timestamptz, $25::bigint)
+    when '-run_at' then (jobs.run_at, jobs.id) < ($27::text::timestamptz, $25::bigint)
+    when 'created_at' then (jobs.created_at, jobs.id) > ($27::text::timestamptz, $25::bigint)
+    when '-created_at' then (jobs.created_at, jobs.id) < ($27::text::timestamptz, $25::bigint)
+    when 'priority' then (jobs.priority, jobs.id) > ($28::integer, $25::bigint)
+    when '-priority' then (jobs.priority, jobs.id) < ($28::integer, $25::bigint)
+    when 'attempts' then (jobs.attempts, jobs.id) > ($28::integer, $25::bigint)
+    when '-attempts' then (jobs.attempts, jobs.id) < ($28::integer, $25::bigint)
+  end)
+  order by
+    case $26::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
+    case $26::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,
+    case $26::text when 'priority' then jobs.priority when 'attempts' then jobs.attempts end,
+    case $26::text when '-priority' then jobs.priority when '-attempts' then jobs.attempts end desc,
+    case when $26::text not like '-%' then jobs.id end,
+    case when $26::text like '-%' then jobs.id end desc
+  limit $29::integer
+) as jobs
 left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
 left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
-cross join lateral (
-  select case
-    when jobs.locked_at < now() - interval '4 hours' then 'stale'
-    when jobs.locked_at is not null then 'running'
-    when jobs.attempts >= jobs.max_attempts then 'permafailed'
-    when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
-    when jobs.run_at > now() then 'scheduled'
-    when queues.locked_at is not null then 'waiting'
-    else 'ready'
-  end as state
-) as states
-cross join lateral (
-  select (
-    strpos(jobs.payload::text, '\u') = 0
-    or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
-  ) and (
-    jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
-    or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
-  ) as is_jsonb
-) as payloads
-where ($2::bigint[] is null or jobs.id = any ($2::bigint[]))
-and ($3::text[] is null or states.state = any ($3::text[]))
-and ($4::text[] is null or tasks.identifier = any ($4::text[]))
-and ($5::text[] is null or queues.queue_name = any ($5::text[]))
-and ($6::text[] is null or jobs.key = any ($6::text[]))
-and ($7::text is null or starts_with(jobs.key, $7::text))
-and ($8::text[] is null or jobs.locked_by = any ($8::text[]))
-and ($9::text[] is null or jobs.flags ?| $9::text[])
-and ($10::integer is null or jobs.priority >= $10::integer)
-and ($11::integer is null or jobs.priority <= $11::integer)
-and ($12::integer is null or jobs.attempts >= $12::integer)
-and ($13::integer is null or jobs.attempts <= $13::integer)
-and ($14::timestamptz is null or jobs.run_at >= $14::timestamptz)
-and ($15::timestamptz is null or jobs.run_at < $15::timestamptz)
-and ($16::timestamptz is null or jobs.created_at >= $16::timestamptz)
-and ($17::timestamptz is null or jobs.created_at < $17::timestamptz)
-and ($18::timestamptz is null or jobs.updated_at >= $18::timestamptz)
-and ($19::timestamptz is null or jobs.updated_at < $19::timestamptz)
-and ($20::timestamptz is null or jobs.locked_at >= $20::timestamptz)
-and ($21::timestamptz is null or jobs.locked_at < $21::timestamptz)
-and ($22::text is null or strpos(lower(jobs.last_error), lower($22::text)) > 0)
-and ($23::text is null or case when payloads.is_jsonb
-  then jobs.payload::jsonb @> $23::text::jsonb else false end)
-and ($24::text is null or case when payloads.is_jsonb
-  then jobs.payload::jsonb @? $24::text::jsonpath else false end)
-and ($25::bigint is null or case $26::text
-  when 'id' then jobs.id > $25::bigint
-  when '-id' then jobs.id < $25::bigint
-  when 'run_at' then (jobs.run_at, jobs.id) > ($27::text::timestamptz, $25::bigint)
-  when '-run_at' then (jobs.run_at, jobs.id) < ($27::text::timestamptz, $25::bigint)
-  when 'created_at' then (jobs.created_at, jobs.id) > ($27::text::timestamptz, $25::bigint)
-  when '-created_at' then (jobs.created_at, jobs.id) < ($27::text::timestamptz, $25::bigint)
-  when 'priority' then (jobs.priority, jobs.id) > ($28::integer, $25::bigint)
-  when '-priority' then (jobs.priority, jobs.id) < ($28::integer, $25::bigint)
-  when 'attempts' then (jobs.attempts, jobs.id) > ($28::integer, $25::bigint)
-  when '-attempts' then (jobs.attempts, jobs.id) < ($28::integer, $25::bigint)
-end)
 order by
   case $26::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
   case $26::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,
@@ -104,7 +129,6 @@ order by
   case $26::text when '-priority' then jobs.priority when '-attempts' then jobs.attempts end desc,
   case when $26::text not like '-%' then jobs.id end,
   case when $26::text like '-%' then jobs.id end desc
-limit $29::integer
 `
 
 type JobListParams struct {
@@ -168,9 +192,10 @@ type JobListRow struct {
 // state: what a worker that fetches now would make of it. The cursor is the value
 // that the last job of the page before has in that order, and its id.
 //
-// To be planned for its parameters: those not given then cost nothing, and the order
-// by id is read off the primary key. Payloads that jsonb cannot hold, with a \u0000,
-// half a surrogate pair or an exponent of five digits, are never searched.
+// To be planned for its parameters: those not given then cost nothing, and an order
+// or a filter that an index serves comes off it. Payloads that jsonb cannot hold, with
+// a \u0000, half a surrogate pair or an exponent of five digits, are never searched.
+// Names are looked up for the page alone, whatever the planner expects to find.
 func (q *Queries) JobList(ctx context.Context, db DBTX, arg JobListParams) ([]JobListRow, error) {
 	rows, err := db.Query(ctx, jobList,
 		arg.PayloadCap,
