@@ -22,7 +22,7 @@ func migrateCommand(a *app) *cobra.Command {
 The schema is that of Graphile Worker 0.18.0, revision 20.`,
 	}
 	cmd.AddCommand(migrateUpCommand(a), migrateDownCommand(a), migrateStatusCommand(a), migratePlanCommand(a),
-		migrateSQLCommand(a), migrateValidateCommand(a), migrateGrantsCommand(a))
+		migrateSQLCommand(a), migrateValidateCommand(a), migrateGrantsCommand(a), migrateIndexesCommand(a))
 	return cmd
 }
 
