@@ -78,9 +78,9 @@ invalid; adding it again drops that and builds it anew.`,
 
 // changeIndexes adds or removes indexes, or prints the SQL that would.
 func (a *app) changeIndexes(ctx context.Context, migrator *migrations.Migrator, c consent, verb string, names []string) error {
-	plan, change, question := migrator.PlanAddIndexes, migrator.AddIndexes, "Build %s?"
+	plan, change, question, doing := migrator.PlanAddIndexes, migrator.AddIndexes, "Build %s?", "building"
 	if verb == "remove" {
-		plan, change, question = migrator.PlanRemoveIndexes, migrator.RemoveIndexes, "Drop %s?"
+		plan, change, question, doing = migrator.PlanRemoveIndexes, migrator.RemoveIndexes, "Drop %s?", "dropping"
 	}
 	steps, err := plan(ctx, names)
 	if err != nil {
@@ -99,7 +99,7 @@ func (a *app) changeIndexes(ctx context.Context, migrator *migrations.Migrator, 
 	if err := c.ask(a, fmt.Sprintf(question, strings.Join(touched, ", "))); err != nil {
 		return err
 	}
-	done, err := change(ctx, names, func(step migrations.IndexStep) { a.say("%s…", strings.Join(step.SQL, "; ")) })
+	done, err := change(ctx, names, func(step migrations.IndexStep) { a.say("%s %s…", doing, step.Index) })
 	if len(done) == 0 && err != nil {
 		return err
 	}

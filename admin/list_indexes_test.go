@@ -1,0 +1,109 @@
+package admin_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/pgtest"
+	"github.com/gwadmin/gwadmin/internal/testdb"
+	"github.com/gwadmin/gwadmin/migrations"
+)
+
+// queue fills a queue as testdata/queue.sql does.
+func (b *bench) queue(jobs int) {
+	b.Helper()
+	sql := string(b.ok(os.ReadFile("../testdata/queue.sql")).([]byte))
+	fill, vacuum, _ := strings.Cut(sql, "\nvacuum ") // which may not be in the transaction of others
+	b.exec(fmt.Sprintf("select set_config('gwadmin.jobs', '%d', true);", jobs) + fill)
+	b.exec("vacuum " + vacuum)
+}
+
+// The indexes that migrations offers are what lists are read off, on every server.
+func TestListIndexes(t *testing.T) {
+	t.Parallel()
+	versions := []int{0, 13, 18}
+	if testing.Short() {
+		versions = versions[:1] // the others may be downloaded
+	}
+	for _, major := range versions {
+		t.Run(strconv.Itoa(major), func(t *testing.T) {
+			t.Parallel()
+			pool := pgtest.Pool
+			if major > 0 {
+				pool = pgtest.Server(t, major).Pool
+			}
+			testListIndexes(t, func(opt func(*pgxpool.Config)) *pgxpool.Pool { return pool(t, testdb.Ours(""), opt) })
+		})
+	}
+}
+
+func testListIndexes(t *testing.T, connect func(func(*pgxpool.Config)) *pgxpool.Pool) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	sent := &recorder{}
+	pool := connect(func(config *pgxpool.Config) {
+		config.ConnConfig.Tracer = sent
+		// What is tested is which plans are open to the planner, not what it thinks of them.
+		config.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+		config.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
+		config.ConnConfig.RuntimeParams["jit"] = "off"
+	})
+	b := &bench{TB: t, ctx: ctx, pool: pool, on: pool, client: admin.New(pool), sent: sent}
+	b.queue(20000)
+	migrator := b.ok(migrations.New(pool, nil)).(*migrations.Migrator)
+	b.ok(migrator.AddIndexes(ctx, migrations.IndexNames(), nil))
+	b.exec("vacuum analyze graphile_worker._private_jobs")
+	last := b.ok(b.client.ListJobs(ctx, admin.Filter{}, &admin.ListOptions{SortBy: admin.ByCreatedAt, Descending: true, PageSize: 1})).(*admin.Page)
+	narrow := admin.TimeRange{From: new(last.Jobs[0].CreatedAt.Add(-time.Minute))}
+	used := []string{}
+	for _, tc := range []struct {
+		filter admin.Filter
+		sortBy admin.SortKey
+		want   string
+	}{
+		{admin.Filter{}, admin.ByRunAt, "gwadmin_jobs_run_at"},
+		{admin.Filter{}, admin.ByCreatedAt, "gwadmin_jobs_created_at"},
+		{admin.Filter{}, admin.ByPriority, "gwadmin_jobs_priority"},
+		{admin.Filter{}, admin.ByAttempts, "gwadmin_jobs_attempts"},
+		{admin.Filter{CreatedAt: narrow}, "", "gwadmin_jobs_created_at"},
+		{admin.Filter{States: []admin.State{admin.Ready}}, admin.ByRunAt, "gwadmin_jobs_run_at"},
+		{admin.Filter{States: []admin.State{admin.Running}}, "", "gwadmin_jobs_held"},
+		{admin.Filter{States: []admin.State{admin.Stale}}, admin.ByPriority, "gwadmin_jobs_held"},
+		{admin.Filter{States: []admin.State{admin.Running, admin.Stale}}, "", "gwadmin_jobs_held"},
+		{admin.Filter{WorkerIDs: []string{"worker-5"}}, "", "gwadmin_jobs_held"},
+		{admin.Filter{LockedAt: narrow}, "", "gwadmin_jobs_held"},
+		{admin.Filter{States: []admin.State{admin.Permafailed}}, "", "gwadmin_jobs_permafailed"},
+		{admin.Filter{QueueNames: []string{"queue_100"}}, "", "gwadmin_jobs_queue"},
+		{admin.Filter{QueueNames: []string{"queue_100"}}, admin.ByRunAt, "gwadmin_jobs_queue"},
+		{admin.Filter{States: []admin.State{admin.Waiting}}, admin.ByRunAt, "gwadmin_jobs_queue"},
+		{admin.Filter{KeyPrefix: new("user:77:1")}, "", "gwadmin_jobs_key"},
+	} {
+		for _, descending := range []bool{false, true} {
+			access, _, blocks := b.explain(tc.filter, &admin.ListOptions{SortBy: tc.sortBy, Descending: descending})
+			if access != "Index Scan "+tc.want {
+				t.Errorf("%+v by %q: %s, %d blocks, want an index scan of %s", tc.filter, tc.sortBy, access, blocks, tc.want)
+			}
+		}
+		used = append(used, tc.want)
+	}
+	for _, name := range migrations.IndexNames() {
+		if !slices.Contains(used, name) {
+			t.Errorf("nothing is read off %s", name)
+		}
+	}
+	// What cannot match is seen before any job is.
+	for _, filter := range []admin.Filter{{TaskIdentifiers: []string{"nope"}}, {QueueNames: []string{"nope", "nor this"}}} {
+		if _, _, blocks := b.explain(filter, nil); blocks > 20 {
+			t.Errorf("%+v reads %d blocks", filter, blocks)
+		}
+	}
+}
