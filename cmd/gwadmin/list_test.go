@@ -191,6 +191,7 @@ func TestReadmeJSON(t *testing.T) {
 		"migrate status": {nil}, "migrate plan": {nil}, "migrate up": {nil}, "migrate up --dry-run": {nil},
 		"migrate down": {{"--dry-run"}}, "migrate validate": {nil}, "migrate grants": {{"reader", "web"}},
 		"migrate sql": {{"--from-nothing"}}, "version": {nil},
+		"migrate indexes": {nil}, "migrate indexes add": {{"--all", "--dry-run"}},
 	}
 	s, drifted := fixture(t), ours(t)
 	drifted.exec("alter table graphile_worker._private_jobs alter column priority set default 7")
