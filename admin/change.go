@@ -114,6 +114,20 @@ type RescheduleOptions struct {
 func (c *Client) RescheduleJobs(ctx context.Context, ids []int64, options RescheduleOptions) (*Result, error) {
 	const call = "reschedule jobs"
 	var f faults
+	params := f.reschedule(options)
+	if err := f.err(call); err != nil {
+		return nil, err
+	}
+	return c.change(ctx, call, ids, updateAnyJob, options.DryRun, func(c *Client, ids []int64) ([]changeRow, error) {
+		params := params
+		params.Ids = ids
+		rows, err := c.queries.JobReschedule(ctx, c.conn, params)
+		return changeRows(rows, func(r db.JobRescheduleRow) changeRow { return changeRow(r) }), err
+	})
+}
+
+// reschedule validates what is to be set and returns it as the query takes it.
+func (f *faults) reschedule(options RescheduleOptions) db.JobRescheduleParams {
 	if options.RunAt == nil && options.Priority == nil && options.Attempts == nil && options.MaxAttempts == nil {
 		f.add("options", "ask for nothing: set RunAt, Priority, Attempts or MaxAttempts")
 	}
@@ -121,21 +135,13 @@ func (c *Client) RescheduleJobs(ctx context.Context, ids []int64, options Resche
 	f.smallint("priority", options.Priority, -32768)
 	f.smallint("attempts", options.Attempts, 0)
 	f.smallint("max_attempts", options.MaxAttempts, 1)
-	if err := f.err(call); err != nil {
-		return nil, err
-	}
 	params := db.JobRescheduleParams{
 		Priority:    int32Of(options.Priority),
 		Attempts:    int32Of(options.Attempts),
 		MaxAttempts: int32Of(options.MaxAttempts),
 	}
 	params.RunAtInfinity, params.RunAt = options.RunAt.parameters()
-	return c.change(ctx, call, ids, updateAnyJob, options.DryRun, func(c *Client, ids []int64) ([]changeRow, error) {
-		params := params
-		params.Ids = ids
-		rows, err := c.queries.JobReschedule(ctx, c.conn, params)
-		return changeRows(rows, func(r db.JobRescheduleRow) changeRow { return changeRow(r) }), err
-	})
+	return params
 }
 
 // RetryOptions alter [Client.RetryJobs].
