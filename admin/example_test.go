@@ -531,3 +531,49 @@ func ExampleClient_GetJob_waiting() {
 	// Output:
 	// 1 waits for customer 7, which pool-1 holds
 }
+
+// All that failed for good, after a look at what that is.
+func ExampleClient_RetryWhere() {
+	pool, done := database()
+	defer done()
+	ctx := context.Background()
+	client := admin.New(pool)
+
+	for range 3 {
+		job, err := client.AddJob(ctx, "send_email", nil, nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if _, err := client.PermanentlyFailJobs(ctx, []int64{job.ID}, nil); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	if _, err := client.AddJob(ctx, "send_email", nil, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	failed := admin.Filter{States: []admin.State{admin.Permafailed}, TaskIdentifiers: []string{"send_email"}}
+	preview, err := client.RetryWhere(ctx, failed, &admin.WhereOptions{DryRun: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(preview.Changed, "would be retried, the first with", preview.Sample[0].Attempts, "attempts used up")
+
+	result, err := client.RetryWhere(ctx, failed, &admin.WhereOptions{BatchSize: 2, Progress: func(r admin.WhereResult) {
+		fmt.Println(r.Changed, "so far")
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(result.Changed, "retried,", result.Matched-result.Changed, "left alone")
+	// Output:
+	// 3 would be retried, the first with 25 attempts used up
+	// 2 so far
+	// 3 so far
+	// 3 retried, 0 left alone
+}

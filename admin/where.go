@@ -363,7 +363,7 @@ func (w *walk) changeBatch(ctx context.Context, c *Client, found match, part *Wh
 		changed = slices.Sorted(slices.Values(ids))
 	}
 	if w.change.deletes {
-		part.Sample = slices.DeleteFunc(part.Sample, func(j ListedJob) bool { return !within(changed, j.ID) })
+		part.Sample = slices.DeleteFunc(part.Sample, func(j ListedJob) bool { return !hasID(changed, j.ID) })
 	} else if err := sample(changed); err != nil {
 		return err
 	}
@@ -373,7 +373,7 @@ func (w *walk) changeBatch(ctx context.Context, c *Client, found match, part *Wh
 
 // explain finds out why jobs that matched were left alone.
 func (w *walk) explain(ctx context.Context, c *Client, found match, changed []int64, part *WhereResult) error {
-	lost := slices.DeleteFunc(found.ids, func(id int64) bool { return within(changed, id) })
+	lost := slices.DeleteFunc(found.ids, func(id int64) bool { return hasID(changed, id) })
 	left := slices.Sorted(slices.Values(slices.Concat(lost, found.held)))
 	if len(lost) == 0 && (len(left) == 0 || len(w.result.SkippedSample) >= w.sample) {
 		return nil
@@ -384,10 +384,10 @@ func (w *walk) explain(ctx context.Context, c *Client, found match, changed []in
 	}
 	for _, id := range left {
 		skip := skipHeld(id, holders)
-		if _, held := holders[id]; !held && within(lost, id) {
+		if _, held := holders[id]; !held && hasID(lost, id) {
 			skip.Reason = Contended
 		}
-		if within(lost, id) && skip.Reason == Locked {
+		if hasID(lost, id) && skip.Reason == Locked {
 			part.move(Contended, Locked)
 		}
 		if len(w.result.SkippedSample)+len(part.SkippedSample) < w.sample {
@@ -522,7 +522,7 @@ func skipHeld(id int64, holders map[int64]db.JobHoldersRow) Skip {
 	return Skip{ID: id, Reason: Locked, LockedBy: holder.LockedBy, LockedAt: utc(holder.LockedAt)}
 }
 
-func within(sorted []int64, id int64) bool {
+func hasID(sorted []int64, id int64) bool {
 	_, found := slices.BinarySearch(sorted, id)
 	return found
 }

@@ -175,8 +175,6 @@ with matched as (
     order by jobs.id
     limit $6::bigint
   ) as jobs
-  left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
-  left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   cross join lateral (
     select case
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
@@ -184,7 +182,7 @@ with matched as (
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then 'waiting'
+      when jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)) then 'waiting'
       else 'ready'
     end as state
   ) as states
@@ -199,10 +197,14 @@ with matched as (
   ) as payloads
   where ($4::bigint[] is null or jobs.id = any ($4::bigint[]))
   and ($8::text[] is null or states.state = any ($8::text[]))
-  and ($9::text[] is null or tasks.identifier = any ($9::text[]))
-  and ($10::text[] is null or queues.queue_name = any ($10::text[]))
+  and ($9::text[] is null or case cardinality($9::text[]) when 1
+    then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($9::text[]))
+    else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($9::text[]))) end)
+  and ($10::text[] is null or case cardinality($10::text[]) when 1
+    then jobs.job_queue_id = (select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($10::text[]))
+    else jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($10::text[]))) end)
   and ($5::text[] is null or jobs.key = any ($5::text[]))
-  and ($11::text is null or starts_with(jobs.key, $11::text))
+  and ($11::text is null or jobs.key like regexp_replace($11::text, '([\\%_])', '\\\1', 'g') || '%')
   and ($12::text[] is null or jobs.locked_by = any ($12::text[]))
   and ($13::text[] is null or jobs.flags ?| $13::text[])
   and ($14::integer is null or jobs.priority >= $14::integer)

@@ -55,8 +55,6 @@ with matched as (
     order by jobs.id
     limit @window_size::bigint
   ) as jobs
-  left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
-  left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   cross join lateral (
     select case
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
@@ -64,7 +62,7 @@ with matched as (
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then 'waiting'
+      when jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)) then 'waiting'
       else 'ready'
     end as state
   ) as states
@@ -79,10 +77,14 @@ with matched as (
   ) as payloads
   where (sqlc.narg(ids)::bigint[] is null or jobs.id = any (sqlc.narg(ids)::bigint[]))
   and (sqlc.narg(states)::text[] is null or states.state = any (sqlc.narg(states)::text[]))
-  and (sqlc.narg(task_identifiers)::text[] is null or tasks.identifier = any (sqlc.narg(task_identifiers)::text[]))
-  and (sqlc.narg(queue_names)::text[] is null or queues.queue_name = any (sqlc.narg(queue_names)::text[]))
+  and (sqlc.narg(task_identifiers)::text[] is null or case cardinality(sqlc.narg(task_identifiers)::text[]) when 1
+    then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any (sqlc.narg(task_identifiers)::text[]))
+    else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any (sqlc.narg(task_identifiers)::text[]))) end)
+  and (sqlc.narg(queue_names)::text[] is null or case cardinality(sqlc.narg(queue_names)::text[]) when 1
+    then jobs.job_queue_id = (select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any (sqlc.narg(queue_names)::text[]))
+    else jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any (sqlc.narg(queue_names)::text[]))) end)
   and (sqlc.narg(keys)::text[] is null or jobs.key = any (sqlc.narg(keys)::text[]))
-  and (sqlc.narg(key_prefix)::text is null or starts_with(jobs.key, sqlc.narg(key_prefix)::text))
+  and (sqlc.narg(key_prefix)::text is null or jobs.key like regexp_replace(sqlc.narg(key_prefix)::text, '([\\%_])', '\\\1', 'g') || '%')
   and (sqlc.narg(worker_ids)::text[] is null or jobs.locked_by = any (sqlc.narg(worker_ids)::text[]))
   and (sqlc.narg(flags)::text[] is null or jobs.flags ?| sqlc.narg(flags)::text[])
   and (sqlc.narg(min_priority)::integer is null or jobs.priority >= sqlc.narg(min_priority)::integer)

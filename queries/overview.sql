@@ -26,7 +26,7 @@ with counted as (
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then 'waiting'
+      when jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)) then 'waiting'
       else 'ready'
     end::text as state,
     jobs.attempts,
@@ -39,7 +39,6 @@ with counted as (
     min(jobs.run_at) filter (where isfinite(jobs.run_at)) as first_run_at,
     min(jobs.id) as first_id
   from graphile_worker._private_jobs as jobs
-  left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where sqlc.narg(pages)::bigint[] is null or jobs.ctid = any (array(
     -- As many places as a page can have at most.
     select ('(' || pages.page || ',' || places.place || ')')::tid

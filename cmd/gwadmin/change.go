@@ -15,11 +15,37 @@ import (
 // batchSize is how many ids one transaction takes.
 const batchSize = 5000
 
-// A change is a verb on jobs by id.
+// A change is a verb on jobs, by their ids or by a filter.
 type change struct {
 	consent
-	done string // what becomes of a job, as "completed"
-	call func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error)
+	where     whereFlags
+	done      string // what becomes of a job, as "completed"
+	call      func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error)
+	callWhere func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.WhereResult, error)
+}
+
+// command adds to a verb what picks its jobs, and runs it.
+func (c *change) command(a *app, cmd *cobra.Command) *cobra.Command {
+	if cmd.Long == "" {
+		cmd.Long = cmd.Short + "."
+	}
+	cmd.Long += "\n\n" + whereHelp
+	cmd.Args = c.where.args
+	check := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if check != nil {
+			if err := check(cmd, args); err != nil {
+				return err
+			}
+		}
+		if len(args) == 0 {
+			return c.runWhere(a, cmd)
+		}
+		return c.run(a, cmd, args)
+	}
+	c.flags(cmd)
+	c.where.flags(cmd)
+	return cmd
 }
 
 // changeResult is what a change prints.
@@ -57,11 +83,13 @@ func (r *changeResult) tables(a *app) []table.Writer {
 }
 
 // verb says what became of the changed jobs.
-func (r *changeResult) verb() string {
-	if r.DryRun {
-		return "would be " + r.done
+func (r *changeResult) verb() string { return outcome(r.DryRun, r.done) }
+
+func outcome(dryRun bool, done string) string {
+	if dryRun {
+		return "would be " + done
 	}
-	return r.done
+	return done
 }
 
 func (r *changeResult) summary() string {

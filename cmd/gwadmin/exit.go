@@ -37,7 +37,7 @@ const exitCodeHelp = `Exit codes:
     7  refused: not confirmed, jobs would be lost, workers hold jobs,
        another migrator is at work, or a lock could not be had in time;
        nothing was changed
-    8  done, but some of the ids were left alone; or there is no such job
+    8  done, but some of the jobs were left alone; or there is no such job
   130  interrupted; what was done is said, and nothing is half done`
 
 // A statusError ends the command with a code of its own.

@@ -11,7 +11,9 @@ func jobsCommand(a *app) *cobra.Command {
 Where ids are asked for, "-" reads them from standard input, one a line; where
 there are none nothing is done, without connecting, and that is no error. A job
 that a worker holds is left alone, and said so. Many ids are handled in batches
-of 5000, each a transaction of its own.`,
+of 5000, each a transaction of its own.
+
+Instead of ids, complete, fail, reschedule and retry take the filters of list.`,
 	}
 	cmd.AddCommand(jobsAddCommand(a), jobsListCommand(a), jobsShowCommand(a), jobsExportCommand(a), jobsCompleteCommand(a), jobsFailCommand(a),
 		jobsRescheduleCommand(a), jobsRetryCommand(a), jobsRemoveCommand(a))

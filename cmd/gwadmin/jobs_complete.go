@@ -14,16 +14,17 @@ func jobsCompleteCommand(a *app) *cobra.Command {
 		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error) {
 			return client.CompleteJobs(ctx, ids, &admin.CompleteOptions{DryRun: dryRun})
 		},
+		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.WhereResult, error) {
+			return client.CompleteWhere(ctx, filter, options)
+		},
 	}
 	cmd := &cobra.Command{
-		Use:   "complete ID…",
+		Use:   "complete [ID…]",
 		Short: "Delete jobs as if they had been run",
 		Example: `  gwadmin jobs complete 42 43
   gwadmin jobs complete 42 --dry-run
-  psql -XAtc "select id from graphile_worker.jobs where task_identifier = 'old'" | gwadmin jobs complete - --yes`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(a, cmd, args) },
+  psql -XAtc "select id from graphile_worker.jobs where task_identifier = 'old'" | gwadmin jobs complete - --yes
+  gwadmin jobs complete --task old --created-before -30d --limit 10000`,
 	}
-	c.flags(cmd)
-	return cmd
+	return c.command(a, cmd)
 }

@@ -15,15 +15,15 @@ func jobsFailCommand(a *app) *cobra.Command {
 		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error) {
 			return client.PermanentlyFailJobs(ctx, ids, &admin.FailOptions{Reason: reason, DryRun: dryRun})
 		},
+		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.WhereResult, error) {
+			return client.FailWhere(ctx, filter, reason, options)
+		},
 	}
 	cmd := &cobra.Command{
-		Use:     "fail ID…",
+		Use:     "fail [ID…]",
 		Short:   "Use up jobs' attempts, so that no worker takes them again",
-		Example: "  gwadmin jobs fail 42 --reason 'customer is gone'",
-		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(a, cmd, args) },
+		Example: "  gwadmin jobs fail 42 --reason 'customer is gone'\n  gwadmin jobs fail --key-prefix customer-7: --reason 'customer is gone'",
 	}
 	optionalStringFlag(cmd.Flags(), &reason, "reason", `becomes the jobs' last error, also when empty (default "Manually marked as failed")`)
-	c.flags(cmd)
-	return cmd
+	return c.command(a, cmd)
 }

@@ -107,8 +107,8 @@ func (f *filterFlags) flags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.Flags, "flag", nil, "flags, of which the job has one")
 	optionalIntFlag(flags, &f.MinPriority, "min-priority", "the least priority")
 	optionalIntFlag(flags, &f.MaxPriority, "max-priority", "the largest priority")
-	optionalIntFlag(flags, &f.MinAttempts, "min-attempts", "the fewest attempts")
-	optionalIntFlag(flags, &f.MaxAttempts, "max-attempts", "the most attempts")
+	optionalIntFlag(flags, &f.MinAttempts, "attempts-from", "the fewest attempts")
+	optionalIntFlag(flags, &f.MaxAttempts, "attempts-to", "the most attempts")
 	optionalStringFlag(flags, &f.error, "error", "text somewhere in the last error, in upper or lower case")
 	optionalStringFlag(flags, &f.contains, "payload-contains", "JSON that the payload contains, as PostgreSQL's @> means it")
 	optionalStringFlag(flags, &f.path, "payload-path", "SQL/JSON path that finds something in the payload")
@@ -171,13 +171,15 @@ func (p jobPage) lines() []any {
 	return lines
 }
 
-func (p jobPage) tables(a *app) []table.Writer {
-	t := a.table("JOBS", "id", "state", "task", "queue", "key", "priority", "attempts", "run at", "locked by", "last error")
-	for _, job := range p.Jobs {
+func (p jobPage) tables(a *app) []table.Writer { return []table.Writer{a.listTable("JOBS", p.Jobs)} }
+
+func (a *app) listTable(title string, jobs []admin.ListedJob) table.Writer {
+	t := a.table(title, "id", "state", "task", "queue", "key", "priority", "attempts", "run at", "locked by", "last error")
+	for _, job := range jobs {
 		t.AppendRow(table.Row{job.ID, job.State, job.TaskIdentifier, deref(job.QueueName), deref(job.Key), job.Priority,
 			fmt.Sprintf("%d/%d", job.Attempts, job.MaxAttempts), when(job.RunAt), deref(job.LockedBy), firstLine(deref(job.LastError))})
 	}
-	return []table.Writer{t}
+	return t
 }
 
 func firstLine(text string) string {

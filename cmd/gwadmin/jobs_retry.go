@@ -14,14 +14,14 @@ func jobsRetryCommand(a *app) *cobra.Command {
 		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error) {
 			return client.RetryJobs(ctx, ids, &admin.RetryOptions{DryRun: dryRun})
 		},
+		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.WhereResult, error) {
+			return client.RetryWhere(ctx, filter, options)
+		},
 	}
 	cmd := &cobra.Command{
-		Use:     "retry ID…",
+		Use:     "retry [ID…]",
 		Short:   "Give jobs all attempts again, from now on; permanently failed ones too",
-		Example: "  gwadmin jobs retry 42\n  gwadmin jobs retry - --yes < ids",
-		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(a, cmd, args) },
+		Example: "  gwadmin jobs retry 42\n  gwadmin jobs retry - --yes < ids\n  gwadmin jobs retry --state permafailed --task send_email --dry-run",
 	}
-	c.flags(cmd)
-	return cmd
+	return c.command(a, cmd)
 }

@@ -102,16 +102,18 @@ var inputNames = map[string]string{
 	"states": "--state", "task_identifiers": "--task", "queue_names": "--queue", "keys": "--key", "key_prefix": "--key-prefix",
 	"error_text": "--error", "payload_contains": "--payload-contains", "payload_path": "--payload-path",
 	"payload_path or payload_contains": "--payload-path or --payload-contains",
-	"min_priority":                     "--min-priority", "min_attempts": "--min-attempts", "max_priority": "--max-priority",
+	"min_priority":                     "--min-priority", "min_attempts": "--attempts-from", "max_priority": "--max-priority",
 	"sort": "--sort", "page_size": "--limit", "payload_bytes": "--payload", "cursor": "--cursor",
-	"worker_ids": "WORKER-ID", "list jobs worker_ids": "--worker", "list jobs priority": "--min-priority, --max-priority:", "list jobs attempts": "--min-attempts, --max-attempts:",
-	"list jobs run_at": "--run-after, --run-before:", "created_at": "--created-after, --created-before:",
+	"worker_ids": "WORKER-ID", "list jobs worker_ids": "--worker", "list jobs priority": "--min-priority, --max-priority:", "list jobs attempts": "--attempts-from, --attempts-to:",
+	"list jobs max_attempts": "--attempts-to", "list jobs run_at": "--run-after, --run-before:", "created_at": "--created-after, --created-before:",
+	"filter": "the filter", "all": "--all", "limit": "--limit", "batch_size": "--batch", "pause": "--pause", "sample": "--sample",
 	"updated_at": "--updated-after, --updated-before:", "locked_at": "--locked-after, --locked-before:",
 }
 
 // inputProblems are what a command line is told otherwise than a Go program.
 var inputProblems = strings.NewReplacer(
 	": leave it nil for none", ": leave it out for none",
+	": set All if that is meant", ": give --all if that is meant",
 	": take it from Page.Next as it is", ": give it as it was printed",
 )
 
@@ -122,7 +124,12 @@ func describe(err error) string {
 		said := &admin.InvalidError{Call: invalid.Call}
 		for _, fault := range invalid.Faults {
 			field, _, _ := strings.Cut(fault.Field, "[") // of worker_ids[0]
-			fault.Field = cmp.Or(inputNames[invalid.Call+" "+field], inputNames[field], fault.Field)
+			field, filtered := strings.CutPrefix(field, "filter ")
+			call := invalid.Call
+			if filtered {
+				call = "list jobs" // whose filter it is
+			}
+			fault.Field = cmp.Or(inputNames[call+" "+field], inputNames[field], fault.Field)
 			fault.Problem = inputProblems.Replace(fault.Problem)
 			said.Faults = append(said.Faults, fault)
 		}

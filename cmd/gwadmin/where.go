@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// whereHelp tells of the two ways to say which jobs a verb is about.
+const whereHelp = `The jobs are named by their ids, or picked by filters, of which all must hold that
+are given. With filters it shows first how many jobs match, in which states, and
+which would be left alone, and asks; --all picks every job. Each batch is a
+transaction: Ctrl-C leaves whole batches, and says how many jobs they changed.`
+
+// whereFlags are a verb's flags for picking jobs by filter.
+type whereFlags struct {
+	filterFlags
+	options admin.WhereOptions
+	sample  int
+	set     *pflag.FlagSet // all of them
+	picks   *pflag.FlagSet // those that pick jobs
+}
+
+func (w *whereFlags) flags(cmd *cobra.Command) {
+	w.picks = pflag.NewFlagSet("filter", pflag.ContinueOnError)
+	w.filterFlags.flags(w.picks)
+	w.picks.BoolVar(&w.options.All, "all", false, "every job, instead of a filter")
+	w.set = pflag.NewFlagSet("where", pflag.ContinueOnError)
+	w.picks.VisitAll(w.set.AddFlag)
+	w.set.Int64Var(&w.options.Limit, "limit", 0, "with a filter, the most jobs to change (default all that match)")
+	w.set.IntVar(&w.options.BatchSize, "batch", 1000, "with a filter, the most jobs of one transaction, up to 10000")
+	w.set.DurationVar(&w.options.Pause, "pause", 0, "with a filter, the pause between two batches")
+	w.set.IntVar(&w.sample, "sample", 10, "with a filter, how many jobs to show of those changed, and of those left alone")
+	w.set.VisitAll(cmd.Flags().AddFlag) // which would panic if the verb had one of the name
+}
+
+// given are the names of those of the flags that were given.
+func given(flags *pflag.FlagSet) (names []string) {
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed {
+			names = append(names, "--"+flag.Name)
+		}
+	})
+	return names
+}
+
+// args makes sure that there are either ids or filters.
+func (w *whereFlags) args(_ *cobra.Command, args []string) error {
+	picks, set := given(w.picks), given(w.set)
+	switch {
+	case len(args) > 0 && len(set) > 0:
+		return usage(fmt.Errorf("give ids or %s, not both", strings.Join(set, ", ")))
+	case len(args) == 0 && len(picks) == 0:
+		return usage(errors.New("no jobs: give ids, - to read them from standard input, filters, or --all"))
+	case w.options.BatchSize < 1:
+		return usage(fmt.Errorf("--batch %d is outside 1 to 10000", w.options.BatchSize))
+	case w.options.All && len(picks) > 1:
+		return usage(errors.New("--all picks every job: leave it out, or the filters"))
+	}
+	return nil
+}
+
+// whereResult prints what a change by filter did.
+type whereResult struct {
+	*admin.WhereResult
+
+	done string
+}
+
+func (r whereResult) lines() []any { return []any{r.WhereResult} }
+
+func (r whereResult) tables(a *app) []table.Writer {
+	states := a.table("MATCHING JOBS", "state", "jobs")
+	for _, state := range admin.States {
+		if jobs := r.States[state]; jobs > 0 {
+			states.AppendRow(table.Row{state, jobs})
+		}
+	}
+	sample := a.listTable(strings.ToUpper(outcome(r.DryRun, r.done)), r.Sample)
+	skipped := a.table("LEFT ALONE", "id", "left alone", "locked by", "since")
+	for _, s := range r.SkippedSample {
+		skipped.AppendRow(table.Row{s.ID, s.Reason, deref(s.LockedBy), moment(s.LockedAt)})
+	}
+	return []table.Writer{states, sample, skipped}
+}
+
+func (r whereResult) left() int64 { return r.Matched - r.Changed }
+
+func (r whereResult) summary() string {
+	left := "left alone"
+	if r.DryRun {
+		left = "would be left alone"
+	}
+	text := fmt.Sprintf("%d %s, %d %s", r.Changed, outcome(r.DryRun, r.done), r.left(), left)
+	var reasons []string
+	for _, reason := range []admin.SkipReason{admin.Locked, admin.Contended} {
+		if jobs := r.Skipped[reason]; jobs > 0 {
+			reasons = append(reasons, fmt.Sprintf("%d %s", jobs, reason))
+		}
+	}
+	if len(reasons) > 0 {
+		text += ": " + strings.Join(reasons, ", ")
+	}
+	if r.More {
+		text += "; more may match"
+	}
+	return text
+}
+
+// runWhere makes the change on the jobs that the filter picks.
+func (c *change) runWhere(a *app, cmd *cobra.Command) error {
+	ctx := cmd.Context()
+	if err := c.need(a); err != nil {
+		return err
+	}
+	filter := c.where.filter(cmd.Flags())
+	options := c.where.options
+	options.Sample = &c.where.sample
+	return a.withClient(ctx, func(client *admin.Client) error {
+		total := int64(0) // not known
+		if c.dryRun || !c.yes {
+			preview, err := c.look(ctx, client, filter, options)
+			if err != nil {
+				return err
+			}
+			if c.dryRun {
+				return c.report(a, preview, nil)
+			}
+			if preview.Changed == 0 { // there is nothing to ask about
+				preview.DryRun = false
+				return c.report(a, preview, nil)
+			}
+			for _, t := range preview.tables(a) {
+				if t.Length() > 0 {
+					fmt.Fprintln(a.stderr, t.Render())
+				}
+			}
+			a.say("%s", preview.summary())
+			if err := c.ask(a, "Go on?"); err != nil {
+				return err
+			}
+			total = preview.Changed
+		}
+		bar := a.bar(int(total), c.done)
+		changed := int64(0)
+		options.Progress = func(r admin.WhereResult) {
+			bar.add(int(r.Changed - changed))
+			changed = r.Changed
+		}
+		result, err := c.callWhere(ctx, client, filter, &options)
+		bar.stop()
+		if result == nil || err != nil && result.Matched == 0 {
+			return interruptedOr(ctx, err)
+		}
+		return c.report(a, whereResult{result, c.done}, err)
+	})
+}
+
+// look is the preview.
+func (c *change) look(ctx context.Context, client *admin.Client, filter admin.Filter, options admin.WhereOptions) (whereResult, error) {
+	options.DryRun = true
+	result, err := c.callWhere(ctx, client, filter, &options)
+	return whereResult{result, c.done}, interruptedOr(ctx, err)
+}
+
+// interruptedOr says of an error that Ctrl-C led to that nothing was changed.
+func interruptedOr(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}
+
+// report prints what was done, also when an error ended it.
+func (c *change) report(a *app, result whereResult, err error) error {
+	if printErr := a.print(result); printErr != nil {
+		return printErr
+	}
+	a.say("%s", result.summary())
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &statusError{exitInterrupted, fmt.Errorf("interrupted after %s; the others are untouched", plural(result.Changed, "changed job"))}
+	case err != nil:
+		return &statusError{exitError, fmt.Errorf("stopped after %s; the others are untouched: %w", plural(result.Changed, "changed job"), err)}
+	case result.left() > 0:
+		return status(exitSkipped)
+	}
+	return nil
+}
