@@ -488,6 +488,12 @@ func TestWhereBatches(t *testing.T) {
 		b.check("error", true, errors.Is(err, errLost))
 		b.check("changed, and done", []int64{1800, 1800}, []int64{result.Changed, int64(rowsOf[int](b, bulkDone)[0])})
 	})
+	b.Run(t, "failed after the change", func(b *bench) {
+		client := admin.New(failing{b.pool, "JobList", 1, new(int)}) // which reads the sample
+		result, err := client.RescheduleWhere(b.ctx, undone, set, nil)
+		b.check("error", true, errors.Is(err, errLost))
+		b.check("changed, and done", []int64{0, 0}, []int64{result.Changed, int64(rowsOf[int](b, bulkDone)[0])})
+	})
 	b.Run(t, "in a transaction that is rolled back", func(b *bench) {
 		tx := b.begin()
 		result := b.ok(b.client.WithTx(tx).RescheduleWhere(b.ctx, undone, set, nil)).(*admin.WhereResult)
