@@ -13,9 +13,10 @@ type bar struct {
 	tracker *progress.Tracker
 }
 
-// progress starts a bar, if there is more than one batch to wait for.
+// progress starts a bar, if there is more than one batch to wait for; of a total of 0
+// nobody knows.
 func (a *app) progress(total int, message string) *bar {
-	if total <= batchSize {
+	if total > 0 && total <= batchSize {
 		return &bar{}
 	}
 	return a.bar(total, message)

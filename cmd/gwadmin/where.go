@@ -148,7 +148,7 @@ func (c *change) runWhere(a *app, cmd *cobra.Command) error {
 			}
 			total = preview.Changed
 		}
-		bar := a.bar(int(total), c.done)
+		bar := a.progress(int(total), c.done)
 		changed := int64(0)
 		options.Progress = func(r admin.WhereResult) {
 			bar.add(int(r.Changed - changed))

@@ -145,7 +145,7 @@ func TestWhereFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := flagsOf(list)
-	for _, own := range []string{"sort", "limit", "cursor", "payload"} {
+	for _, own := range []string{"sort", "limit", "cursor", "payload", "watch"} {
 		delete(want, own)
 	}
 	for verb := range idVerbs {
