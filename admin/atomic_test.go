@@ -79,7 +79,7 @@ func TestChangeKeepsWhatIsDone(t *testing.T) {
 			result, err := client.CompleteJobs(b.ctx, []int64{1, 2}, nil)
 			return b.ok(result, err)
 		})
-		want := &admin.Result{Jobs: jobs[:1], Skipped: []admin.Skip{{ID: 2, Reason: admin.Contended}}}
+		want := changedAll(jobs[:1], []admin.Skip{{ID: 2, Reason: admin.Contended}})
 		b.check("result", want, got)
 	})
 }

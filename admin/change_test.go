@@ -130,7 +130,7 @@ func TestChangeJobs(t *testing.T) {
 				onBoth(t, func(b *bench) {
 					jobs := b.fixture()
 					changed, table := c.apply(jobs, tc.changed...)
-					want := &admin.Result{Jobs: changed, Skipped: []admin.Skip{}}
+					want := changedAll(changed, []admin.Skip{})
 					if tc.skipped != nil {
 						want.Skipped = tc.skipped(jobs)
 					}
@@ -161,7 +161,7 @@ func TestPermanentlyFailJobsReason(t *testing.T) {
 			onBoth(t, func(b *bench) {
 				jobs := b.fixture()
 				changed, table := change{does: failed(tc.want)}.apply(jobs, 1, 2)
-				b.check("result", &admin.Result{Jobs: changed, Skipped: []admin.Skip{}},
+				b.check("result", changedAll(changed, []admin.Skip{}),
 					b.ok(b.client.PermanentlyFailJobs(b.ctx, []int64{1, 2}, tc.options)))
 				b.check("table", table, b.jobs())
 			})
@@ -200,7 +200,7 @@ func TestRescheduleJobs(t *testing.T) {
 				jobs := b.fixture()
 				does := func(j *admin.Job) { tc.does(j); j.UpdatedAt = now() }
 				changed, table := change{does: does}.apply(jobs, 1, 2, 4, 5, 6)
-				want := &admin.Result{Jobs: changed, Skipped: []admin.Skip{locked(jobs[2]), locked(jobs[6]), missing(404)}}
+				want := changedAll(changed, []admin.Skip{locked(jobs[2]), locked(jobs[6]), missing(404)})
 				b.check("result", want, b.ok(b.client.RescheduleJobs(b.ctx, everyID, tc.options)))
 				b.check("table", table, b.jobs())
 			})
@@ -234,7 +234,7 @@ func TestDryRun(t *testing.T) {
 				b.check("jobs of the dry run", asTheyAre, predicted.Jobs)
 
 				changed, after := c.apply(table, promised...)
-				b.check("the call", &admin.Result{Jobs: changed, Skipped: predicted.Skipped}, b.ok(c.call(b.ctx, b.client, ids)))
+				b.check("the call", changedAll(changed, predicted.Skipped), b.ok(c.call(b.ctx, b.client, ids)))
 				b.check("table after the call", after, b.jobs())
 			})
 		})

@@ -222,7 +222,7 @@ func TestChangeWhileWorkerTakes(t *testing.T) {
 				func(jobs []admin.Job) (*admin.Result, []admin.Job) {
 					jobs[0].Attempts, jobs[0].LockedBy, jobs[0].LockedAt = 1, new("pool-c"), at
 					changed, table := c.apply(jobs, 2)
-					return &admin.Result{Jobs: changed, Skipped: []admin.Skip{locked(jobs[0])}}, table
+					return changedAll(changed, []admin.Skip{locked(jobs[0])}), table
 				},
 			},
 			{
@@ -233,7 +233,7 @@ func TestChangeWhileWorkerTakes(t *testing.T) {
 				},
 				func(jobs []admin.Job) (*admin.Result, []admin.Job) {
 					changed, table := c.apply(jobs[1:], 2)
-					return &admin.Result{Jobs: changed, Skipped: []admin.Skip{missing(1)}}, table
+					return changedAll(changed, []admin.Skip{missing(1)}), table
 				},
 			},
 			{
@@ -241,7 +241,7 @@ func TestChangeWhileWorkerTakes(t *testing.T) {
 				func(ctx context.Context, tx pgx.Tx) error { return tx.Rollback(ctx) },
 				func(jobs []admin.Job) (*admin.Result, []admin.Job) {
 					changed, table := c.apply(jobs, 1, 2)
-					return &admin.Result{Jobs: changed, Skipped: []admin.Skip{}}, table
+					return changedAll(changed, []admin.Skip{}), table
 				},
 			},
 		} {

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
-
-	"github.com/gwadmin/gwadmin/db"
 )
 
 // A Job is a row of Graphile Worker's jobs table, with the names of its task and
@@ -143,11 +141,15 @@ func (r *RunAt) parameters() (infinity *string, at *time.Time) {
 // parameter and cut in another.
 func (r *RunAt) moment() time.Time { return r.Time.UTC().Truncate(time.Microsecond) }
 
-// newJob takes what JobAdd and JobAddMany return; the names must be in it.
-func newJob(row db.JobAddRow) Job {
+// newJob makes a job of its row; where its task is gone, it has none.
+func newJob(row jobRow) Job {
+	var task string
+	if row.TaskIdentifier != nil {
+		task = *row.TaskIdentifier
+	}
 	return Job{
 		ID:             row.ID,
-		TaskIdentifier: *row.TaskIdentifier,
+		TaskIdentifier: task,
 		QueueName:      row.QueueName,
 		Payload:        row.Payload,
 		Priority:       int(row.Priority),

@@ -426,11 +426,8 @@ func (c *Client) listFailure(call string, filter Filter, err error) error {
 }
 
 func newListedJob(row db.JobListRow, payloadBytes int) ListedJob {
-	if row.TaskIdentifier == nil {
-		row.TaskIdentifier = new("")
-	}
 	listed := ListedJob{
-		Job: newJob(db.JobAddRow{
+		Job: newJob(jobRow{
 			ID:             row.ID,
 			TaskIdentifier: row.TaskIdentifier,
 			QueueName:      row.QueueName,

@@ -58,16 +58,24 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 		return nil, c.failure(call, err)
 	}
 
+	if options.DryRun {
+		result, err := c.lookRemove(ctx, key, options)
+		if err != nil {
+			return nil, c.failure(call, err)
+		}
+		return result, nil
+	}
+
 	// A job that is held when its turn comes and free by the time its lock is
 	// looked at gets another try: nothing has been changed yet.
 	for try := 1; ; try++ {
-		row, err := c.removeRow(ctx, key, options)
+		row, err := c.queries.JobRemove(ctx, c.conn, db.JobRemoveParams{JobKey: key, DetachLocked: options.DetachLocked})
 		if err != nil {
 			return nil, c.failure(call, err)
 		}
 		switch {
 		case row.Changed:
-			result := &RemoveResult{Outcome: Removed, Job: new(newChangedJob(&row))}
+			result := &RemoveResult{Outcome: Removed, Job: new(newRemovedJob(row))}
 			if row.Key == nil {
 				result.Outcome = Detached
 			}
@@ -77,8 +85,6 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 				return nil, c.failure(call, err)
 			}
 			return &RemoveResult{Outcome: NoSuch}, nil
-		case row.Held && options.DetachLocked && options.DryRun:
-			return &RemoveResult{Outcome: Detached}, nil
 		case row.Held && !options.DetachLocked:
 			return &RemoveResult{Outcome: Left, Skip: &Skip{ID: row.ID, Reason: Locked, LockedBy: row.HeldBy, LockedAt: utc(row.HeldAt)}}, nil
 		case try == tries:
@@ -90,18 +96,48 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 	}
 }
 
-func (c *Client) removeRow(ctx context.Context, key string, options *RemoveOptions) (changeRow, error) {
-	if !options.DryRun {
-		row, err := c.queries.JobRemove(ctx, c.conn, db.JobRemoveParams{JobKey: key, DetachLocked: options.DetachLocked})
-		return changeRow(row), err
-	}
-	found, err := c.queries.JobList(ctx, plannedOn(c.conn), db.JobListParams{Keys: []string{key}, Sort: string(ByID), PageSize: 1, PayloadCap: -1})
-	if err != nil || len(found) == 0 {
-		return changeRow{}, err
-	}
-	rows, err := c.preview(ctx, []int64{found[0].ID})
+// lookRemove says what RemoveJob would do.
+func (c *Client) lookRemove(ctx context.Context, key string, options *RemoveOptions) (*RemoveResult, error) {
+	keyed, err := c.queries.JobList(ctx, plannedOn(c.conn), db.JobListParams{Keys: []string{key}, Sort: string(ByID), PageSize: 1, PayloadCap: -1})
 	if err != nil {
-		return changeRow{}, err
+		return nil, err
 	}
-	return rows[0], nil
+	if len(keyed) == 0 {
+		return &RemoveResult{Outcome: NoSuch}, c.recheck(ctx, readJobs)
+	}
+	found, err := c.look(ctx, []int64{keyed[0].ID})
+	if err != nil {
+		return nil, err
+	}
+	switch row := &found[0]; {
+	case !row.Found:
+		return &RemoveResult{Outcome: NoSuch}, nil
+	case !row.Held:
+		return &RemoveResult{Outcome: Removed, Job: new(newJob(row.job()))}, nil
+	case options.DetachLocked:
+		return &RemoveResult{Outcome: Detached}, nil
+	default:
+		return &RemoveResult{Outcome: Left, Skip: new(row.skip())}, nil
+	}
+}
+
+func newRemovedJob(row db.JobRemoveRow) Job {
+	return newJob(jobRow{
+		ID:             row.ID,
+		TaskIdentifier: &row.TaskIdentifier,
+		QueueName:      row.QueueName,
+		Payload:        row.Payload,
+		Priority:       row.Priority,
+		RunAt:          row.RunAt,
+		Attempts:       row.Attempts,
+		MaxAttempts:    row.MaxAttempts,
+		LastError:      row.LastError,
+		CreatedAt:      row.CreatedAt,
+		UpdatedAt:      row.UpdatedAt,
+		Key:            row.Key,
+		LockedAt:       row.LockedAt,
+		LockedBy:       row.LockedBy,
+		Revision:       row.Revision,
+		Flags:          row.Flags,
+	})
 }

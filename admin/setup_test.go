@@ -431,3 +431,8 @@ func TestMain(m *testing.M) {
 	}()
 	os.Exit(m.Run())
 }
+
+// changedAll is the result of a call that changed these jobs and left those alone.
+func changedAll(jobs []admin.Job, skipped []admin.Skip) *admin.Result {
+	return &admin.Result{Changed: int64(len(jobs)), Jobs: jobs, Skipped: skipped}
+}

@@ -17,9 +17,7 @@ const jobAdd = `-- name: JobAdd :one
 select
   job.id,
   job.task_id,
-  tasks.identifier as task_identifier,
   job.job_queue_id,
-  queues.queue_name,
   job.payload,
   job.priority,
   job.run_at,
@@ -44,8 +42,6 @@ from graphile_worker.add_job(
   flags => $9::text[],
   job_key_mode => $10::text
 ) as job
-left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
 where job.id is not null
 `
 
@@ -63,30 +59,26 @@ type JobAddParams struct {
 }
 
 type JobAddRow struct {
-	ID             int64
-	TaskID         int32
-	TaskIdentifier *string
-	JobQueueID     *int32
-	QueueName      *string
-	Payload        json.RawMessage
-	Priority       int16
-	RunAt          pgtype.Timestamptz
-	Attempts       int16
-	MaxAttempts    int16
-	LastError      *string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
-	Key            *string
-	LockedAt       *time.Time
-	LockedBy       *string
-	Revision       int32
-	Flags          json.RawMessage
+	ID          int64
+	TaskID      int32
+	JobQueueID  *int32
+	Payload     json.RawMessage
+	Priority    int16
+	RunAt       pgtype.Timestamptz
+	Attempts    int16
+	MaxAttempts int16
+	LastError   *string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	Key         *string
+	LockedAt    *time.Time
+	LockedBy    *string
+	Revision    int32
+	Flags       json.RawMessage
 }
 
 // Adds one job, or updates the one that has its key, by add_job. No row comes back
-// when a worker locked that job while the call waited for it. The task's or
-// queue's name is null where the statement cannot see it: the call, or another
-// one at the same moment, created it.
+// when a worker locked that job while the call waited for it.
 func (q *Queries) JobAdd(ctx context.Context, db DBTX, arg JobAddParams) (JobAddRow, error) {
 	row := db.QueryRow(ctx, jobAdd,
 		arg.Identifier,
@@ -104,9 +96,7 @@ func (q *Queries) JobAdd(ctx context.Context, db DBTX, arg JobAddParams) (JobAdd
 	err := row.Scan(
 		&i.ID,
 		&i.TaskID,
-		&i.TaskIdentifier,
 		&i.JobQueueID,
-		&i.QueueName,
 		&i.Payload,
 		&i.Priority,
 		&i.RunAt,
@@ -128,9 +118,7 @@ const jobAddMany = `-- name: JobAddMany :many
 select
   job.id,
   job.task_id,
-  tasks.identifier as task_identifier,
   job.job_queue_id,
-  queues.queue_name,
   job.payload,
   job.priority,
   job.run_at,
@@ -148,8 +136,6 @@ from graphile_worker.add_jobs(
   cast($1::text[] as graphile_worker.job_spec[]),
   $2::boolean
 ) as job
-left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
 `
 
 type JobAddManyParams struct {
@@ -158,29 +144,26 @@ type JobAddManyParams struct {
 }
 
 type JobAddManyRow struct {
-	ID             int64
-	TaskID         int32
-	TaskIdentifier *string
-	JobQueueID     *int32
-	QueueName      *string
-	Payload        json.RawMessage
-	Priority       int16
-	RunAt          pgtype.Timestamptz
-	Attempts       int16
-	MaxAttempts    int16
-	LastError      *string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
-	Key            *string
-	LockedAt       *time.Time
-	LockedBy       *string
-	Revision       int32
-	Flags          json.RawMessage
+	ID          int64
+	TaskID      int32
+	JobQueueID  *int32
+	Payload     json.RawMessage
+	Priority    int16
+	RunAt       pgtype.Timestamptz
+	Attempts    int16
+	MaxAttempts int16
+	LastError   *string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	Key         *string
+	LockedAt    *time.Time
+	LockedBy    *string
+	Revision    int32
+	Flags       json.RawMessage
 }
 
 // Adds many jobs by add_jobs, each spec the text of a job_spec. A keyed job that
-// a worker locked while the call waited for it is missing from the rows. Names
-// are null where the statement cannot see them, as in JobAdd.
+// a worker locked while the call waited for it is missing from the rows.
 func (q *Queries) JobAddMany(ctx context.Context, db DBTX, arg JobAddManyParams) ([]JobAddManyRow, error) {
 	rows, err := db.Query(ctx, jobAddMany, arg.Specs, arg.JobKeyPreserveRunAt)
 	if err != nil {
@@ -193,9 +176,7 @@ func (q *Queries) JobAddMany(ctx context.Context, db DBTX, arg JobAddManyParams)
 		if err := rows.Scan(
 			&i.ID,
 			&i.TaskID,
-			&i.TaskIdentifier,
 			&i.JobQueueID,
-			&i.QueueName,
 			&i.Payload,
 			&i.Priority,
 			&i.RunAt,
@@ -210,6 +191,45 @@ func (q *Queries) JobAddMany(ctx context.Context, db DBTX, arg JobAddManyParams)
 			&i.Revision,
 			&i.Flags,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const jobAddManyIDs = `-- name: JobAddManyIDs :many
+select job.id, job.key
+from graphile_worker.add_jobs(
+  cast($1::text[] as graphile_worker.job_spec[]),
+  $2::boolean
+) as job
+`
+
+type JobAddManyIDsParams struct {
+	Specs               []string
+	JobKeyPreserveRunAt bool
+}
+
+type JobAddManyIDsRow struct {
+	ID  int64
+	Key *string
+}
+
+// Adds many jobs as JobAddMany does, and returns of each only its id and key.
+func (q *Queries) JobAddManyIDs(ctx context.Context, db DBTX, arg JobAddManyIDsParams) ([]JobAddManyIDsRow, error) {
+	rows, err := db.Query(ctx, jobAddManyIDs, arg.Specs, arg.JobKeyPreserveRunAt)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []JobAddManyIDsRow{}
+	for rows.Next() {
+		var i JobAddManyIDsRow
+		if err := rows.Scan(&i.ID, &i.Key); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -222,32 +242,25 @@ func (q *Queries) JobAddMany(ctx context.Context, db DBTX, arg JobAddManyParams)
 
 const jobComplete = `-- name: JobComplete :many
 select
-  asked.id::bigint as id,
-  (done.id is not null)::boolean as changed,
-  (held.id is not null)::boolean as found,
-  coalesce(tasks.identifier, '')::text as task_identifier,
+  job.id,
+  tasks.identifier as task_identifier,
   queues.queue_name,
-  coalesce(done.payload, '{}')::json as payload,
-  coalesce(done.priority, 0)::smallint as priority,
-  done.run_at,
-  coalesce(done.attempts, 0)::smallint as attempts,
-  coalesce(done.max_attempts, 0)::smallint as max_attempts,
-  done.last_error,
-  coalesce(done.created_at, now())::timestamptz as created_at,
-  coalesce(done.updated_at, now())::timestamptz as updated_at,
-  done.key,
-  done.locked_at,
-  done.locked_by,
-  coalesce(done.revision, 0)::integer as revision,
-  done.flags,
-  held.locked_at as held_at,
-  held.locked_by as held_by,
-  coalesce(held.locked_at >= now() - interval '4 hours', false)::boolean as held
-from unnest($1::bigint[]) as asked (id)
-left join graphile_worker.complete_jobs($1::bigint[]) as done on done.id = asked.id
-left join graphile_worker._private_jobs as held on held.id = case when done.id is null then asked.id end
-left join graphile_worker._private_tasks as tasks on tasks.id = done.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = done.job_queue_id
+  job.payload,
+  job.priority,
+  job.run_at,
+  job.attempts,
+  job.max_attempts,
+  job.last_error,
+  job.created_at,
+  job.updated_at,
+  job.key,
+  job.locked_at,
+  job.locked_by,
+  job.revision,
+  job.flags
+from graphile_worker.complete_jobs($1::bigint[]) as job
+left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
 `
 
 type JobCompleteParams struct {
@@ -256,9 +269,7 @@ type JobCompleteParams struct {
 
 type JobCompleteRow struct {
 	ID             int64
-	Changed        bool
-	Found          bool
-	TaskIdentifier string
+	TaskIdentifier *string
 	QueueName      *string
 	Payload        json.RawMessage
 	Priority       int16
@@ -273,13 +284,10 @@ type JobCompleteRow struct {
 	LockedBy       *string
 	Revision       int32
 	Flags          json.RawMessage
-	HeldAt         *time.Time
-	HeldBy         *string
-	Held           bool
 }
 
-// Deletes the unlocked jobs among the ids by complete_jobs. A row for every id: the
-// job as it was, or for one left alone whether it exists and who holds it.
+// Deletes the unlocked jobs among the ids by complete_jobs, and returns them as they
+// were.
 func (q *Queries) JobComplete(ctx context.Context, db DBTX, arg JobCompleteParams) ([]JobCompleteRow, error) {
 	rows, err := db.Query(ctx, jobComplete, arg.Ids)
 	if err != nil {
@@ -291,8 +299,6 @@ func (q *Queries) JobComplete(ctx context.Context, db DBTX, arg JobCompleteParam
 		var i JobCompleteRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.Changed,
-			&i.Found,
 			&i.TaskIdentifier,
 			&i.QueueName,
 			&i.Payload,
@@ -308,9 +314,6 @@ func (q *Queries) JobComplete(ctx context.Context, db DBTX, arg JobCompleteParam
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
-			&i.HeldAt,
-			&i.HeldBy,
-			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -322,34 +325,56 @@ func (q *Queries) JobComplete(ctx context.Context, db DBTX, arg JobCompleteParam
 	return items, nil
 }
 
+const jobCompleteIDs = `-- name: JobCompleteIDs :many
+select done.id from graphile_worker.complete_jobs($1::bigint[]) as done
+`
+
+type JobCompleteIDsParams struct {
+	Ids []int64
+}
+
+// Deletes the unlocked jobs among the ids by complete_jobs, and returns their ids.
+func (q *Queries) JobCompleteIDs(ctx context.Context, db DBTX, arg JobCompleteIDsParams) ([]int64, error) {
+	rows, err := db.Query(ctx, jobCompleteIDs, arg.Ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const jobFail = `-- name: JobFail :many
 select
-  asked.id::bigint as id,
-  (done.id is not null)::boolean as changed,
-  (held.id is not null)::boolean as found,
-  coalesce(tasks.identifier, '')::text as task_identifier,
+  job.id,
+  tasks.identifier as task_identifier,
   queues.queue_name,
-  coalesce(done.payload, '{}')::json as payload,
-  coalesce(done.priority, 0)::smallint as priority,
-  done.run_at,
-  coalesce(done.attempts, 0)::smallint as attempts,
-  coalesce(done.max_attempts, 0)::smallint as max_attempts,
-  done.last_error,
-  coalesce(done.created_at, now())::timestamptz as created_at,
-  coalesce(done.updated_at, now())::timestamptz as updated_at,
-  done.key,
-  done.locked_at,
-  done.locked_by,
-  coalesce(done.revision, 0)::integer as revision,
-  done.flags,
-  held.locked_at as held_at,
-  held.locked_by as held_by,
-  coalesce(held.locked_at >= now() - interval '4 hours', false)::boolean as held
-from unnest($1::bigint[]) as asked (id)
-left join graphile_worker.permanently_fail_jobs($1::bigint[], $2::text) as done on done.id = asked.id
-left join graphile_worker._private_jobs as held on held.id = case when done.id is null then asked.id end
-left join graphile_worker._private_tasks as tasks on tasks.id = done.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = done.job_queue_id
+  job.payload,
+  job.priority,
+  job.run_at,
+  job.attempts,
+  job.max_attempts,
+  job.last_error,
+  job.created_at,
+  job.updated_at,
+  job.key,
+  job.locked_at,
+  job.locked_by,
+  job.revision,
+  job.flags
+from graphile_worker.permanently_fail_jobs($1::bigint[], $2::text) as job
+left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
 `
 
 type JobFailParams struct {
@@ -359,9 +384,7 @@ type JobFailParams struct {
 
 type JobFailRow struct {
 	ID             int64
-	Changed        bool
-	Found          bool
-	TaskIdentifier string
+	TaskIdentifier *string
 	QueueName      *string
 	Payload        json.RawMessage
 	Priority       int16
@@ -376,13 +399,10 @@ type JobFailRow struct {
 	LockedBy       *string
 	Revision       int32
 	Flags          json.RawMessage
-	HeldAt         *time.Time
-	HeldBy         *string
-	Held           bool
 }
 
-// Fails the unlocked jobs among the ids for good by permanently_fail_jobs. A row for
-// every id: the job as it is now, or why it was left alone, as in JobComplete.
+// Fails the unlocked jobs among the ids for good by permanently_fail_jobs, and returns
+// them as they are now.
 func (q *Queries) JobFail(ctx context.Context, db DBTX, arg JobFailParams) ([]JobFailRow, error) {
 	rows, err := db.Query(ctx, jobFail, arg.Ids, arg.ErrorMessage)
 	if err != nil {
@@ -394,8 +414,6 @@ func (q *Queries) JobFail(ctx context.Context, db DBTX, arg JobFailParams) ([]Jo
 		var i JobFailRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.Changed,
-			&i.Found,
 			&i.TaskIdentifier,
 			&i.QueueName,
 			&i.Payload,
@@ -411,9 +429,6 @@ func (q *Queries) JobFail(ctx context.Context, db DBTX, arg JobFailParams) ([]Jo
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
-			&i.HeldAt,
-			&i.HeldBy,
-			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -425,37 +440,63 @@ func (q *Queries) JobFail(ctx context.Context, db DBTX, arg JobFailParams) ([]Jo
 	return items, nil
 }
 
+const jobFailIDs = `-- name: JobFailIDs :many
+select done.id from graphile_worker.permanently_fail_jobs($1::bigint[], $2::text) as done
+`
+
+type JobFailIDsParams struct {
+	Ids          []int64
+	ErrorMessage *string
+}
+
+// Fails the unlocked jobs among the ids for good by permanently_fail_jobs, and
+// returns their ids.
+func (q *Queries) JobFailIDs(ctx context.Context, db DBTX, arg JobFailIDsParams) ([]int64, error) {
+	rows, err := db.Query(ctx, jobFailIDs, arg.Ids, arg.ErrorMessage)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const jobPreview = `-- name: JobPreview :many
 select
   asked.id::bigint as id,
-  (done.id is not null)::boolean as changed,
-  (held.id is not null)::boolean as found,
-  coalesce(tasks.identifier, '')::text as task_identifier,
+  (job.id is not null)::boolean as found,
+  coalesce(job.locked_at >= now() - interval '4 hours', false)::boolean as held,
+  tasks.identifier as task_identifier,
   queues.queue_name,
-  coalesce(done.payload, '{}')::json as payload,
-  coalesce(done.priority, 0)::smallint as priority,
-  done.run_at,
-  coalesce(done.attempts, 0)::smallint as attempts,
-  coalesce(done.max_attempts, 0)::smallint as max_attempts,
-  done.last_error,
-  coalesce(done.created_at, now())::timestamptz as created_at,
-  coalesce(done.updated_at, now())::timestamptz as updated_at,
-  done.key,
-  done.locked_at,
-  done.locked_by,
-  coalesce(done.revision, 0)::integer as revision,
-  done.flags,
-  held.locked_at as held_at,
-  held.locked_by as held_by,
-  coalesce(held.locked_at >= now() - interval '4 hours', false)::boolean as held
+  coalesce(job.payload, '{}')::json as payload,
+  coalesce(job.priority, 0)::smallint as priority,
+  job.run_at,
+  coalesce(job.attempts, 0)::smallint as attempts,
+  coalesce(job.max_attempts, 0)::smallint as max_attempts,
+  job.last_error,
+  coalesce(job.created_at, now())::timestamptz as created_at,
+  coalesce(job.updated_at, now())::timestamptz as updated_at,
+  job.key,
+  job.locked_at,
+  job.locked_by,
+  coalesce(job.revision, 0)::integer as revision,
+  job.flags
 from unnest($1::bigint[]) as asked (id)
 left join lateral (
-  select jobs.id, jobs.job_queue_id, jobs.task_id, jobs.payload, jobs.priority, jobs.run_at, jobs.attempts, jobs.max_attempts, jobs.last_error, jobs.created_at, jobs.updated_at, jobs.key, jobs.locked_at, jobs.locked_by, jobs.revision, jobs.flags, jobs.is_available from graphile_worker._private_jobs as jobs
-  where jobs.id = asked.id and (jobs.locked_at is null or jobs.locked_at < now() - interval '4 hours')
-) as done on done.id = asked.id
-left join graphile_worker._private_jobs as held on held.id = case when done.id is null then asked.id end
-left join graphile_worker._private_tasks as tasks on tasks.id = done.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = done.job_queue_id
+  select jobs.id, jobs.job_queue_id, jobs.task_id, jobs.payload, jobs.priority, jobs.run_at, jobs.attempts, jobs.max_attempts, jobs.last_error, jobs.created_at, jobs.updated_at, jobs.key, jobs.locked_at, jobs.locked_by, jobs.revision, jobs.flags, jobs.is_available from graphile_worker._private_jobs as jobs where jobs.id = asked.id offset 0
+) as job on true
+left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
 `
 
 type JobPreviewParams struct {
@@ -464,9 +505,9 @@ type JobPreviewParams struct {
 
 type JobPreviewRow struct {
 	ID             int64
-	Changed        bool
 	Found          bool
-	TaskIdentifier string
+	Held           bool
+	TaskIdentifier *string
 	QueueName      *string
 	Payload        json.RawMessage
 	Priority       int16
@@ -481,13 +522,12 @@ type JobPreviewRow struct {
 	LockedBy       *string
 	Revision       int32
 	Flags          json.RawMessage
-	HeldAt         *time.Time
-	HeldBy         *string
-	Held           bool
 }
 
-// Reads what JobComplete and its siblings would say of the ids, changing nothing:
-// the jobs that are theirs to change, and why the others would be left alone.
+// Looks at the jobs with these ids, changing nothing: a row for every id, with the job,
+// whether it exists, and whether a worker holds it.
+//
+// With offset 0 it is one look into the primary key for each id, however many they are.
 func (q *Queries) JobPreview(ctx context.Context, db DBTX, arg JobPreviewParams) ([]JobPreviewRow, error) {
 	rows, err := db.Query(ctx, jobPreview, arg.Ids)
 	if err != nil {
@@ -499,8 +539,8 @@ func (q *Queries) JobPreview(ctx context.Context, db DBTX, arg JobPreviewParams)
 		var i JobPreviewRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.Changed,
 			&i.Found,
+			&i.Held,
 			&i.TaskIdentifier,
 			&i.QueueName,
 			&i.Payload,
@@ -516,9 +556,6 @@ func (q *Queries) JobPreview(ctx context.Context, db DBTX, arg JobPreviewParams)
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
-			&i.HeldAt,
-			&i.HeldBy,
-			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -600,8 +637,8 @@ type JobRemoveRow struct {
 }
 
 // Removes the job with this key by remove_job. A locked job is left alone, unless
-// detach_locked is true: then it loses its key and is not retried. Always one row,
-// as in JobComplete, with the id 0 when no job has the key.
+// detach_locked is true: then it loses its key and is not retried. Always one row: the
+// job, or whether there is one and who holds it; with the id 0 when no job has the key.
 func (q *Queries) JobRemove(ctx context.Context, db DBTX, arg JobRemoveParams) (JobRemoveRow, error) {
 	row := db.QueryRow(ctx, jobRemove, arg.DetachLocked, arg.JobKey)
 	var i JobRemoveRow
@@ -633,38 +670,31 @@ func (q *Queries) JobRemove(ctx context.Context, db DBTX, arg JobRemoveParams) (
 
 const jobReschedule = `-- name: JobReschedule :many
 select
-  asked.id::bigint as id,
-  (done.id is not null)::boolean as changed,
-  (held.id is not null)::boolean as found,
-  coalesce(tasks.identifier, '')::text as task_identifier,
+  job.id,
+  tasks.identifier as task_identifier,
   queues.queue_name,
-  coalesce(done.payload, '{}')::json as payload,
-  coalesce(done.priority, 0)::smallint as priority,
-  done.run_at,
-  coalesce(done.attempts, 0)::smallint as attempts,
-  coalesce(done.max_attempts, 0)::smallint as max_attempts,
-  done.last_error,
-  coalesce(done.created_at, now())::timestamptz as created_at,
-  coalesce(done.updated_at, now())::timestamptz as updated_at,
-  done.key,
-  done.locked_at,
-  done.locked_by,
-  coalesce(done.revision, 0)::integer as revision,
-  done.flags,
-  held.locked_at as held_at,
-  held.locked_by as held_by,
-  coalesce(held.locked_at >= now() - interval '4 hours', false)::boolean as held
-from unnest($1::bigint[]) as asked (id)
-left join graphile_worker.reschedule_jobs(
+  job.payload,
+  job.priority,
+  job.run_at,
+  job.attempts,
+  job.max_attempts,
+  job.last_error,
+  job.created_at,
+  job.updated_at,
+  job.key,
+  job.locked_at,
+  job.locked_by,
+  job.revision,
+  job.flags
+from graphile_worker.reschedule_jobs(
   job_ids => $1::bigint[],
   run_at => coalesce($2::text::timestamptz, $3::timestamptz),
   priority => $4::integer,
   attempts => $5::integer,
   max_attempts => $6::integer
-) as done on done.id = asked.id
-left join graphile_worker._private_jobs as held on held.id = case when done.id is null then asked.id end
-left join graphile_worker._private_tasks as tasks on tasks.id = done.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = done.job_queue_id
+) as job
+left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
 `
 
 type JobRescheduleParams struct {
@@ -678,9 +708,7 @@ type JobRescheduleParams struct {
 
 type JobRescheduleRow struct {
 	ID             int64
-	Changed        bool
-	Found          bool
-	TaskIdentifier string
+	TaskIdentifier *string
 	QueueName      *string
 	Payload        json.RawMessage
 	Priority       int16
@@ -695,13 +723,10 @@ type JobRescheduleRow struct {
 	LockedBy       *string
 	Revision       int32
 	Flags          json.RawMessage
-	HeldAt         *time.Time
-	HeldBy         *string
-	Held           bool
 }
 
-// Sets what is given on the unlocked jobs among the ids by reschedule_jobs. A row
-// for every id: the job as it is now, or why it was left alone, as in JobComplete.
+// Sets what is given on the unlocked jobs among the ids by reschedule_jobs, and returns
+// them as they are now.
 func (q *Queries) JobReschedule(ctx context.Context, db DBTX, arg JobRescheduleParams) ([]JobRescheduleRow, error) {
 	rows, err := db.Query(ctx, jobReschedule,
 		arg.Ids,
@@ -720,8 +745,6 @@ func (q *Queries) JobReschedule(ctx context.Context, db DBTX, arg JobRescheduleP
 		var i JobRescheduleRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.Changed,
-			&i.Found,
 			&i.TaskIdentifier,
 			&i.QueueName,
 			&i.Payload,
@@ -737,9 +760,6 @@ func (q *Queries) JobReschedule(ctx context.Context, db DBTX, arg JobRescheduleP
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
-			&i.HeldAt,
-			&i.HeldBy,
-			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -751,34 +771,76 @@ func (q *Queries) JobReschedule(ctx context.Context, db DBTX, arg JobRescheduleP
 	return items, nil
 }
 
+const jobRescheduleIDs = `-- name: JobRescheduleIDs :many
+select done.id
+from graphile_worker.reschedule_jobs(
+  job_ids => $1::bigint[],
+  run_at => coalesce($2::text::timestamptz, $3::timestamptz),
+  priority => $4::integer,
+  attempts => $5::integer,
+  max_attempts => $6::integer
+) as done
+`
+
+type JobRescheduleIDsParams struct {
+	Ids           []int64
+	RunAtInfinity *string
+	RunAt         *time.Time
+	Priority      *int32
+	Attempts      *int32
+	MaxAttempts   *int32
+}
+
+// Sets what is given on the unlocked jobs among the ids by reschedule_jobs, and returns
+// their ids.
+func (q *Queries) JobRescheduleIDs(ctx context.Context, db DBTX, arg JobRescheduleIDsParams) ([]int64, error) {
+	rows, err := db.Query(ctx, jobRescheduleIDs,
+		arg.Ids,
+		arg.RunAtInfinity,
+		arg.RunAt,
+		arg.Priority,
+		arg.Attempts,
+		arg.MaxAttempts,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const jobRetry = `-- name: JobRetry :many
 select
-  asked.id::bigint as id,
-  (done.id is not null)::boolean as changed,
-  (held.id is not null)::boolean as found,
-  coalesce(tasks.identifier, '')::text as task_identifier,
+  job.id,
+  tasks.identifier as task_identifier,
   queues.queue_name,
-  coalesce(done.payload, '{}')::json as payload,
-  coalesce(done.priority, 0)::smallint as priority,
-  done.run_at,
-  coalesce(done.attempts, 0)::smallint as attempts,
-  coalesce(done.max_attempts, 0)::smallint as max_attempts,
-  done.last_error,
-  coalesce(done.created_at, now())::timestamptz as created_at,
-  coalesce(done.updated_at, now())::timestamptz as updated_at,
-  done.key,
-  done.locked_at,
-  done.locked_by,
-  coalesce(done.revision, 0)::integer as revision,
-  done.flags,
-  held.locked_at as held_at,
-  held.locked_by as held_by,
-  coalesce(held.locked_at >= now() - interval '4 hours', false)::boolean as held
-from unnest($1::bigint[]) as asked (id)
-left join graphile_worker.reschedule_jobs(job_ids => $1::bigint[], run_at => now(), attempts => 0) as done on done.id = asked.id
-left join graphile_worker._private_jobs as held on held.id = case when done.id is null then asked.id end
-left join graphile_worker._private_tasks as tasks on tasks.id = done.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = done.job_queue_id
+  job.payload,
+  job.priority,
+  job.run_at,
+  job.attempts,
+  job.max_attempts,
+  job.last_error,
+  job.created_at,
+  job.updated_at,
+  job.key,
+  job.locked_at,
+  job.locked_by,
+  job.revision,
+  job.flags
+from graphile_worker.reschedule_jobs(job_ids => $1::bigint[], run_at => now(), attempts => 0) as job
+left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
 `
 
 type JobRetryParams struct {
@@ -787,9 +849,7 @@ type JobRetryParams struct {
 
 type JobRetryRow struct {
 	ID             int64
-	Changed        bool
-	Found          bool
-	TaskIdentifier string
+	TaskIdentifier *string
 	QueueName      *string
 	Payload        json.RawMessage
 	Priority       int16
@@ -804,13 +864,10 @@ type JobRetryRow struct {
 	LockedBy       *string
 	Revision       int32
 	Flags          json.RawMessage
-	HeldAt         *time.Time
-	HeldBy         *string
-	Held           bool
 }
 
 // Gives the unlocked jobs among the ids all their attempts again, from now on, by
-// reschedule_jobs. A row for every id, as in JobReschedule.
+// reschedule_jobs, and returns them as they are now.
 func (q *Queries) JobRetry(ctx context.Context, db DBTX, arg JobRetryParams) ([]JobRetryRow, error) {
 	rows, err := db.Query(ctx, jobRetry, arg.Ids)
 	if err != nil {
@@ -822,8 +879,6 @@ func (q *Queries) JobRetry(ctx context.Context, db DBTX, arg JobRetryParams) ([]
 		var i JobRetryRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.Changed,
-			&i.Found,
 			&i.TaskIdentifier,
 			&i.QueueName,
 			&i.Payload,
@@ -839,13 +894,40 @@ func (q *Queries) JobRetry(ctx context.Context, db DBTX, arg JobRetryParams) ([]
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
-			&i.HeldAt,
-			&i.HeldBy,
-			&i.Held,
 		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const jobRetryIDs = `-- name: JobRetryIDs :many
+select done.id from graphile_worker.reschedule_jobs(job_ids => $1::bigint[], run_at => now(), attempts => 0) as done
+`
+
+type JobRetryIDsParams struct {
+	Ids []int64
+}
+
+// Gives the unlocked jobs among the ids all their attempts again, from now on, by
+// reschedule_jobs, and returns their ids.
+func (q *Queries) JobRetryIDs(ctx context.Context, db DBTX, arg JobRetryIDsParams) ([]int64, error) {
+	rows, err := db.Query(ctx, jobRetryIDs, arg.Ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -1,12 +1,3 @@
--- name: JobCompleteIDs :many
--- Deletes the unlocked jobs among the ids by complete_jobs, and returns their ids.
-select done.id from graphile_worker.complete_jobs(@ids::bigint[]) as done;
-
--- name: JobFailIDs :many
--- Fails the unlocked jobs among the ids for good by permanently_fail_jobs, and
--- returns their ids.
-select done.id from graphile_worker.permanently_fail_jobs(@ids::bigint[], sqlc.narg(error_message)::text) as done;
-
 -- name: JobHolders :many
 -- Reads who holds which of the ids' jobs. Those that nobody holds, or not any more,
 -- are missing.
@@ -137,20 +128,3 @@ left join (
   from matched
   group by matched.state
 ) as found on true;
-
--- name: JobRescheduleIDs :many
--- Sets what is given on the unlocked jobs among the ids by reschedule_jobs, and returns
--- their ids.
-select done.id
-from graphile_worker.reschedule_jobs(
-  job_ids => @ids::bigint[],
-  run_at => coalesce(sqlc.narg(run_at_infinity)::text::timestamptz, sqlc.narg(run_at)::timestamptz),
-  priority => sqlc.narg(priority)::integer,
-  attempts => sqlc.narg(attempts)::integer,
-  max_attempts => sqlc.narg(max_attempts)::integer
-) as done;
-
--- name: JobRetryIDs :many
--- Gives the unlocked jobs among the ids all their attempts again, from now on, by
--- reschedule_jobs, and returns their ids.
-select done.id from graphile_worker.reschedule_jobs(job_ids => @ids::bigint[], run_at => now(), attempts => 0) as done;

@@ -175,14 +175,29 @@ begin
     return job;
   end if;
 
-  -- A job that has started, or failed for good, keeps its work but loses its key.
-  if add_job.job_key is not null then
-    update graphile_worker._private_jobs as jobs
-    set key = null, attempts = jobs.max_attempts, updated_at = pg_catalog.now()
-    where jobs.key = add_job.job_key and jobs.is_available is not true;
+  perform pg_catalog.pg_notify('jobs:insert', '{"r":' || pg_catalog.random()::text || ',"count":1}');
+
+  -- Without a key there is no conflict to be ready for, which an insert pays for.
+  if add_job.job_key is null then
+    insert into graphile_worker._private_jobs as jobs
+      (job_queue_id, task_id, payload, run_at, max_attempts, priority, flags)
+    values (
+      queue,
+      task,
+      coalesce(add_job.payload, '{}'::json),
+      coalesce(add_job.run_at, pg_catalog.now()),
+      most,
+      rank,
+      flag_set
+    )
+    returning jobs.* into job;
+    return job;
   end if;
 
-  perform pg_catalog.pg_notify('jobs:insert', '{"r":' || pg_catalog.random()::text || ',"count":1}');
+  -- A job that has started, or failed for good, keeps its work but loses its key.
+  update graphile_worker._private_jobs as jobs
+  set key = null, attempts = jobs.max_attempts, updated_at = pg_catalog.now()
+  where jobs.key = add_job.job_key and jobs.is_available is not true;
 
   insert into graphile_worker._private_jobs as jobs
     (job_queue_id, task_id, payload, run_at, max_attempts, key, priority, flags)
@@ -243,6 +258,33 @@ begin
   )
   on conflict do nothing;
 
+  perform pg_catalog.pg_notify('jobs:insert',
+    '{"r":' || pg_catalog.random()::text || ',"count":' || pg_catalog.array_length(specs, 1)::text || '}');
+
+  -- Without keys there is no conflict to be ready for, which an insert pays for.
+  if not exists (select from pg_catalog.unnest(specs) as spec where spec.job_key is not null) then
+    return query
+    insert into graphile_worker._private_jobs as jobs
+      (job_queue_id, task_id, payload, run_at, max_attempts, priority, flags)
+    select
+      queues.id,
+      tasks.id,
+      coalesce(spec.payload, '{}'::json),
+      coalesce(spec.run_at, pg_catalog.now()),
+      coalesce(spec.max_attempts, 25::smallint),
+      coalesce(spec.priority, 0::smallint),
+      case when spec.flags is not null then (
+        select pg_catalog.jsonb_object_agg(item.flag, true) from pg_catalog.unnest(spec.flags) as item (flag)
+      ) end
+    from pg_catalog.unnest(specs) with ordinality
+      as spec (identifier, payload, queue_name, run_at, max_attempts, job_key, priority, flags, place)
+    join graphile_worker._private_tasks as tasks on tasks.identifier = spec.identifier
+    left join graphile_worker._private_job_queues as queues on queues.queue_name = spec.queue_name
+    order by spec.place
+    returning jobs.*;
+    return;
+  end if;
+
   -- Jobs that have started, or failed for good, keep their work but lose their key.
   update graphile_worker._private_jobs as jobs
   set key = null, attempts = jobs.max_attempts, updated_at = pg_catalog.now()
@@ -250,9 +292,6 @@ begin
   where spec.job_key is not null
   and jobs.key = spec.job_key
   and jobs.is_available is not true;
-
-  perform pg_catalog.pg_notify('jobs:insert',
-    '{"r":' || pg_catalog.random()::text || ',"count":' || pg_catalog.array_length(specs, 1)::text || '}');
 
   return query
   insert into graphile_worker._private_jobs as jobs

@@ -1,0 +1,271 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gwadmin/gwadmin/db"
+)
+
+// batchSize bounds the jobs of one statement, and so the server's memory for it.
+const batchSize = 5000
+
+// A Result says what a call on many jobs did. Every id that was asked for is counted
+// once, as changed or in Skipped. All lists are in the order of their ids.
+type Result struct {
+	Changed int64 `json:"changed"` // how many were; in a dry run, would be
+	// Jobs are the changed jobs as they are now; for CompleteJobs as they
+	// were when they were deleted, and in a dry run as they are. They are empty where
+	// something less was asked for than ReturnJobs.
+	Jobs []Job `json:"jobs"`
+	// IDs are the ids of the changed jobs, where ReturnIDs asked for them.
+	IDs []int64 `json:"ids,omitempty"`
+	// Skipped are the ids that were left alone.
+	Skipped []Skip `json:"skipped"`
+}
+
+// Returning says what a call on many jobs returns of those it changed. Whole jobs are
+// most of such a call's time when they are thousands.
+type Returning int
+
+const (
+	ReturnJobs  Returning = iota // Result.Jobs; the default
+	ReturnIDs                    // Result.IDs
+	ReturnCount                  // Result.Changed alone
+)
+
+// A Skip is an id that a call left alone, and why.
+type Skip struct {
+	ID     int64      `json:"id"`
+	Reason SkipReason `json:"reason"`
+	// LockedBy and LockedAt say who holds the job since when, if Reason is Locked.
+	LockedBy *string    `json:"locked_by,omitempty"`
+	LockedAt *time.Time `json:"locked_at,omitempty"`
+}
+
+// SkipReason says why a job was left alone.
+type SkipReason string
+
+const (
+	NotFound SkipReason = "not found" // no job has the id
+	Locked   SkipReason = "locked"    // a worker holds it
+	// Contended means that it was locked when its turn came and is not any
+	// more. The call may be made again.
+	Contended SkipReason = "contended"
+)
+
+// String names the id and the reason, and for a locked job who holds it since when.
+func (s Skip) String() string {
+	text := fmt.Sprintf("%d: %s", s.ID, s.Reason)
+	if s.LockedBy != nil {
+		text += " by " + *s.LockedBy
+	}
+	if s.LockedAt != nil {
+		text += " since " + s.LockedAt.Format(time.RFC3339)
+	}
+	return text
+}
+
+// jobRow is a job with the names of its task and queue.
+type jobRow = db.JobCompleteRow
+
+func jobRows[R any](rows []R, convert func(R) jobRow) []jobRow {
+	converted := make([]jobRow, len(rows))
+	for i, row := range rows {
+		converted[i] = convert(row)
+	}
+	return converted
+}
+
+// A change is what a call does to the jobs of a batch of ids: it returns those that it
+// changed, or their ids alone.
+type change struct {
+	need right
+	jobs func(c *Client, ids []int64) ([]jobRow, error)
+	ids  func(c *Client, ids []int64) ([]int64, error)
+}
+
+// change makes the change on all the ids, in batches and one transaction when they are
+// many.
+func (c *Client) change(ctx context.Context, call string, ids []int64, change change, want Returning, dry bool) (*Result, error) {
+	var f faults
+	if want < ReturnJobs || want > ReturnCount {
+		f.add("return", "%d is none of ReturnJobs, ReturnIDs, ReturnCount", want)
+	}
+	if err := f.err(call); err != nil {
+		return nil, err
+	}
+	need := change.need
+	if dry {
+		need = readJobs
+	}
+	if err := c.ready(ctx, need); err != nil {
+		return nil, c.failure(call, err)
+	}
+	// In the order of the ids neighbours share pages, and calls seldom deadlock.
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	var result *Result
+	all := func(c *Client) error {
+		result = &Result{Jobs: []Job{}, Skipped: []Skip{}}
+		for batch := range slices.Chunk(ids, batchSize) {
+			if err := c.changeBatch(ctx, result, batch, change, want, dry); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := c.undisturbed(func() error {
+		if len(ids) > batchSize {
+			return c.atomically(ctx, all)
+		}
+		return all(c)
+	})
+	if err == nil {
+		err = c.explain(ctx, result, need)
+	}
+	if err != nil {
+		return nil, c.failure(call, err)
+	}
+	return result, nil
+}
+
+// changeBatch makes the change in one statement. A second, reading one says of the ids
+// that it left alone what had become of them.
+func (c *Client) changeBatch(ctx context.Context, result *Result, ids []int64, change change, want Returning, dry bool) error {
+	var changed []int64
+	switch {
+	case dry:
+		found, err := c.look(ctx, ids)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			if row := &found[i]; row.Found && !row.Held {
+				changed = append(changed, row.ID)
+				if want == ReturnJobs {
+					result.Jobs = append(result.Jobs, newJob(row.job()))
+				}
+			} else {
+				result.Skipped = append(result.Skipped, row.skip())
+			}
+		}
+	case want == ReturnJobs:
+		rows, err := change.jobs(c, ids)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(rows, func(a, b jobRow) int { return cmp.Compare(a.ID, b.ID) })
+		result.Jobs = slices.Grow(result.Jobs, len(rows))
+		for i := range rows {
+			changed = append(changed, rows[i].ID)
+			result.Jobs = append(result.Jobs, newJob(rows[i]))
+		}
+	default:
+		var err error
+		if changed, err = change.ids(c, ids); err != nil {
+			return err
+		}
+		slices.Sort(changed)
+	}
+	result.Changed += int64(len(changed))
+	if want == ReturnIDs {
+		result.IDs = append(result.IDs, changed...)
+	}
+	if dry || len(changed) == len(ids) {
+		return nil
+	}
+
+	left := without(ids, changed)
+	found, err := c.look(ctx, left)
+	if err != nil {
+		if c.inTransaction() {
+			return err
+		}
+		// What is done is done, and must not be lost with the error.
+		for _, id := range left {
+			result.Skipped = append(result.Skipped, Skip{ID: id, Reason: Contended})
+		}
+		return nil
+	}
+	for i := range found {
+		result.Skipped = append(result.Skipped, found[i].skip())
+	}
+	return nil
+}
+
+// without returns the ids that are not among the others; both are sorted.
+func without(ids, others []int64) []int64 {
+	var left []int64
+	for _, id := range ids {
+		if len(others) > 0 && others[0] == id {
+			others = others[1:]
+		} else {
+			left = append(left, id)
+		}
+	}
+	return left
+}
+
+// A lookRow is what there is of an id.
+type lookRow db.JobPreviewRow
+
+// look reads what there is of the sorted ids, in their order.
+func (c *Client) look(ctx context.Context, ids []int64) ([]lookRow, error) {
+	rows, err := c.queries.JobPreview(ctx, c.conn, db.JobPreviewParams{Ids: ids})
+	found := make([]lookRow, len(rows))
+	for i, row := range rows {
+		found[i] = lookRow(row)
+	}
+	slices.SortFunc(found, func(a, b lookRow) int { return cmp.Compare(a.ID, b.ID) })
+	return found, err
+}
+
+// skip says why a call left the job alone. One that could be changed by now was held
+// when its turn came.
+func (r *lookRow) skip() Skip {
+	switch {
+	case !r.Found:
+		return Skip{ID: r.ID, Reason: NotFound}
+	case r.Held:
+		return Skip{ID: r.ID, Reason: Locked, LockedBy: r.LockedBy, LockedAt: utc(r.LockedAt)}
+	}
+	return Skip{ID: r.ID, Reason: Contended}
+}
+
+func (r *lookRow) job() jobRow {
+	return jobRow{
+		ID:             r.ID,
+		TaskIdentifier: r.TaskIdentifier,
+		QueueName:      r.QueueName,
+		Payload:        r.Payload,
+		Priority:       r.Priority,
+		RunAt:          r.RunAt,
+		Attempts:       r.Attempts,
+		MaxAttempts:    r.MaxAttempts,
+		LastError:      r.LastError,
+		CreatedAt:      r.CreatedAt,
+		UpdatedAt:      r.UpdatedAt,
+		Key:            r.Key,
+		LockedAt:       r.LockedAt,
+		LockedBy:       r.LockedBy,
+		Revision:       r.Revision,
+		Flags:          r.Flags,
+	}
+}
+
+// explain makes sure, where nothing was changed, that it was not row security that
+// left the jobs alone.
+func (c *Client) explain(ctx context.Context, result *Result, need right) error {
+	if result.Changed > 0 {
+		return nil
+	}
+	for _, skip := range result.Skipped {
+		if skip.Reason == Contended || skip.Reason == NotFound {
+			return c.recheck(ctx, need)
+		}
+	}
+	return nil
+}

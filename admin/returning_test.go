@@ -1,0 +1,102 @@
+package admin_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// What a call returns of the jobs is less where less is asked for, and the rest of its
+// result, like what it does, is the same.
+func TestReturning(t *testing.T) {
+	t.Parallel()
+	type call func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.Result, error)
+	calls := map[string]call{
+		"complete": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.Result, error) {
+			return c.CompleteJobs(ctx, ids, &admin.CompleteOptions{Return: want, DryRun: dry})
+		},
+		"fail": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.Result, error) {
+			return c.PermanentlyFailJobs(ctx, ids, &admin.FailOptions{Return: want, DryRun: dry})
+		},
+		"reschedule": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.Result, error) {
+			return c.RescheduleJobs(ctx, ids, admin.RescheduleOptions{Priority: new(0), Return: want, DryRun: dry})
+		},
+		"retry": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.Result, error) {
+			return c.RetryJobs(ctx, ids, &admin.RetryOptions{Return: want, DryRun: dry})
+		},
+	}
+	for name, call := range calls {
+		for want, what := range map[admin.Returning]string{admin.ReturnIDs: "ids", admin.ReturnCount: "count"} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				t.Parallel()
+				onBoth(t, func(b *bench) {
+					jobs := b.fixture()
+					changed, table := changes[name].apply(jobs, 1, 2, 4, 5, 6)
+					less := changedAll([]admin.Job{}, []admin.Skip{locked(jobs[2]), locked(jobs[6]), missing(404)})
+					less.Changed = int64(len(changed))
+					if want == admin.ReturnIDs {
+						less.IDs = []int64{1, 2, 4, 5, 6}
+					}
+					b.check("a dry run", less, b.ok(call(b.ctx, b.client, everyID, want, true)))
+					b.check("table after the dry run", jobs, b.jobs())
+					b.check("result", less, b.ok(call(b.ctx, b.client, everyID, want, false)))
+					b.check("table", table, b.jobs())
+				})
+			})
+		}
+	}
+	t.Run("something else", func(t *testing.T) {
+		t.Parallel()
+		onBoth(t, func(b *bench) {
+			b.fixture()
+			_, err := b.client.CompleteJobs(b.ctx, []int64{1}, &admin.CompleteOptions{Return: 3})
+			b.check("error", "complete jobs: invalid input: return 3 is none of ReturnJobs, ReturnIDs, ReturnCount", fmt.Sprint(err))
+		})
+	})
+}
+
+// AddJobsIDs adds what AddJobs does, over more than one batch.
+func TestAddJobsIDs(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(b *bench) {
+		var specs []admin.JobSpec
+		for i := range 5100 {
+			spec := admin.JobSpec{TaskIdentifier: "send", Payload: map[string]int{"n": i}}
+			if i%100 == 99 {
+				spec.JobKey = new(fmt.Sprint("key ", i))
+			}
+			specs = append(specs, spec)
+		}
+		ids := b.ok(b.client.AddJobsIDs(b.ctx, specs, nil)).([]int64)
+		jobs := b.jobs()
+		b.check("number of jobs", len(specs), len(jobs))
+		b.check("ids", jobIDs(jobs), slices.Sorted(slices.Values(ids)))
+
+		// The keyed ones are updated, and the first of them keeps its run_at.
+		again := b.ok(b.client.AddJobsIDs(b.ctx, []admin.JobSpec{specs[99], specs[0], specs[199]}, &admin.AddJobsOptions{PreserveRunAt: true})).([]int64)
+		byKey := map[string]int64{}
+		for _, job := range jobs {
+			if job.Key != nil {
+				byKey[*job.Key] = job.ID
+			}
+		}
+		b.check("ids of keyed jobs", []int64{byKey["key 99"], byKey["key 199"]}, []int64{again[0], again[2]})
+		b.check("number of jobs after", len(specs)+1, len(b.jobs()))
+
+		none := b.ok(b.client.AddJobsIDs(b.ctx, nil, nil)).([]int64)
+		b.check("ids of no jobs", 0, len(none))
+		_, err := b.client.AddJobsIDs(b.ctx, []admin.JobSpec{{}, {TaskIdentifier: "t", JobKey: new("")}}, nil)
+		b.check("bad specs", "add jobs: invalid input: job 1: job_key is empty: leave it nil for none", fmt.Sprint(err))
+	})
+}
+
+func jobIDs(jobs []admin.Job) []int64 {
+	ids := make([]int64, len(jobs))
+	for i, job := range jobs {
+		ids[i] = job.ID
+	}
+	return ids
+}
