@@ -47,6 +47,7 @@ type Options struct {
 	// Primary makes the server a hot standby, which streams from that one all it
 	// has done since it was started. It must have the same Installation, PostgreSQL's
 	// own settings of replication, and still keep its first WAL: see wal_keep_size.
+	// Until it has caught up, a password that the primary asks for is not its own yet.
 	Primary *Server
 }
 

@@ -175,11 +175,18 @@ func TestStandby(t *testing.T) {
 			}
 			standby := startServer(t, Options{Installation: inst, TCP: tcp, Primary: primary})
 			end, err := on(primary, "select pg_current_wal_flush_lsn()::text")
-			for caughtUp := ""; err == nil && caughtUp != "true"; time.Sleep(5 * time.Millisecond) {
-				caughtUp, err = on(standby, "select (pg_is_in_recovery() and pg_last_wal_replay_lsn() >= '"+end+"')::text")
-			}
 			if err != nil {
 				t.Fatal(err)
+			}
+			// The password, too, comes from the primary, so that at first nobody gets in.
+			for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+				caughtUp, err := on(standby, "select (pg_is_in_recovery() and pg_last_wal_replay_lsn() >= '"+end+"')::text")
+				if caughtUp == "true" {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("the standby does not catch up", err)
+				}
 			}
 		})
 	}
