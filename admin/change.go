@@ -20,10 +20,10 @@ func (c *Client) CompleteJobs(ctx context.Context, ids []int64, options *Complet
 	}
 	return c.change(ctx, "complete jobs", ids, change{
 		need: deleteAnyJob,
-		jobs: func(c *Client, ids []int64) ([]jobRow, error) {
+		jobs: func(ctx context.Context, c *Client, ids []int64) ([]jobRow, error) {
 			return c.queries.JobComplete(ctx, c.conn, db.JobCompleteParams{Ids: ids})
 		},
-		ids: func(c *Client, ids []int64) ([]int64, error) {
+		ids: func(ctx context.Context, c *Client, ids []int64) ([]int64, error) {
 			return c.queries.JobCompleteIDs(ctx, c.conn, db.JobCompleteIDsParams{Ids: ids})
 		},
 	}, options.Return, options.DryRun)
@@ -55,11 +55,11 @@ func (c *Client) PermanentlyFailJobs(ctx context.Context, ids []int64, options *
 	}
 	return c.change(ctx, call, ids, change{
 		need: updateAnyJob,
-		jobs: func(c *Client, ids []int64) ([]jobRow, error) {
+		jobs: func(ctx context.Context, c *Client, ids []int64) ([]jobRow, error) {
 			rows, err := c.queries.JobFail(ctx, c.conn, db.JobFailParams{Ids: ids, ErrorMessage: options.Reason})
 			return jobRows(rows, func(r db.JobFailRow) jobRow { return jobRow(r) }), err
 		},
-		ids: func(c *Client, ids []int64) ([]int64, error) {
+		ids: func(ctx context.Context, c *Client, ids []int64) ([]int64, error) {
 			return c.queries.JobFailIDs(ctx, c.conn, db.JobFailIDsParams{Ids: ids, ErrorMessage: options.Reason})
 		},
 	}, options.Return, options.DryRun)
@@ -88,13 +88,13 @@ func (c *Client) RescheduleJobs(ctx context.Context, ids []int64, options Resche
 	}
 	return c.change(ctx, call, ids, change{
 		need: updateAnyJob,
-		jobs: func(c *Client, ids []int64) ([]jobRow, error) {
+		jobs: func(ctx context.Context, c *Client, ids []int64) ([]jobRow, error) {
 			params := params
 			params.Ids = ids
 			rows, err := c.queries.JobReschedule(ctx, c.conn, params)
 			return jobRows(rows, func(r db.JobRescheduleRow) jobRow { return jobRow(r) }), err
 		},
-		ids: func(c *Client, ids []int64) ([]int64, error) {
+		ids: func(ctx context.Context, c *Client, ids []int64) ([]int64, error) {
 			params := db.JobRescheduleIDsParams(params)
 			params.Ids = ids
 			return c.queries.JobRescheduleIDs(ctx, c.conn, params)
@@ -137,11 +137,11 @@ func (c *Client) RetryJobs(ctx context.Context, ids []int64, options *RetryOptio
 	}
 	return c.change(ctx, "retry jobs", ids, change{
 		need: updateAnyJob,
-		jobs: func(c *Client, ids []int64) ([]jobRow, error) {
+		jobs: func(ctx context.Context, c *Client, ids []int64) ([]jobRow, error) {
 			rows, err := c.queries.JobRetry(ctx, c.conn, db.JobRetryParams{Ids: ids})
 			return jobRows(rows, func(r db.JobRetryRow) jobRow { return jobRow(r) }), err
 		},
-		ids: func(c *Client, ids []int64) ([]int64, error) {
+		ids: func(ctx context.Context, c *Client, ids []int64) ([]int64, error) {
 			return c.queries.JobRetryIDs(ctx, c.conn, db.JobRetryIDsParams{Ids: ids})
 		},
 	}, options.Return, options.DryRun)

@@ -176,7 +176,7 @@ func TestChecksOnce(t *testing.T) {
 		b.ok(b.client.WithTx(tx).AddJob(b.ctx, "send", nil, nil))
 		b.check("in a transaction", []string{"begin", "JobAdd"}, b.sent.names())
 		b.ok(b.client.CompleteJobs(b.ctx, []int64{404}, nil))
-		b.check("nothing found", []string{"JobComplete", "InstallationGet", "RevisionGet"}, b.sent.names())
+		b.check("nothing found", []string{"JobComplete", "JobPreview", "InstallationGet", "RevisionGet"}, b.sent.names())
 		b.ok(nil, b.client.Check(b.ctx))
 		b.check("Check", []string{"InstallationGet", "RevisionGet"}, b.sent.names())
 	})

@@ -84,8 +84,8 @@ func jobRows[R any](rows []R, convert func(R) jobRow) []jobRow {
 // changed, or their ids alone.
 type change struct {
 	need right
-	jobs func(c *Client, ids []int64) ([]jobRow, error)
-	ids  func(c *Client, ids []int64) ([]int64, error)
+	jobs func(ctx context.Context, c *Client, ids []int64) ([]jobRow, error)
+	ids  func(ctx context.Context, c *Client, ids []int64) ([]int64, error)
 }
 
 // change makes the change on all the ids, in batches and one transaction when they are
@@ -106,22 +106,32 @@ func (c *Client) change(ctx context.Context, call string, ids []int64, change ch
 		return nil, c.failure(call, err)
 	}
 	// In the order of the ids neighbours share pages, and calls seldom deadlock.
-	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
 	var result *Result
-	all := func(c *Client) error {
-		result = &Result{Jobs: []Job{}, Skipped: []Skip{}}
-		for batch := range slices.Chunk(ids, batchSize) {
-			if err := c.changeBatch(ctx, result, batch, change, want, dry); err != nil {
-				return err
-			}
+	once := func(c *Client, ids []int64) error {
+		if dry {
+			return c.lookBatch(ctx, result, ids, want)
 		}
-		return nil
+		return c.changeBatch(ctx, result, ids, change, want)
 	}
 	err := c.undisturbed(func() error {
-		if len(ids) > batchSize {
-			return c.atomically(ctx, all)
+		result = &Result{Jobs: []Job{}, Skipped: []Skip{}}
+		switch {
+		case len(ids) == 0:
+			return nil
+		case len(ids) <= batchSize:
+			return once(c, ids)
 		}
-		return all(c)
+		return c.atomically(ctx, func(c *Client) error {
+			for batch := range slices.Chunk(ids, batchSize) {
+				if err := once(c, batch); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	})
 	if err == nil {
 		err = c.explain(ctx, result, need)
@@ -134,51 +144,36 @@ func (c *Client) change(ctx context.Context, call string, ids []int64, change ch
 
 // changeBatch makes the change in one statement. A second, reading one says of the ids
 // that it left alone what had become of them.
-func (c *Client) changeBatch(ctx context.Context, result *Result, ids []int64, change change, want Returning, dry bool) error {
-	var changed []int64
-	switch {
-	case dry:
-		found, err := c.look(ctx, ids)
-		if err != nil {
-			return err
-		}
-		for i := range found {
-			if row := &found[i]; row.Found && !row.Held {
-				changed = append(changed, row.ID)
-				if want == ReturnJobs {
-					result.Jobs = append(result.Jobs, newJob(row.job()))
-				}
-			} else {
-				result.Skipped = append(result.Skipped, row.skip())
-			}
-		}
-	case want == ReturnJobs:
-		rows, err := change.jobs(c, ids)
+func (c *Client) changeBatch(ctx context.Context, result *Result, ids []int64, change change, want Returning) error {
+	var left []int64
+	if want == ReturnJobs {
+		rows, err := change.jobs(ctx, c, ids)
 		if err != nil {
 			return err
 		}
 		slices.SortFunc(rows, func(a, b jobRow) int { return cmp.Compare(a.ID, b.ID) })
+		result.Changed += int64(len(rows))
 		result.Jobs = slices.Grow(result.Jobs, len(rows))
 		for i := range rows {
-			changed = append(changed, rows[i].ID)
 			result.Jobs = append(result.Jobs, newJob(rows[i]))
 		}
-	default:
-		var err error
-		if changed, err = change.ids(c, ids); err != nil {
+		left = without(ids, rows, func(row jobRow) int64 { return row.ID })
+	} else {
+		changed, err := change.ids(ctx, c, ids)
+		if err != nil {
 			return err
 		}
 		slices.Sort(changed)
+		result.Changed += int64(len(changed))
+		if want == ReturnIDs {
+			result.IDs = append(result.IDs, changed...)
+		}
+		left = without(ids, changed, func(id int64) int64 { return id })
 	}
-	result.Changed += int64(len(changed))
-	if want == ReturnIDs {
-		result.IDs = append(result.IDs, changed...)
-	}
-	if dry || len(changed) == len(ids) {
+	if len(left) == 0 {
 		return nil
 	}
 
-	left := without(ids, changed)
 	found, err := c.look(ctx, left)
 	if err != nil {
 		if c.inTransaction() {
@@ -196,12 +191,38 @@ func (c *Client) changeBatch(ctx context.Context, result *Result, ids []int64, c
 	return nil
 }
 
-// without returns the ids that are not among the others; both are sorted.
-func without(ids, others []int64) []int64 {
+// lookBatch says what changing the jobs would do.
+func (c *Client) lookBatch(ctx context.Context, result *Result, ids []int64, want Returning) error {
+	found, err := c.look(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		row := &found[i]
+		if !row.Found || row.Held {
+			result.Skipped = append(result.Skipped, row.skip())
+			continue
+		}
+		result.Changed++
+		switch want {
+		case ReturnJobs:
+			result.Jobs = append(result.Jobs, newJob(row.job()))
+		case ReturnIDs:
+			result.IDs = append(result.IDs, row.ID)
+		}
+	}
+	return nil
+}
+
+// without returns the ids that no row has; both are sorted by id.
+func without[R any](ids []int64, rows []R, of func(R) int64) []int64 {
+	if len(rows) == len(ids) {
+		return nil
+	}
 	var left []int64
 	for _, id := range ids {
-		if len(others) > 0 && others[0] == id {
-			others = others[1:]
+		if len(rows) > 0 && of(rows[0]) == id {
+			rows = rows[1:]
 		} else {
 			left = append(left, id)
 		}
