@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/internal/testdb"
@@ -93,6 +94,66 @@ func TestAddJobsFailsWhole(t *testing.T) {
 		b.check("it fails", true, errors.Is(err, errLost))
 		b.check("jobs", 0, len(b.jobs()))
 	})
+}
+
+// failingConn is a connection whose nth query of a name fails.
+type failingConn struct {
+	*pgx.Conn
+	failing
+}
+
+func (f failingConn) Begin(ctx context.Context) (pgx.Tx, error) { return f.Conn.Begin(ctx) }
+func (f failingConn) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return f.Conn.Exec(ctx, sql, args...)
+}
+func (f failingConn) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return f.Conn.QueryRow(ctx, sql, args...)
+}
+func (f failingConn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return f.failing.Query(ctx, sql, args...)
+}
+
+// A transaction that the caller has begun by hand on a connection goes on after a call
+// that needs one itself, and is the caller's to end.
+func TestBegunByHand(t *testing.T) {
+	t.Parallel()
+	const n = 5001 // more than one statement takes
+	specs := make([]admin.JobSpec, n)
+	for i := range specs {
+		specs[i].TaskIdentifier = "new"
+	}
+	for _, mode := range modes {
+		t.Run(mode.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, testdb.Ours(""), func(config *pgxpool.Config) { config.ConnConfig.DefaultQueryExecMode = mode })
+			b.many(n)
+			ids := rowsOf[int64](b, "select id from graphile_worker._private_jobs")
+			conn := b.ok(b.pool.Acquire(b.ctx)).(*pgxpool.Conn)
+			defer conn.Release()
+			inside := b.in(conn.Conn())
+			open := func(what string, jobs int) {
+				b.Helper()
+				b.check("the transaction after "+what, byte('T'), conn.Conn().PgConn().TxStatus())
+				b.check("jobs inside after "+what, jobs, rowsOf[int](inside, "select count(*)::int from graphile_worker._private_jobs")[0])
+				b.check("jobs outside after "+what, n, rowsOf[int](b, "select count(*)::int from graphile_worker._private_jobs")[0])
+			}
+			inside.exec("begin")
+			b.ok(inside.client.AddJobs(b.ctx, specs, nil))
+			open("AddJobs", 2*n)
+			b.ok(inside.client.CompleteJobs(b.ctx, ids, nil))
+			open("CompleteJobs", n)
+			b.ok(inside.client.Cleanup(b.ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.GCJobQueues}}))
+			open("Cleanup", n)
+
+			failed := admin.New(failingConn{conn.Conn(), failing{conn.Conn(), "JobAddMany", 2, new(int)}})
+			_, err := failed.AddJobs(b.ctx, specs, nil)
+			b.check("the error", true, errors.Is(err, errLost))
+			open("a failure", n)
+
+			inside.exec("rollback")
+			b.check("jobs after the rollback", ids, rowsOf[int64](b, "select id from graphile_worker._private_jobs order by id"))
+		})
+	}
 }
 
 // A role that does not see, or may not change, every row that a call is about would

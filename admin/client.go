@@ -111,7 +111,63 @@ func isNil(on any) bool {
 
 // atomically runs fn in a transaction: a savepoint where the client already is in one.
 func (c *Client) atomically(ctx context.Context, fn func(*Client) error) error {
-	return pgx.BeginFunc(ctx, c.conn.db, func(tx pgx.Tx) error { return fn(c.WithTx(tx)) })
+	return c.transaction(ctx, c.conn.db.Begin, fn)
+}
+
+// batch is atomically, in a transaction in which each statement sees what others have
+// committed by then.
+func (c *Client) batch(ctx context.Context, fn func(*Client) error) error {
+	begin := c.conn.db.Begin
+	if on, ok := c.conn.db.(interface {
+		BeginTx(context.Context, pgx.TxOptions) (pgx.Tx, error)
+	}); ok {
+		begin = func(ctx context.Context) (pgx.Tx, error) {
+			return on.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+		}
+	}
+	return c.transaction(ctx, begin, fn)
+}
+
+// transaction runs fn in what begin begins, or in a savepoint of the transaction that
+// somebody began by hand on the connection, which is not to end with it.
+func (c *Client) transaction(ctx context.Context, begin func(context.Context) (pgx.Tx, error), fn func(*Client) error) error {
+	if _, begun := c.conn.db.(pgx.Tx); !begun && c.inTransaction() {
+		return c.savepoint(ctx, fn)
+	}
+	tx, err := begin(ctx)
+	if err != nil {
+		return err
+	}
+	// To be cut off while it commits would leave open whether it has.
+	sure := context.WithoutCancel(ctx)
+	defer func() { _ = tx.Rollback(sure) }() // of no effect after the commit
+	if err := fn(c.WithTx(tx)); err != nil {
+		return err
+	}
+	return tx.Commit(sure)
+}
+
+func (c *Client) savepoint(ctx context.Context, fn func(*Client) error) (err error) {
+	if _, err := c.conn.db.Exec(ctx, "savepoint gwadmin"); err != nil {
+		return err
+	}
+	sure := context.WithoutCancel(ctx)
+	kept := false
+	defer func() {
+		if !kept { // after a panic, too
+			_, _ = c.conn.db.Exec(sure, "rollback to savepoint gwadmin")
+		}
+		if _, released := c.conn.db.Exec(sure, "release savepoint gwadmin"); err == nil {
+			err = released
+		}
+	}()
+	caller := *c
+	caller.reader = nil // which does not see what the transaction has changed
+	if err := fn(&caller); err != nil {
+		return err
+	}
+	kept = true
+	return nil
 }
 
 // undisturbed runs fn anew when it was the victim of a deadlock, which two calls on

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/gwadmin/gwadmin/db"
 )
 
@@ -436,37 +434,6 @@ func (c *Client) holders(ctx context.Context, on db.DBTX, ids []int64) (map[int6
 		holders[row.ID] = row
 	}
 	return holders, nil
-}
-
-// batch runs fn in a transaction in which each statement sees what others have
-// committed by then, or in a savepoint of the one that the client is in.
-func (c *Client) batch(ctx context.Context, fn func(*Client) error) error {
-	begin := c.conn.db.Begin
-	if _, inside := c.conn.db.(pgx.Tx); !inside {
-		if c.inTransaction() { // begun by hand on a connection
-			caller := *c
-			caller.reader = nil
-			return fn(&caller)
-		}
-		if on, ok := c.conn.db.(interface {
-			BeginTx(context.Context, pgx.TxOptions) (pgx.Tx, error)
-		}); ok {
-			begin = func(ctx context.Context) (pgx.Tx, error) {
-				return on.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
-			}
-		}
-	}
-	tx, err := begin(ctx)
-	if err != nil {
-		return err
-	}
-	// To be cut off while it commits would leave open whether it has.
-	sure := context.WithoutCancel(ctx)
-	defer func() { _ = tx.Rollback(sure) }() // of no effect after the commit
-	if err := fn(c.WithTx(tx)); err != nil {
-		return err
-	}
-	return tx.Commit(sure)
 }
 
 func newWhereResult(dry bool) WhereResult {
