@@ -16,7 +16,7 @@ type Queue struct {
 // Queues lists all queues by name, those without jobs too.
 func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	const call = "queues"
-	stats, err := c.Stats(ctx, nil)
+	stats, err := c.count(ctx, &StatsOptions{}, true)
 	if err != nil {
 		return nil, c.failure(call, err)
 	}
@@ -40,7 +40,7 @@ type Task struct {
 // Tasks lists all tasks by identifier, those without jobs too.
 func (c *Client) Tasks(ctx context.Context) ([]Task, error) {
 	const call = "tasks"
-	stats, err := c.Stats(ctx, nil)
+	stats, err := c.count(ctx, &StatsOptions{}, false)
 	if err != nil {
 		return nil, c.failure(call, err)
 	}

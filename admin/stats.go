@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"math"
@@ -25,9 +26,11 @@ func (c Counts) Total() int64 {
 
 // Stats are numbers of all jobs, exact unless Estimate says otherwise.
 type Stats struct {
-	Jobs   Counts            `json:"jobs"`
-	Tasks  map[string]Counts `json:"tasks"`  // of those that have jobs
-	Queues map[string]Counts `json:"queues"` // of those that have jobs; jobs without one are in none
+	Jobs  Counts            `json:"jobs"`
+	Tasks map[string]Counts `json:"tasks"` // of those that have jobs
+	// Queues are those of the queues that have jobs; jobs without one are in none. An
+	// estimate has no more than MaxEstimatedQueues, those with the most jobs.
+	Queues map[string]Counts `json:"queues"`
 	// OldestReady is the first run_at among the ready jobs, and so how long the
 	// queue is behind; nil without any. Infinite ones do not count.
 	OldestReady *time.Time `json:"oldest_ready"`
@@ -84,8 +87,11 @@ type Estimate struct {
 	Queues map[string]Counts `json:"queues"`
 	// OtherErrors is the margin of Stats.OtherErrors.
 	OtherErrors int64 `json:"other_errors"`
-	// Unseen is how many jobs a state, task, queue or shape may have that is not in
-	// the numbers at all, in 95 of 100 estimates.
+	// OtherQueues is how many more queues have jobs on the pages that were read, each
+	// no more than any of Stats.Queues.
+	OtherQueues int64 `json:"other_queues"`
+	// Unseen is how many jobs a state, task, queue or shape may have that has none on
+	// the pages that were read, in 95 of 100 estimates.
 	Unseen int64 `json:"unseen"`
 	// TimesExact is whether Stats.OldestReady and Stats.NextRunAt are exact, which
 	// they are as a rule. Otherwise there may be earlier ones: of more than a thousand
@@ -98,6 +104,8 @@ const (
 	MaxErrorShapes = 1000
 	// MinSamplePages and MaxSamplePages bound how many pages an estimate reads.
 	MinSamplePages, MaxSamplePages = 30, 10_000
+	// MaxEstimatedQueues is the most queues that an estimate tells apart.
+	MaxEstimatedQueues = 1000
 )
 
 // StatsOptions say what is counted, and how well. The zero value, or nil, is all but
@@ -115,8 +123,13 @@ type StatsOptions struct {
 }
 
 // Stats counts all jobs by state, task, queue, attempts and, if asked to, by what
-// their last errors look like. It takes no lock. Without Estimate it goes through the
-// whole table, and what it returns grows with the number of queues.
+// their last errors look like. It takes no lock, and the numbers are all of one moment.
+// Without Estimate it goes through the whole table twice, once of it for the queues,
+// and what it returns grows with their number.
+//
+// An estimate takes its numbers from the pages, in one statement, and OldestReady and
+// NextRunAt a moment later from the index that workers fetch by. Until it is vacuumed
+// that keeps entries of jobs that are gone, which are walked over, as workers do.
 func (c *Client) Stats(ctx context.Context, options *StatsOptions) (*Stats, error) {
 	const call = "stats"
 	if options == nil {
@@ -132,15 +145,24 @@ func (c *Client) Stats(ctx context.Context, options *StatsOptions) (*Stats, erro
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	if err := c.ready(ctx, readJobs); err != nil {
+	stats, err := c.count(ctx, options, true)
+	if err != nil {
 		return nil, c.failure(call, err)
+	}
+	return stats, nil
+}
+
+// count counts, the queues' jobs only if asked to.
+func (c *Client) count(ctx context.Context, options *StatsOptions, queues bool) (*Stats, error) {
+	if err := c.ready(ctx, readJobs); err != nil {
+		return nil, err
 	}
 	params := db.JobCountParams{Shapes: int32(options.ErrorShapes)}
 	var from *sample
 	if options.Estimate {
 		pages, err := c.queries.JobPages(ctx, c.reading())
 		if err != nil {
-			return nil, c.failure(call, err)
+			return nil, err
 		}
 		most := options.SamplePages
 		if most == 0 {
@@ -149,17 +171,21 @@ func (c *Client) Stats(ctx context.Context, options *StatsOptions) (*Stats, erro
 		if pages > int64(most) {
 			from = &sample{pages: float64(pages), sampled: float64(most)}
 			params.Pages = draw(most, pages)
+			params.MaxQueues = new(int32(MaxEstimatedQueues))
 		}
+	}
+	if !queues {
+		params.MaxQueues = new(int32(0))
 	}
 	rows, err := c.queries.JobCount(ctx, c.planned(), params)
 	if err != nil {
-		return nil, c.failure(call, err)
+		return nil, err
 	}
 	stats := newStats(rows, options.ErrorShapes > 0, from)
 	if from != nil {
 		times, err := c.queries.JobTimes(ctx, c.reading())
 		if err != nil {
-			return nil, c.failure(call, err)
+			return nil, err
 		}
 		stats.OldestReady, stats.NextRunAt = utc(times.OldestReady), utc(times.NextRunAt)
 		stats.Estimate.TimesExact = times.Certain
@@ -192,6 +218,7 @@ func newStats(rows []db.JobCountRow, errors bool, from *sample) *Stats {
 		switch *row.Part {
 		case "all":
 			margins.Total, margins.Unseen = margin, from.unseen(row.Most)
+			margins.OtherQueues = max(0, row.Queues-MaxEstimatedQueues)
 		case "state":
 			stats.Jobs[state], margins.Jobs[state] = jobs, margin
 			switch state {
@@ -222,6 +249,10 @@ func newStats(rows []db.JobCountRow, errors bool, from *sample) *Stats {
 			})
 		}
 	}
+	slices.SortFunc(stats.Attempts, func(a, b AttemptCount) int { return cmp.Compare(a.Attempts, b.Attempts) })
+	slices.SortFunc(stats.Errors, func(a, b ErrorShape) int {
+		return cmp.Or(cmp.Compare(b.Jobs, a.Jobs), cmp.Compare(a.Shape, b.Shape))
+	})
 	return stats
 }
 

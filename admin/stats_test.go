@@ -313,6 +313,37 @@ func numbers(stats *admin.Stats) (jobs, margins map[string]int64) {
 	return jobs, margins
 }
 
+// An estimate tells apart the queues with the most jobs on its pages, and says how many
+// more there are; counted exactly, there are all.
+func TestEstimateQueues(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testdb.Ours(""))
+	b.exec(`insert into graphile_worker._private_tasks (identifier) values ('send')`)
+	b.exec(`insert into graphile_worker._private_job_queues (queue_name) select 'queue ' || i from generate_series(1, 20000) as i`)
+	// Every other job is one of the ten longest queues'; each of the others has one.
+	b.exec(`insert into graphile_worker._private_jobs (task_id, job_queue_id)
+		select tasks.id, queues.id from graphile_worker._private_tasks as tasks, generate_series(1, 40000) as i
+		join graphile_worker._private_job_queues as queues on queues.queue_name = 'queue ' || case when i % 2 = 0 then i / 2 else 1 + i / 2 % 10 end`)
+	exact := b.ok(b.client.Stats(b.ctx, nil)).(*admin.Stats)
+	b.check("queues", 20_000, len(exact.Queues))
+	got := b.ok(b.client.Stats(b.ctx, &admin.StatsOptions{Estimate: true, SamplePages: 100})).(*admin.Stats)
+	b.check("estimated queues", admin.MaxEstimatedQueues, len(got.Queues))
+	b.check("margins", admin.MaxEstimatedQueues, len(got.Estimate.Queues))
+	for i := range 10 {
+		name := fmt.Sprint("queue ", i+1)
+		n, margin := got.Queues[name].Total(), got.Estimate.Queues[name].Total()
+		if off := n - exact.Queues[name].Total(); max(off, -off) > 4*margin {
+			b.Errorf("%s: %d ±%d of %d", name, n, margin, exact.Queues[name].Total())
+		}
+	}
+	perPage := got.Jobs.Total() / got.Estimate.Pages
+	if most := 100*(perPage+1)/2 + 10 - admin.MaxEstimatedQueues; got.Estimate.OtherQueues < most*9/10 || got.Estimate.OtherQueues > most*11/10 {
+		b.Errorf("%d more queues, want about %d", got.Estimate.OtherQueues, most)
+	}
+	whole := b.ok(b.client.Stats(b.ctx, &admin.StatsOptions{Estimate: true})).(*admin.Stats)
+	b.check("a small table's queues", exact.Queues, whole.Queues)
+}
+
 // An estimate reads the pages it says and no other, however often it is asked for, in
 // every mode.
 func TestEstimatePlans(t *testing.T) {

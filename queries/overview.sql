@@ -6,18 +6,24 @@ order by crontabs.identifier;
 
 -- name: JobCount :many
 -- Counts the jobs: all of them, those of each state, by task and state, by queue and
--- state, by attempts, and by the shape of their errors. The states are those of
--- JobList. An error's shape is the first line, of at most 200 characters, with a star
--- for whatever has a digit or an @ in it, is quoted, or is the query of a URL; of
--- shapes only the most frequent are told apart, and none where none is asked for.
+-- state, by attempts, and by the shape of their errors, in no order. The states are
+-- those of JobList. An error's shape is the first line, of at most 200 characters, with
+-- a star for whatever has a digit or an @ in it, is quoted, or is the query of a URL; of
+-- shapes only the most frequent are told apart, and none where none is asked for. Of
+-- the queues there are all, or so many, those with the most jobs, and beside them how
+-- many have jobs.
 --
 -- With pages only the jobs on these are counted. For how far that may be off, each
 -- number comes with the sum of its squares, page by page. To be planned for its
 -- parameters, so that no other page is read. Where there is no job, the one row has no
 -- part.
-with counted as (
+--
+-- It goes through the jobs twice: the queues may be hundreds of thousands, which would
+-- be as many groups again for each task, number of attempts and shape.
+with jobs as not materialized (
   select
     case when sqlc.narg(pages)::bigint[] is null then 0 else (jobs.ctid::text::point)[0] end::bigint as page,
+    jobs.id,
     jobs.task_id,
     jobs.job_queue_id,
     case
@@ -26,9 +32,25 @@ with counted as (
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)) then 'waiting'
+      when held.id is not null then 'waiting'
       else 'ready'
     end::text as state,
+    jobs.run_at,
+    jobs.attempts,
+    jobs.last_error
+  from graphile_worker._private_jobs as jobs
+  left join graphile_worker._private_job_queues as held on held.id = jobs.job_queue_id and held.locked_at is not null
+  where sqlc.narg(pages)::bigint[] is null or jobs.ctid = any (array(
+    -- As many places as a page can have at most.
+    select ('(' || pages.page || ',' || places.place || ')')::tid
+    from unnest(sqlc.narg(pages)::bigint[]) as pages (page)
+    cross join generate_series(1, (current_setting('block_size')::integer - 24) / 28) as places (place)
+  ))
+), counted as (
+  select
+    jobs.page,
+    jobs.task_id,
+    jobs.state,
     jobs.attempts,
     case when @shapes::integer > 0 then left(regexp_replace(
       rtrim(split_part(ltrim(left(jobs.last_error, 200), E' \t\r\n'), E'\n', 1), E' \t\r'),
@@ -38,27 +60,19 @@ with counted as (
     count(*) as jobs,
     min(jobs.run_at) filter (where isfinite(jobs.run_at)) as first_run_at,
     min(jobs.id) as first_id
-  from graphile_worker._private_jobs as jobs
-  where sqlc.narg(pages)::bigint[] is null or jobs.ctid = any (array(
-    -- As many places as a page can have at most.
-    select ('(' || pages.page || ',' || places.place || ')')::tid
-    from unnest(sqlc.narg(pages)::bigint[]) as pages (page)
-    cross join generate_series(1, (current_setting('block_size')::integer - 24) / 28) as places (place)
-  ))
-  group by 1, 2, 3, 4, 5, 6
+  from jobs
+  group by 1, 2, 3, 4, 5
 ), parts as (
   select
     counted.page,
     case
       when grouping(counted.shape) = 0 then 'error'
       when grouping(counted.attempts) = 0 then 'attempts'
-      when grouping(counted.job_queue_id) = 0 then 'queue'
       when grouping(counted.task_id) = 0 then 'task'
       when grouping(counted.state) = 0 then 'state'
       else 'all'
     end as part,
     counted.task_id,
-    counted.job_queue_id,
     counted.state,
     counted.attempts,
     counted.shape,
@@ -70,7 +84,6 @@ with counted as (
     (counted.page),
     (counted.page, counted.state),
     (counted.page, counted.task_id, counted.state),
-    (counted.page, counted.job_queue_id, counted.state),
     (counted.page, counted.attempts),
     (counted.page, counted.shape)
   )
@@ -82,18 +95,27 @@ with counted as (
   limit @shapes::integer
 ), merged as (
   select
-    parts.page, parts.part, parts.task_id, parts.job_queue_id, parts.state, parts.attempts, frequent.shape,
+    parts.page, parts.part, parts.task_id, parts.state, parts.attempts, frequent.shape,
     sum(parts.jobs)::bigint as jobs,
     min(parts.first_run_at) as first_run_at,
     min(parts.first_id) as first_id
   from parts
   left join frequent on frequent.shape = parts.shape
-  where (parts.part <> 'queue' or parts.job_queue_id is not null)
-  and (parts.part <> 'error' or parts.shape is not null)
-  group by 1, 2, 3, 4, 5, 6, 7
+  where parts.part <> 'error' or parts.shape is not null
+  group by 1, 2, 3, 4, 5, 6
+), queued as (
+  select jobs.page, jobs.job_queue_id, jobs.state, count(*) as jobs
+  from jobs
+  where jobs.job_queue_id is not null and sqlc.narg(max_queues)::integer is distinct from 0
+  group by 1, 2, 3
+), longest as (
+  select queued.job_queue_id from queued
+  group by queued.job_queue_id
+  order by sum(queued.jobs) desc, queued.job_queue_id
+  limit sqlc.narg(max_queues)::integer
 ), summed as (
   select
-    merged.part, merged.task_id, merged.job_queue_id, merged.state, merged.attempts, merged.shape::text as shape,
+    merged.part, merged.task_id, null::integer as job_queue_id, merged.state, merged.attempts::integer as attempts, merged.shape::text as shape,
     sum(merged.jobs)::bigint as jobs,
     sum(merged.jobs::double precision ^ 2)::double precision as squares,
     max(merged.jobs)::bigint as most,
@@ -101,6 +123,13 @@ with counted as (
     min(merged.first_id)::bigint as first_id
   from merged
   group by 1, 2, 3, 4, 5, 6
+  union all
+  select
+    'queue', null, queued.job_queue_id, queued.state, null, null,
+    sum(queued.jobs)::bigint, sum(queued.jobs::double precision ^ 2), max(queued.jobs), null, null
+  from queued
+  where sqlc.narg(max_queues)::integer is null or queued.job_queue_id in (select longest.job_queue_id from longest)
+  group by queued.job_queue_id, queued.state
 )
 select
   summed.part,
@@ -114,15 +143,15 @@ select
   coalesce(summed.most, 0)::bigint as most,
   summed.first_run_at,
   coalesce(summed.first_id, 0)::bigint as first_id,
-  coalesce((
+  (case when sqlc.narg(max_queues)::integer > 0 then (select count(distinct queued.job_queue_id) from queued) else 0 end)::bigint as queues,
+  coalesce(case when summed.part = 'error' then (
     select left(examples.last_error, 200) from graphile_worker._private_jobs as examples
-    where summed.part = 'error' and examples.id = summed.first_id
-  ), '')::text as example
+    where examples.id = summed.first_id
+  ) end, '')::text as example
 from (values (1)) as one (row)
 left join summed on true
 left join graphile_worker._private_tasks as tasks on tasks.id = summed.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = summed.job_queue_id
-order by summed.part, summed.attempts, summed.jobs desc, summed.shape collate "C";
+left join graphile_worker._private_job_queues as queues on queues.id = summed.job_queue_id;
 
 -- name: JobPages :one
 -- Tells how many pages the table of jobs has.
@@ -135,7 +164,8 @@ where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs';
 -- Reads from the index that workers fetch by the first run_at of a job that is ready
 -- and of one whose turn is to come, without those that are infinite: of each of the
 -- first 1000 priorities the first 100 jobs whose turn has come, and the next one.
--- Certain is whether no other job can be before them.
+-- Certain is whether no other job can be before them. It also walks over the index's
+-- entries of jobs that have been taken or deleted, until they are vacuumed away.
 with recursive priorities as (
   (
     select 1 as place, jobs.priority from graphile_worker._private_jobs as jobs

@@ -42,6 +42,9 @@ of a URL.`,
 				}
 				if e := stats.Estimate; e != nil {
 					a.say("estimated from %d of %d pages; what is not shown may have up to %s", e.Sampled, e.Pages, plural(e.Unseen, "job"))
+					if e.OtherQueues > 0 {
+						a.say("but for %s more on these pages, none with more jobs there than those shown", plural(e.OtherQueues, "queue"))
+					}
 					if !e.TimesExact {
 						a.say("there may be earlier jobs than these: too many wait for their queues, or have priorities of their own")
 					}
