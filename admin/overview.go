@@ -85,7 +85,7 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	}
 	workers := make([]Worker, len(rows))
 	for i, row := range rows {
-		workers[i] = Worker{ID: row.WorkerID, Jobs: row.Jobs, Queues: row.Queues, Stale: row.Stale, Oldest: row.Oldest.UTC(), Newest: row.Newest.UTC()}
+		workers[i] = Worker{ID: row.WorkerID, Jobs: row.Jobs, Queues: row.Queues, Stale: row.Stale, Oldest: within(row.Oldest), Newest: within(row.Newest)}
 	}
 	return workers, nil
 }
@@ -109,7 +109,7 @@ func (c *Client) Crontabs(ctx context.Context) ([]Crontab, error) {
 	}
 	crontabs := make([]Crontab, len(rows))
 	for i, row := range rows {
-		crontabs[i] = Crontab{Identifier: row.Identifier, KnownSince: row.KnownSince.UTC(), LastExecution: utc(row.LastExecution)}
+		crontabs[i] = Crontab{Identifier: row.Identifier, KnownSince: within(row.KnownSince), LastExecution: utc(row.LastExecution)}
 	}
 	return crontabs, nil
 }

@@ -3,6 +3,7 @@ package admin_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -132,6 +133,40 @@ func (b *bench) checkOverview() {
 	b.check("Workers", holders, b.ok(c.Workers(b.ctx)))
 	b.check("Crontabs", crontabs, b.ok(c.Crontabs(b.ctx)))
 	b.check("ListJobs", append([]admin.ListedJob{}, model...), b.list(admin.Filter{}, admin.ListOptions{PayloadBytes: 1000}))
+}
+
+// What somebody wrote by hand is read, and can be written as JSON, whenever it was.
+func TestOverviewOfAnyTime(t *testing.T) {
+	t.Parallel()
+	first, last := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)
+	onBoth(t, func(b *bench) {
+		b.fixture()
+		b.exec("truncate graphile_worker._private_known_crontabs")
+		for _, tc := range []struct {
+			at   string
+			want time.Time
+		}{{"infinity", last}, {"-infinity", first}, {"20000-01-01", last}, {"0044-03-15 BC", first}} {
+			b.exec("update graphile_worker._private_jobs set locked_at = $1::text::timestamptz, locked_by = 'pool'", tc.at)
+			b.exec("update graphile_worker._private_job_queues set locked_at = $1::text::timestamptz, locked_by = 'pool'", tc.at)
+			b.exec("delete from graphile_worker._private_known_crontabs")
+			b.exec("insert into graphile_worker._private_known_crontabs values ('hourly', $1::text::timestamptz, $1::text::timestamptz)", tc.at)
+			queues := b.ok(b.client.Queues(b.ctx)).([]admin.Queue)
+			workers := b.ok(b.client.Workers(b.ctx)).([]admin.Worker)
+			crontabs := b.ok(b.client.Crontabs(b.ctx)).([]admin.Crontab)
+			tasks := b.ok(b.client.Tasks(b.ctx)).([]admin.Task)
+			if len(queues) == 0 || len(workers) != 1 || len(tasks) == 0 {
+				b.Fatalf("%v, %v, %v", queues, workers, tasks)
+			}
+			b.check(tc.at+": a queue", &tc.want, queues[0].LockedAt)
+			b.check(tc.at+": a worker", []time.Time{tc.want, tc.want}, []time.Time{workers[0].Oldest, workers[0].Newest})
+			b.check(tc.at+": cron items", []admin.Crontab{{Identifier: "hourly", KnownSince: tc.want, LastExecution: &tc.want}}, crontabs)
+			for _, list := range []any{queues, workers, crontabs, tasks} {
+				if _, err := json.Marshal(list); err != nil {
+					b.Errorf("%s: %v", tc.at, err)
+				}
+			}
+		}
+	})
 }
 
 // The reader lists and counts; the transaction of WithTx comes first.
