@@ -222,7 +222,7 @@ func (r renamed) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, 
 	if rows == nil {
 		return nil, err
 	}
-	return timeRows{rows}, err
+	return &timeRows{Rows: rows}, err
 }
 
 func (r renamed) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {

@@ -44,49 +44,60 @@ func utc(t *time.Time) *time.Time {
 // A whole page need not fail for one row that somebody wrote by hand.
 type timeRow struct{ pgx.Row }
 
-func (r timeRow) Scan(dest ...any) error { return scanTimes(r.Row.Scan, dest) }
+func (r timeRow) Scan(dest ...any) error { return new(timeScan).scan(r.Row.Scan, dest) }
 
 // timeRows are rows like [timeRow].
-type timeRows struct{ pgx.Rows }
+type timeRows struct {
+	pgx.Rows
+	timeScan
+}
 
-func (r timeRows) Scan(dest ...any) error { return scanTimes(r.Rows.Scan, dest) }
+func (r *timeRows) Scan(dest ...any) error { return r.scan(r.Rows.Scan, dest) }
 
-func scanTimes(scan func(...any) error, dest []any) error {
-	read := make([]any, len(dest))
+// timeScan is what the times of a row are read into, and those of the next one again.
+type timeScan struct {
+	read  []any
+	times []pgtype.Timestamptz // as many as read, of which the times' are used
+}
+
+func (s *timeScan) scan(scan func(...any) error, dest []any) error {
+	if len(s.read) != len(dest) {
+		s.read, s.times = make([]any, len(dest)), make([]pgtype.Timestamptz, len(dest))
+	}
 	for i, to := range dest {
 		switch to.(type) {
 		case *time.Time, **time.Time:
-			read[i] = &pgtype.Timestamptz{}
+			s.read[i] = &s.times[i]
 		default:
-			read[i] = to
+			s.read[i] = to
 		}
 	}
-	if err := scan(read...); err != nil {
+	if err := scan(s.read...); err != nil {
 		return err
 	}
 	for i, to := range dest {
 		switch to := to.(type) {
 		case *time.Time:
-			found := finite(read[i].(*pgtype.Timestamptz))
-			if found == nil {
+			if !s.times[i].Valid {
 				return fmt.Errorf("column %d is null, and is no time", i+1)
 			}
-			*to = *found
+			*to = finite(&s.times[i])
 		case **time.Time:
-			*to = finite(read[i].(*pgtype.Timestamptz))
+			*to = nil
+			if s.times[i].Valid {
+				*to = new(finite(&s.times[i]))
+			}
 		}
 	}
 	return nil
 }
 
-func finite(t *pgtype.Timestamptz) *time.Time {
-	switch {
-	case !t.Valid:
-		return nil
-	case t.InfinityModifier == pgtype.Infinity:
-		return &afterAll
-	case t.InfinityModifier == pgtype.NegativeInfinity:
-		return &beforeAll
+func finite(t *pgtype.Timestamptz) time.Time {
+	switch t.InfinityModifier {
+	case pgtype.Infinity:
+		return afterAll
+	case pgtype.NegativeInfinity:
+		return beforeAll
 	}
-	return &t.Time
+	return t.Time
 }
