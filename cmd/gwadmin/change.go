@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
@@ -125,7 +126,9 @@ func (c *change) run(a *app, cmd *cobra.Command, args []string) error {
 		return a.print(&changeResult{DryRun: c.dryRun, Changed: []admin.Job{}, Skipped: []admin.Skip{}, done: c.done})
 	}
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	return a.withClient(ctx, func(client *admin.Client) error {
+	// It connects at once: a batch, once begun, is not interrupted.
+	return a.withPool(ctx, func(pool *pgxpool.Pool) error {
+		client := admin.New(pool, admin.WithSchema(a.schema))
 		if !c.dryRun && !c.yes {
 			preview, err := c.batches(ctx, a, client, ids, true, false)
 			if err != nil {

@@ -44,11 +44,15 @@ func (a *app) config() (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// withClient runs fn with a client on the database.
+// withClient runs fn with a client on the database. It connects with the first call
+// whose input is good, so that bad input is said to be wrong whatever the database.
 func (a *app) withClient(ctx context.Context, fn func(*admin.Client) error) error {
-	return a.withPool(ctx, func(pool *pgxpool.Pool) error {
-		return fn(admin.New(pool, admin.WithSchema(a.schema)))
-	})
+	pool, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return fn(admin.New(pool, admin.WithSchema(a.schema)))
 }
 
 func (a *app) withPool(ctx context.Context, fn func(*pgxpool.Pool) error) error {

@@ -88,6 +88,35 @@ func TestNoUse(t *testing.T) {
 	}
 }
 
+// Bad input is told as such where no database is to be had.
+func TestInvalidWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	nowhere := []string{"DATABASE_URL=postgres://nobody@127.0.0.1:1/nothing"}
+	for _, args := range [][]string{
+		{"jobs", "list", "--state", "red"},
+		{"jobs", "list", "--limit", "10001", "--watch=1s"},
+		{"jobs", "list", "--cursor", "x"},
+		{"jobs", "export", "--state", "red"},
+		{"jobs", "export", "-o", "csv", "--run-after", "+2h", "--run-before", "+1h"},
+		{"jobs", "complete", "--state", "red", "--yes"},
+		{"jobs", "fail", "--state", "red", "--dry-run"},
+		{"jobs", "reschedule", "--all", "--max-attempts", "0", "--yes"},
+		{"jobs", "retry", "--all", "--batch", "10001", "--yes"},
+		{"jobs", "remove", "", "--yes"},
+		{"stats", "--errors", "1001"},
+		{"stats", "--estimate", "--sample-pages", "1"},
+	} {
+		got := gwadmin(t, nowhere, "", args...)
+		checkCode(t, exitUsage, got)
+		if got.Stdout != "" || strings.Contains(got.Stderr, "connect") {
+			t.Errorf("%q: %q, %q", args, got.Stdout, got.Stderr)
+		}
+	}
+	for _, args := range [][]string{{"jobs", "list", "--state", "ready"}, {"jobs", "export"}, {"jobs", "retry", "--all", "--yes"}, {"stats"}, {"queues"}} {
+		checkCode(t, exitConnect, gwadmin(t, nowhere, "", args...))
+	}
+}
+
 func withDatabase(t testing.TB, base, name string) string {
 	t.Helper()
 	u, err := url.Parse(base)
