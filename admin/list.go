@@ -72,7 +72,7 @@ type TimeRange struct {
 type SortKey string
 
 const (
-	ByID        SortKey = "id" // the default, and the only one that an index serves
+	ByID        SortKey = "id" // the default, and the only one that an index serves unless migrations.AddIndexes has built one for another
 	ByRunAt     SortKey = "run_at"
 	ByCreatedAt SortKey = "created_at"
 	ByPriority  SortKey = "priority"
@@ -117,7 +117,8 @@ type Page struct {
 // ListJobs reads a page of the jobs that match the filter. It takes no lock. Pages
 // are told by where the one before ended, so that jobs which come and go in between
 // shift none, and a late page costs what the first does. Only the order by id comes
-// off an index; every other one sorts all that match.
+// off an index, unless migrations.AddIndexes has built one for another; every other one
+// sorts all that match.
 func (c *Client) ListJobs(ctx context.Context, filter Filter, options *ListOptions) (*Page, error) {
 	const call = "list jobs"
 	if options == nil {
