@@ -133,6 +133,9 @@ func (f *filterFlags) filter(flags *pflag.FlagSet) admin.Filter {
 			*list = nil
 		}
 	}
+	if flags.Changed("state") {
+		filter.States = []admin.State{}
+	}
 	for _, state := range f.states {
 		filter.States = append(filter.States, admin.State(state))
 	}

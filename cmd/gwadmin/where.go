@@ -59,6 +59,8 @@ func (w *whereFlags) args(_ *cobra.Command, args []string) error {
 		return usage(fmt.Errorf("give ids or %s, not both", strings.Join(set, ", ")))
 	case len(args) == 0 && len(picks) == 0:
 		return usage(errors.New("no jobs: give ids, - to read them from standard input, filters, or --all"))
+	case w.options.Limit < 1 && w.set.Changed("limit"): // in Go 0 is none
+		return usage(fmt.Errorf("--limit %d is less than 1: leave it out to change all that match", w.options.Limit))
 	case w.options.BatchSize < 1:
 		return usage(fmt.Errorf("--batch %d is outside 1 to 10000", w.options.BatchSize))
 	case w.options.All && len(picks) > 1:

@@ -105,6 +105,7 @@ func TestWhereUsage(t *testing.T) {
 		{"--task", "send", "--batch", "0"},
 		{"--task", "send", "--batch", "10001"},
 		{"--task", "send", "--limit", "-1"},
+		{"--task", "send", "--limit", "0"},
 		{"--task", "send", "--pause", "-1s"},
 		{"--task", "send", "--pause", "soon"},
 		{"--task", "send", "--sample", "-1"},
@@ -129,6 +130,21 @@ func TestWhereUsage(t *testing.T) {
 	}
 	unchanged()
 	golden(t, "where/usage.txt", moments.ReplaceAllString(text.String(), "MOMENT"))
+}
+
+// TestWhereEmptyList gives each flag that is a list a value that is none, as an unset
+// variable would: it picks no job, whatever else is given.
+func TestWhereEmptyList(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	unchanged := s.unchanged()
+	for _, flag := range []string{"--state", "--task", "--queue", "--key", "--worker", "--flag"} {
+		got := s.run("jobs", "complete", flag, "", "--max-priority", "100", "--yes")
+		checkCode(t, exitOK, got)
+		check(t, flag, "0 completed, 0 left alone\n", got.Stderr)
+		check(t, flag, 0, len(parse[admin.Page](t, s.run("jobs", "list", flag, "", "-o", "json")).Jobs))
+	}
+	unchanged()
 }
 
 // TestWhereFlags holds every verb to the filters of jobs list, each of them once.
