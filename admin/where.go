@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"time"
@@ -139,7 +140,7 @@ const (
 
 // where is a change by filter from beginning to end.
 func (c *Client) where(ctx context.Context, call string, f *faults, filter Filter, options *WhereOptions, change whereChange) (*WhereResult, error) {
-	w := &walk{change: change, window: firstWindow, batchSize: 1000, sample: 10}
+	w := &walk{change: change, after: math.MinInt64, window: firstWindow, batchSize: 1000, sample: 10}
 	if options != nil {
 		w.options = *options
 	}
@@ -206,7 +207,7 @@ type walk struct {
 	sample    int
 	ids       []int64 // the filter's, in order; nil: any
 	result    WhereResult
-	after     int64 // the id up to which it has come
+	after     int64 // the id up to which it has come; at first before any, of those given by hand too
 	last      int64 // the id up to which it goes
 	window    int64
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"regexp"
@@ -564,6 +565,25 @@ func TestWhereBesideOthers(t *testing.T) {
 	t.Logf("%d changed, %d contended", changed, contended)
 	if changed == 0 {
 		t.Error("nothing was changed")
+	}
+}
+
+// Ids that somebody gave by hand are picked as any other.
+func TestWhereReachesEveryID(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testdb.Ours(""))
+	ids := []int64{math.MinInt64 + 1, -5, 0, 1, 1 << 62, math.MaxInt64}
+	b.exec(`insert into graphile_worker._private_tasks (identifier) values ('send')`)
+	b.exec(`insert into graphile_worker._private_jobs (id, task_id) overriding system value
+		select ids, tasks.id from graphile_worker._private_tasks as tasks, unnest($1::bigint[]) as ids`, ids)
+	for _, f := range []admin.Filter{{}, {IDs: ids}, {TaskIdentifiers: []string{"send"}}} {
+		for _, size := range []int{1, 2, 0} {
+			o := &admin.WhereOptions{All: f.IDs == nil && f.TaskIdentifiers == nil, BatchSize: size, DryRun: true}
+			b.check("ids that would be changed", ids, listedIDs(b.ok(b.client.CompleteWhere(b.ctx, f, o)).(*admin.WhereResult).Sample))
+			o.DryRun = false
+			result := b.ok(b.client.RescheduleWhere(b.ctx, f, admin.RescheduleOptions{Priority: new(size)}, o)).(*admin.WhereResult)
+			b.check("ids that were changed", ids, listedIDs(result.Sample))
+		}
 	}
 }
 
