@@ -9,7 +9,7 @@ import (
 )
 
 // TestExportMemory needs no more memory for ten times the jobs, and for payloads a
-// thousand times as long not much.
+// thousand times as long not much, also where they come as a surprise.
 func TestExportMemory(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
@@ -65,11 +65,13 @@ func TestExportMemory(t *testing.T) {
 			t.Errorf("%s: %d MiB for 200 000 jobs, %d for 20 000", output, many, few)
 		}
 	}
-	s.exec(`delete from graphile_worker._private_jobs`)
-	add(300, 1<<20)
-	if long := peak(300); long > few+100 {
-		t.Errorf("%d MiB for 300 MiB of long payloads, %d for short ones", long, few)
-	} else {
-		t.Logf("%d MiB, and %d for long payloads", few, long)
+	for _, short := range []int{3000, 0} {
+		s.exec(`delete from graphile_worker._private_jobs where id > $1`, short)
+		add(300, 1<<20)
+		if long := peak(short + 300); long > few+100 {
+			t.Errorf("%d MiB for 300 MiB of long payloads after %d short ones, %d for short ones", long, short, few)
+		} else {
+			t.Logf("%d MiB, and %d for long payloads after %d short ones", few, long, short)
+		}
 	}
 }

@@ -29,7 +29,8 @@ func jobsExportCommand(a *app) *cobra.Command {
 
 The filters are those of jobs list. The jobs come in the order of their ids and are
 written as they are read, a page at a time; the memory it needs is that of a page,
-which is the shorter the longer the payloads are.
+which is the shorter the longer the payloads are. A payload that is much longer than
+those before it is read by itself.
 
 It reads in many short statements, since a long transaction would keep PostgreSQL
 from cleaning up behind the workers. So the export is no snapshot of one moment: a
@@ -158,8 +159,9 @@ func (e *export) run(ctx context.Context, client *admin.Client, filter admin.Fil
 	return nil
 }
 
-// A page is to take that many bytes of payloads; the first one is small, and none is
-// more than four times as long as the one before it.
+// A page is to take that many bytes of payloads, and never takes more than twice as
+// many; the first one is small, and none is more than four times as long as the one
+// before it.
 const (
 	pageBytes = 8 << 20
 	firstPage = 10
@@ -178,24 +180,36 @@ func (e *export) write(ctx context.Context, client *admin.Client, filter admin.F
 		bar = e.bar(0, "exported")
 	}
 	defer bar.stop()
-	options := admin.ListOptions{PageSize: firstPage, PayloadBytes: math.MaxInt32}
+	longest := math.MaxInt32
 	if e.payload != nil {
-		options.PayloadBytes = *e.payload
+		longest = *e.payload
 	}
+	options := admin.ListOptions{PageSize: firstPage}
 	for {
+		options.PayloadBytes = min(longest, 2*pageBytes/options.PageSize)
 		page, err := client.ListJobs(ctx, filter, &options)
 		if err != nil {
 			return n, err
 		}
 		bytes := 0
 		for i := range page.Jobs {
-			if err := encode(&page.Jobs[i]); err != nil {
+			job := &page.Jobs[i]
+			if size := job.PayloadBytes; size > options.PayloadBytes && size <= longest {
+				if job, err = whole(ctx, client, filter, job.ID, longest); err != nil {
+					return n, err
+				}
+				if job == nil {
+					continue
+				}
+				bytes += size
+			}
+			if err := encode(job); err != nil {
 				return n, err
 			}
 			bytes += len(page.Jobs[i].Payload)
+			n++
+			bar.add(1)
 		}
-		n += len(page.Jobs)
-		bar.add(len(page.Jobs))
 		// At the end of each page, so that whoever reads along does not wait.
 		if err := buffered.Flush(); err != nil {
 			return n, err
@@ -206,6 +220,16 @@ func (e *export) write(ctx context.Context, client *admin.Client, filter admin.F
 		fits := pageBytes / (bytes/len(page.Jobs) + 1)
 		options.Cursor, options.PageSize = page.Next, max(1, min(fits, 4*options.PageSize, mostPage))
 	}
+}
+
+// whole reads one of the jobs again, with its payload; nil if it is not any more.
+func whole(ctx context.Context, client *admin.Client, filter admin.Filter, id int64, longest int) (*admin.ListedJob, error) {
+	filter.IDs = []int64{id}
+	page, err := client.ListJobs(ctx, filter, &admin.ListOptions{PageSize: 1, PayloadBytes: longest})
+	if err != nil || len(page.Jobs) == 0 {
+		return nil, err
+	}
+	return &page.Jobs[0], nil
 }
 
 // encoder returns what writes a job in the export's format, the header being written.
