@@ -135,15 +135,13 @@ with matched as (
       or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
     ) as is_jsonb
   ) as payloads
-  where ($4::bigint[] is null or jobs.id = any ($4::bigint[]))
-  and ($8::text[] is null or states.state = any ($8::text[]))
+  where ($8::text[] is null or states.state = any ($8::text[]))
   and ($9::text[] is null or case cardinality($9::text[]) when 1
     then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($9::text[]))
     else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($9::text[]))) end)
   and ($10::text[] is null or case cardinality($10::text[]) when 1
     then jobs.job_queue_id = (select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($10::text[]))
     else jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($10::text[]))) end)
-  and ($5::text[] is null or jobs.key = any ($5::text[]))
   and ($11::text is null or jobs.key like regexp_replace($11::text, '([\\%_])', '\\\1', 'g') || '%')
   and ($12::text[] is null or jobs.locked_by = any ($12::text[]))
   and ($13::text[] is null or jobs.flags ?| $13::text[])
@@ -246,6 +244,8 @@ type JobMatchRow struct {
 // The filters are JobList's, and so are the states. To be planned for its parameters.
 // The window is a subquery with a limit of its own, so that it is read off the primary
 // key, or by the ids or keys asked for, whatever the planner expects of the filters.
+// These are looked for there alone: before PostgreSQL 14 to look a second time goes
+// through all of them for each job.
 func (q *Queries) JobMatch(ctx context.Context, db DBTX, arg JobMatchParams) ([]JobMatchRow, error) {
 	rows, err := db.Query(ctx, jobMatch,
 		arg.MaxJobs,
