@@ -143,12 +143,14 @@ func (c *change) run(a *app, cmd *cobra.Command, args []string) error {
 		if err != nil && len(result.Changed)+len(result.Skipped) == 0 {
 			return err
 		}
+		var printErr error
 		if a.format != formatNDJSON {
-			if printErr := a.print(result); printErr != nil {
-				return printErr
-			}
+			printErr = a.print(result)
 		}
-		a.say("%s", result.summary())
+		a.say("%s", result.summary()) // also when that could not be printed
+		if err == nil {
+			err = printErr
+		}
 		if err == nil && len(result.Skipped) > 0 {
 			err = status(exitSkipped)
 		}

@@ -54,6 +54,29 @@ func TestVersion(t *testing.T) {
 	check(t, "in JSON", map[string]string{"version": strings.Fields(got.Stdout)[1]}, said)
 }
 
+// TestFullDiskChange says what was done though it could not print it.
+func TestFullDiskChange(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"1", "2"}, {"--id", "1,2"}} {
+		s := fixture(t)
+		cmd := command(t, s.env(), append([]string{"jobs", "complete", "--yes"}, args...)...)
+		var stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		check(t, "exit code", exitError, exitOf(t, cmd))
+		if said := stderr.String(); !strings.HasPrefix(said, "2 completed, 0 left alone\ngwadmin: ") || !strings.Contains(said, "no space left") {
+			t.Errorf("%q said %q", args, said)
+		}
+	}
+}
+
 // TestFullDisk tells when not everything could be printed.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()

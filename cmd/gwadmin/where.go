@@ -182,15 +182,15 @@ func interruptedOr(ctx context.Context, err error) error {
 
 // report prints what was done, also when an error ended it.
 func (c *change) report(a *app, result whereResult, err error) error {
-	if printErr := a.print(result); printErr != nil {
-		return printErr
-	}
-	a.say("%s", result.summary())
+	printErr := a.print(result)
+	a.say("%s", result.summary()) // also when that could not be printed
 	switch {
 	case errors.Is(err, context.Canceled):
 		return &statusError{exitInterrupted, fmt.Errorf("interrupted after %s; the others are untouched", plural(result.Changed, "changed job"))}
 	case err != nil:
 		return &statusError{exitError, fmt.Errorf("stopped after %s; the others are untouched: %w", plural(result.Changed, "changed job"), err)}
+	case printErr != nil:
+		return printErr
 	case result.left() > 0:
 		return status(exitSkipped)
 	}
