@@ -110,9 +110,7 @@ func Start(tb testing.TB, version, url, schema string) *Driver {
 func (d *Driver) start(ctx context.Context, version, url, schema string) error {
 	// The test's context ends before its cleanup, which is to find the process
 	// still there.
-	cmd, err := command(context.WithoutCancel(ctx), version, url, func(string) []string {
-		return []string{"--input-type=module", "--eval", driverSource, "--", version, schema}
-	})
+	cmd, err := Node(context.WithoutCancel(ctx), version, url, driverSource, version, schema)
 	if err != nil {
 		return err
 	}

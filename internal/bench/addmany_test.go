@@ -1,0 +1,82 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+func BenchmarkAddJobs(b *testing.B) {
+	d := theSuite(b).database(b, "adds", 0)
+	sizes := []int{1_000, 10_000, 100_000}
+	if testing.Short() {
+		sizes = []int{1_000, 5_000}
+	}
+	for _, jobs := range sizes {
+		for _, types := range []int{1, tasks} {
+			b.Run(fmt.Sprintf("jobs=%d/types=%d", jobs, types), func(b *testing.B) { benchmarkAddJobs(b, d, jobs, types) })
+		}
+	}
+}
+
+func benchmarkAddJobs(b *testing.B, d *database, jobs, types int) {
+	ctx, pool := b.Context(), poolOf(b, d, 1)
+	client := admin.New(pool)
+	c := comparison{
+		work: "AddJobs",
+		size: fmt.Sprintf("%s jobs, %d task types", figure(float64(jobs)), types),
+		unit: "jobs",
+		per:  jobs,
+		most: max(1, 20_000/jobs),
+	}
+	if types == 1 {
+		c.size = fmt.Sprintf("%s jobs, 1 task type", figure(float64(jobs)))
+	}
+	// Every way starts from an empty table.
+	fresh := func(run func(n int) (time.Duration, error)) func(n int) (time.Duration, error) {
+		return func(n int) (time.Duration, error) {
+			if err := d.empty(ctx); err != nil {
+				return 0, err
+			}
+			return run(n)
+		}
+	}
+
+	specs := make([]admin.JobSpec, jobs)
+	rows := make([][]any, jobs)
+	for i := range jobs {
+		specs[i] = admin.JobSpec{TaskIdentifier: fmt.Sprintf("task_%d", 1+i%types), Payload: payloadOf(i)}
+		body, err := json.Marshal(payloadOf(i))
+		if err != nil {
+			b.Fatal(err)
+		}
+		rows[i] = []any{1 + i%types, json.RawMessage(body)}
+	}
+	c.ways = append(c.ways, way{"gwadmin", fresh(func(n int) (time.Duration, error) {
+		return concurrently(1, n, func() error {
+			_, err := client.AddJobs(ctx, specs, nil)
+			return err
+		})
+	})})
+	c.ways = append(c.ways, way{"copy", fresh(func(n int) (time.Duration, error) {
+		return concurrently(1, n, func() error {
+			_, err := pool.CopyFrom(ctx, pgx.Identifier{ours, "_private_jobs"}, []string{"task_id", "payload"}, pgx.CopyFromRows(rows))
+			return err
+		})
+	})})
+	if d.js != nil {
+		for name, schema := range map[string]string{"js": theirs, "js-on-ours": ours} {
+			c.ways = append(c.ways, way{name, fresh(func(n int) (time.Duration, error) {
+				return d.js.timed("addJobs", params{"schema": schema, "n": n, "jobs": jobs, "types": types})
+			})})
+		}
+		c.ratios = append(c.ratios, ratio{"gwadmin", "js", addManyByJS}, ratio{"js-on-ours", "js", none})
+	}
+	c.ratios = append(c.ratios, ratio{"gwadmin", "copy", addManyByCopy})
+	c.compare(b)
+}

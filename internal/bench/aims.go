@@ -1,0 +1,85 @@
+package bench
+
+import "fmt"
+
+// An aim is what a ratio is held against. The zero aim asks for nothing: the ratio
+// is measured and shown.
+type aim struct {
+	atLeast float64 // of throughputs, ours by theirs
+	atMost  float64 // of times, ours by theirs
+}
+
+func atLeast(ratio float64) aim { return aim{atLeast: ratio} }
+func atMost(ratio float64) aim  { return aim{atMost: ratio} }
+
+// The aims, all of them.
+var (
+	none aim
+
+	addByJS    = atLeast(2.5) // AddJob, against JavaScript's on upstream's schema
+	addByLimit = atLeast(0.8) // against one bare insert with the same notification
+	addJSOurs  = atLeast(2)   // JavaScript's addJob on our schema, against upstream's
+
+	addManyByJS   = atLeast(3)   // AddJobs, against JavaScript's
+	addManyByCopy = atLeast(0.8) // against COPY
+
+	changeBySQL = atLeast(0.9) // Complete, Fail, Reschedule, against one SQL statement
+
+	cleanup    = atLeast(1)   // against upstream's statement
+	cleanupNot = atLeast(100) // where the hash that its "not in" wants is too large
+
+	deepPage = atMost(1.5) // page 50 000, against page 1
+
+	facadeTime   = atMost(1.03) // a call, against the generated query alone
+	facadeAllocs = atMost(5)    // allocations more than that
+
+	growth = atMost(1.3) // time for an id among many, against one among few
+
+	fetchBusy = atMost(2) // fetching a job during a bulk call, against without it
+
+	serverMemory = atMost(10) // MB over idle, for a million ids in batches
+	clientMemory = atMost(1.3)
+)
+
+// changeByJS is the aim of a change by so many ids, against JavaScript's.
+func changeByJS(ids int) aim {
+	switch {
+	case ids >= 1_000_000:
+		return atLeast(5)
+	case ids >= 100_000:
+		return atLeast(2)
+	default:
+		return atLeast(1.5)
+	}
+}
+
+func (a aim) none() bool { return a == aim{} }
+
+// value is the ratio as the aim means it: of throughputs, or of times.
+func (a aim) value(ours, theirs float64) float64 {
+	if a.atMost > 0 {
+		return ours / theirs
+	}
+	return theirs / ours
+}
+
+func (a aim) met(ratio float64) bool {
+	return a.none() || a.atLeast > 0 && ratio >= a.atLeast || a.atMost > 0 && ratio <= a.atMost
+}
+
+// broken reports whether a ratio is so far off, by a factor of two, that it is no
+// noise: something has regressed.
+func (a aim) broken(ratio float64) bool {
+	return !a.none() && !(a.atLeast > 0 && ratio >= a.atLeast/2 || a.atMost > 0 && ratio <= a.atMost*2)
+}
+
+func (a aim) String() string {
+	switch {
+	case a.atLeast > 0:
+		return fmt.Sprintf("≥ %g", a.atLeast)
+	case a.atMost > 0:
+		return fmt.Sprintf("≤ %g", a.atMost)
+	default:
+		return "–"
+	}
+}

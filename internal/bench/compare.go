@@ -1,0 +1,201 @@
+// Package bench measures the library against its peers: the npm package
+// graphile-worker, hand-written SQL, and what PostgreSQL itself can do. It is all
+// benchmarks, which make bench runs.
+//
+// A comparison does the same work in several ways, in one run on one database, in
+// turn and round by round, so that whatever else the machine does hits all of them
+// alike. What is compared are the ratios within each round; their median is the
+// result, and its spread the 10th and 90th percentile. Each round's figures are
+// printed as benchmark lines, which benchstat reads.
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// A way is one way to do a piece of work.
+type way struct {
+	name string
+	// run does the work n times and returns how long that took, without what it
+	// had to prepare. With errCapped it gave up after that time.
+	run func(n int) (time.Duration, error)
+}
+
+// errCapped says that a way took longer than it is worth waiting for.
+var errCapped = errors.New("took too long, and was stopped")
+
+// A ratio compares two of the ways.
+type ratio struct {
+	ours, theirs string
+	aim          aim
+}
+
+// A comparison is one piece of work of one size.
+type comparison struct {
+	work string // as the table calls it
+	size string
+	unit string // what is counted: jobs, pages
+	per  int    // units that doing the work once handles; 0 is one
+
+	ways   []way
+	ratios []ratio
+
+	// times is how often a way does the work in a round; 0 is as often as fits into
+	// a slice of time, at most most times.
+	times, most int
+	warm        int          // how often it does so beforehand; 0 is once
+	rounds      int          // at least so many; 0 is minRounds
+	after       func() error // after each round: makes the table what it was
+}
+
+const minRounds = 5
+
+// slice is how long a way is let work in a round.
+func slice() time.Duration {
+	if testing.Short() {
+		return 40 * time.Millisecond
+	}
+	return 300 * time.Millisecond
+}
+
+// compare makes at least the comparison's rounds, and goes on for -benchtime.
+func (c comparison) compare(b *testing.B) {
+	b.Helper()
+	if c.per == 0 {
+		c.per = 1
+	}
+	if c.rounds == 0 {
+		c.rounds = minRounds
+	}
+	m := &measurement{comparison: c, name: b.Name(), samples: map[string][]float64{}, capped: map[string]bool{}, counts: map[string]int{}}
+	for _, w := range c.ways {
+		if err := m.calibrate(w); err != nil {
+			b.Fatalf("%s: %v", w.name, err)
+		}
+	}
+	round := func() {
+		if err := m.round(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		round()
+	}
+	for m.done < c.rounds {
+		round()
+	}
+	b.ReportMetric(0, "ns/op") // of a round, which is of no use
+	for _, r := range c.ratios {
+		result := m.result(r)
+		b.ReportMetric(result.Ratio, fmt.Sprintf("%s:%s", r.ours, r.theirs))
+		record(result)
+		if testing.Short() && r.aim.broken(result.Ratio) {
+			b.Errorf("%s is %.2f of %s, more than twice off its aim %s", r.ours, result.Ratio, r.theirs, r.aim)
+		}
+	}
+}
+
+// A measurement is a comparison under way.
+type measurement struct {
+	comparison
+	name    string
+	counts  map[string]int       // of a way to how often it does the work in a round
+	samples map[string][]float64 // of a way to nanoseconds for a unit, round by round
+	capped  map[string]bool      // the ways that are not to be tried again
+	done    int                  // rounds
+}
+
+// calibrate warms a way up and finds out how often it can do the work in a slice.
+func (m *measurement) calibrate(w way) error {
+	if m.times > 0 {
+		m.counts[w.name] = m.times
+		return nil
+	}
+	most := m.most
+	if most == 0 {
+		most = 1 << 20
+	}
+	n := 1
+	if _, err := w.run(max(m.warm, 1)); errors.Is(err, errCapped) {
+		m.counts[w.name] = 1
+		return nil
+	} else if err != nil {
+		return err
+	}
+	for {
+		took, err := w.run(n)
+		if err != nil {
+			return err
+		}
+		fits := int(float64(n) * float64(slice()) / float64(max(took, 1)))
+		if n >= most || took >= slice()/4 {
+			m.counts[w.name] = min(max(fits, 1), most)
+			return nil
+		}
+		n = min(max(fits/2, n*2), n*16, most)
+	}
+}
+
+// round lets each way work once, another one first each time.
+func (m *measurement) round() error {
+	for i := range m.ways {
+		w := m.ways[(i+m.done)%len(m.ways)]
+		if m.capped[w.name] {
+			last := m.samples[w.name]
+			m.samples[w.name] = append(last, last[len(last)-1])
+			continue
+		}
+		n := m.counts[w.name]
+		runtime.GC() // or one way pays for another one's garbage
+		took, err := w.run(n)
+		note := ""
+		if errors.Is(err, errCapped) {
+			m.capped[w.name], err, n = true, nil, 1
+			note = " 1 capped"
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		units := n * m.per
+		each := float64(took) / float64(units)
+		m.samples[w.name] = append(m.samples[w.name], each)
+		line(m.name+"/way="+w.name, units, "%.1f ns/op %.2f %s/s%s", each, 1e9/each, m.unit, note)
+	}
+	for _, r := range m.ratios {
+		ours, theirs := m.samples[r.ours], m.samples[r.theirs]
+		line(fmt.Sprintf("%s/ratio=%s:%s", m.name, r.ours, r.theirs), 1, "%.3f ratio", r.aim.value(ours[m.done], theirs[m.done]))
+	}
+	m.done++
+	if m.after != nil {
+		return m.after()
+	}
+	return nil
+}
+
+// line prints a benchmark's result as go test does.
+func line(name string, n int, format string, args ...any) {
+	if procs := runtime.GOMAXPROCS(0); procs != 1 {
+		name = fmt.Sprintf("%s-%d", name, procs)
+	}
+	fmt.Fprintf(os.Stdout, "%s\t%d\t%s\n", name, n, fmt.Sprintf(format, args...))
+}
+
+// result sums up a ratio.
+func (m *measurement) result(r ratio) result {
+	var ratios []float64
+	for i := range m.done {
+		ratios = append(ratios, r.aim.value(m.samples[r.ours][i], m.samples[r.theirs][i]))
+	}
+	return result{
+		Work: m.work, Size: m.size, Unit: m.unit,
+		Ours: r.ours, Theirs: r.theirs,
+		OurTime: median(m.samples[r.ours]), TheirTime: median(m.samples[r.theirs]),
+		Ratio: median(ratios), Low: quantile(ratios, 0.1), High: quantile(ratios, 0.9),
+		AtLeast: m.capped[r.theirs], Aim: r.aim, Rounds: m.done,
+	}
+}

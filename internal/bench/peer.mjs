@@ -1,0 +1,151 @@
+// Does pieces of work with graphile-worker and says how long they took: a request a
+// line on stdin, an answer a line on stdout. The clock runs in here, so that the
+// pipe costs nothing. It ends when stdin does.
+import { createInterface } from "node:readline";
+import pg from "pg";
+
+const [version] = process.argv.slice(1);
+const { Logger, makeWorkerUtils, run } = await import(
+  `graphile-worker-${version}`
+);
+const logger = new Logger(() => () => {});
+
+// One pool of each size, all of its connections open.
+const made = new Map();
+function utilsOf(schema, conns, timeout = 0) {
+  const key = JSON.stringify([schema, conns, timeout]);
+  if (!made.has(key)) made.set(key, makeUtils(schema, conns, timeout));
+  return made.get(key);
+}
+async function makeUtils(schema, conns, timeout) {
+  const pool = new pg.Pool({
+    max: conns,
+    idleTimeoutMillis: 0,
+    ...(timeout ? { statement_timeout: timeout } : {}),
+  });
+  pool.on("error", () => {});
+  const clients = await Promise.all(
+    Array.from({ length: conns }, () => pool.connect()),
+  );
+  clients.forEach((client) => client.release());
+  return { pool, utils: await makeWorkerUtils({ schema, pgPool: pool, logger }) };
+}
+
+async function timed(work) {
+  globalThis.gc?.();
+  const start = process.hrtime.bigint();
+  await work();
+  return Number(process.hrtime.bigint() - start);
+}
+
+// Runs the work in a transaction that is rolled back; a pool of one connection makes
+// everything part of it.
+async function undone(pool, work) {
+  await pool.query("begin");
+  try {
+    return await work();
+  } finally {
+    await pool.query("rollback");
+  }
+}
+
+let added = 0;
+const specs = {
+  none: () => ({}),
+  key: () => ({ jobKey: `js-${process.pid}-${++added}` }),
+  queue: () => ({ queueName: `queue_${1 + (++added % 100)}` }),
+};
+const payloadOf = (n) => ({ n, text: "a short text that stands for a payload" });
+
+const calls = {
+  async addJob({ schema, conns, n, kind }) {
+    const { utils } = await utilsOf(schema, conns);
+    const spec = specs[kind];
+    let left = n;
+    const loop = async () => {
+      while (left-- > 0) await utils.addJob("task_1", payloadOf(left), spec());
+    };
+    return timed(() => Promise.all(Array.from({ length: conns }, loop)));
+  },
+
+  async addJobs({ schema, n, jobs, types }) {
+    const { utils } = await utilsOf(schema, 1);
+    const batch = Array.from({ length: jobs }, (_, i) => ({
+      identifier: `task_${1 + (i % types)}`,
+      payload: payloadOf(i),
+    }));
+    return timed(async () => {
+      for (let i = 0; i < n; i++) await utils.addJobs(batch);
+    });
+  },
+
+  // Calls a method with the ids, so many at a time.
+  async change({ schema, method, args, ids, size, undo }) {
+    const { pool, utils } = await utilsOf(schema, 1);
+    const batches = [];
+    for (let i = 0; i < ids.length; i += size) {
+      batches.push(ids.slice(i, i + size));
+    }
+    const rest = args.map((arg) =>
+      arg?.runAt ? { ...arg, runAt: new Date(arg.runAt) } : arg,
+    );
+    const work = () =>
+      timed(async () => {
+        for (const batch of batches) await utils[method](batch, ...rest);
+      });
+    return undo ? undone(pool, work) : work();
+  },
+
+  async cleanup({ schema, task, timeout }) {
+    const { pool, utils } = await utilsOf(schema, 1, timeout);
+    return undone(pool, () => timed(() => utils.cleanup({ tasks: [task] })));
+  },
+
+  // Runs a worker until it is told to stop; see stopFetching.
+  async fetch({ schema, task }) {
+    const { pool } = await utilsOf(schema, 4);
+    const { EventEmitter } = await import("node:events");
+    const events = new EventEmitter();
+    const times = [];
+    let start;
+    events.on("worker:getJob:start", () => (start = process.hrtime.bigint()));
+    events.on("job:start", () =>
+      times.push(Number(process.hrtime.bigint() - start)),
+    );
+    const runner = await run({
+      schema,
+      pgPool: pool,
+      concurrency: 1,
+      pollInterval: 50,
+      events,
+      logger,
+      noHandleSignals: true,
+      parsedCronItems: [],
+      taskList: { [task]: () => {} },
+    });
+    fetching = { runner, times };
+    return times.length;
+  },
+  fetched: () => fetching.times.length,
+  async stopFetching() {
+    await fetching.runner.stop();
+    return fetching.times;
+  },
+
+  rss: () => process.resourceUsage().maxRSS * 1024,
+  version: () => process.versions.node,
+};
+let fetching;
+
+const say = (message) => process.stdout.write(JSON.stringify(message) + "\n");
+
+createInterface({ input: process.stdin })
+  .on("line", async (line) => {
+    const { method, params } = JSON.parse(line);
+    try {
+      say({ result: await calls[method](params) });
+    } catch (error) {
+      say({ error: String(error?.message ?? error), code: error?.code });
+    }
+  })
+  .on("close", () => process.exit(0));

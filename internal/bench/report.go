@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+)
+
+// tableEnv names a file that gets the results as a Markdown table.
+const tableEnv = "GWADMIN_BENCH_TABLE"
+
+// A result is one line of the table.
+type result struct {
+	Work, Size, Unit   string
+	Ours, Theirs       string
+	OurTime, TheirTime float64 // nanoseconds for a unit, the median
+	Ratio, Low, High   float64 // the median, and its 10th and 90th percentile
+	AtLeast            bool    // theirs was stopped, so the ratio is larger
+	Aim                aim
+	Rounds             int
+	Figures            *[2]string // how to show ours and theirs; nil: as units a second
+}
+
+var (
+	resultsMu sync.Mutex
+	results   []result
+)
+
+func record(r result) {
+	resultsMu.Lock()
+	defer resultsMu.Unlock()
+	results = append(results, r)
+}
+
+// writeTable writes what was recorded to the file that the environment names, and
+// a summary to the terminal.
+func writeTable(setting []string) error {
+	resultsMu.Lock()
+	defer resultsMu.Unlock()
+	if len(results) == 0 {
+		return nil
+	}
+	fmt.Println()
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	for _, r := range results {
+		fmt.Fprintln(w, "# "+strings.Join(r.cells(), "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	file := os.Getenv(tableEnv)
+	if file == "" {
+		return nil
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, "| work | size | compared with | ours | theirs | ratio (10th to 90th percentile) | aim |")
+	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|")
+	for _, r := range results {
+		fmt.Fprintln(&b, "| "+strings.Join(r.cells(), " | ")+" |")
+	}
+	fmt.Fprintf(&b, "\nMeasured on %s: %s.\n", time.Now().UTC().Format(time.DateOnly), strings.Join(setting, "; "))
+	return os.WriteFile(file, []byte(b.String()), 0o644)
+}
+
+func (r result) cells() []string {
+	figures := [2]string{rate(r.OurTime, r.Unit), rate(r.TheirTime, r.Unit)}
+	if r.Figures != nil {
+		figures = *r.Figures
+	}
+	ratio := fmt.Sprintf("%s (%s–%s)", figure(r.Ratio), figure(r.Low), figure(r.High))
+	if r.AtLeast {
+		figures[1], ratio = "< "+figures[1], "> "+figure(r.Low)
+	}
+	aim := r.Aim.String()
+	if !r.Aim.met(r.Ratio) {
+		aim += ", missed"
+	}
+	ours := ""
+	if r.Ours != "gwadmin" {
+		ours = r.Ours + ": "
+	}
+	return []string{r.Work, r.Size, r.Theirs, ours + figures[0], figures[1], ratio, aim}
+}
+
+// rate writes a time for one as how many a second, with three digits.
+func rate(nanoseconds float64, unit string) string {
+	return figure(1e9/nanoseconds) + " " + unit + "/s"
+}
+
+// figure writes a number with three digits, and groups the digits of a large one.
+func figure(x float64) string {
+	switch {
+	case x >= 1000:
+		scale := 1.0
+		for x/scale >= 1000 {
+			scale *= 10
+		}
+		digits := fmt.Sprintf("%.0f", float64(int64(x/scale+0.5))*scale)
+		var groups []string
+		for len(digits) > 3 {
+			groups = append([]string{digits[len(digits)-3:]}, groups...)
+			digits = digits[:len(digits)-3]
+		}
+		return strings.Join(append([]string{digits}, groups...), " ")
+	case x >= 100:
+		return fmt.Sprintf("%.0f", x)
+	case x >= 10:
+		return fmt.Sprintf("%.1f", x)
+	default:
+		return fmt.Sprintf("%.2f", x)
+	}
+}

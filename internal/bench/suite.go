@@ -1,0 +1,307 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/pgserver"
+	"github.com/gwadmin/gwadmin/internal/upstream"
+	"github.com/gwadmin/gwadmin/migrations"
+)
+
+const (
+	jobsEnv = "GWADMIN_BENCH_JOBS" // how many jobs the large table holds
+	dirEnv  = "GWADMIN_BENCH_DIR"  // where the server keeps its data; by default on disk
+
+	ours   = graphile.DefaultSchema // this module's migrations
+	theirs = "upstream"             // npm's, in the same database
+
+	tasks  = 200
+	queues = 1000
+
+	// A database with such a name does not wait for the disk at commit.
+	lazy = "_lazy"
+)
+
+// largeTable is how many jobs the large table holds.
+var largeTable = sync.OnceValue(func() int {
+	if n, err := strconv.Atoi(os.Getenv(jobsEnv)); err == nil && n > 0 {
+		return n
+	}
+	if testing.Short() {
+		return 50_000
+	}
+	return 5_000_000
+})
+
+// settings are the server's, for all ways alike; all others are PostgreSQL's own.
+// Nothing runs in the background at random: tables are vacuumed between rounds. The
+// short form looks for regressions, on any disk, and so does not wait for it.
+func settings() map[string]string {
+	buffers, commit := "1GB", "on"
+	if testing.Short() {
+		buffers, commit = "256MB", "off"
+	}
+	return map[string]string{
+		"fsync":                "on",
+		"synchronous_commit":   commit,
+		"full_page_writes":     "on",
+		"shared_buffers":       buffers,
+		"max_wal_size":         "4GB",
+		"checkpoint_timeout":   "1h",
+		"autovacuum":           "off",
+		"maintenance_work_mem": "512MB",
+	}
+}
+
+// A suite is the server of all benchmarks, and the databases in it.
+type suite struct {
+	server *pgserver.Server
+	admin  *pgx.Conn
+	facts  []string // what the figures depend on
+
+	mu        sync.Mutex
+	databases map[string]*database
+}
+
+var started struct {
+	sync.Mutex
+	suite *suite
+}
+
+// theSuite starts the server with the first benchmark.
+func theSuite(b *testing.B) *suite {
+	b.Helper()
+	started.Lock()
+	defer started.Unlock()
+	if started.suite == nil {
+		s, err := startSuite(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		started.suite = s
+	}
+	return started.suite
+}
+
+func startSuite(ctx context.Context) (*suite, error) {
+	inst, err := pgserver.Find(ctx, pgserver.FindOptions{Fetch: true, Progress: os.Stderr})
+	if err != nil {
+		return nil, err
+	}
+	dir := os.Getenv(dirEnv)
+	if info, err := os.Stat("/var/tmp"); dir == "" && err == nil && info.IsDir() {
+		dir = "/var/tmp" // which is on disk, where /tmp may be memory
+	}
+	server, err := pgserver.Start(ctx, pgserver.Options{Installation: inst, Dir: dir, Durable: true, Settings: settings()})
+	if err != nil {
+		return nil, err
+	}
+	s := &suite{server: server, databases: map[string]*database{}}
+	if s.admin, err = pgx.Connect(ctx, server.URL("postgres")); err != nil {
+		server.Stop()
+		return nil, err
+	}
+	s.facts = []string{
+		"PostgreSQL " + inst.Version,
+		"graphile-worker " + peerVersion,
+		runtime.Version(),
+		fmt.Sprintf("%d CPUs", runtime.NumCPU()),
+		fmt.Sprintf("a table of %d jobs", largeTable()),
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings())) {
+		s.facts = append(s.facts, name+" "+settings()[name])
+	}
+	// As benchstat reads the configuration.
+	fmt.Printf("postgres: %s\n", inst.Version)
+	fmt.Printf("settings: %s\n", strings.Join(s.facts[5:], ", "))
+	fmt.Printf("graphile-worker: %s\n", peerVersion)
+	fmt.Printf("table: %d jobs\n", largeTable())
+	return s, nil
+}
+
+func (s *suite) close() error {
+	for _, d := range s.databases {
+		if d.js != nil {
+			d.js.close()
+		}
+		for _, pool := range d.pools {
+			pool.Close()
+		}
+	}
+	s.admin.Close(context.Background())
+	return s.server.Stop()
+}
+
+// A database has this module's schema and, where there is npm, that which npm
+// installs, under another name.
+type database struct {
+	url   string
+	js    *peer // nil where there is no node
+	pools map[int]*pgxpool.Pool
+}
+
+// database returns the database of a name, with so many jobs in each schema; both
+// schemas hold the same rows. It is made when it is first asked for.
+func (s *suite) database(b *testing.B, name string, jobs int) *database {
+	b.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.databases[name]; d != nil {
+		return d
+	}
+	start := time.Now()
+	d, err := s.create(b.Context(), name, jobs)
+	if err != nil {
+		b.Fatalf("make the database %s: %v", name, err)
+	}
+	s.databases[name] = d
+	fmt.Printf("# database %s with %d jobs made in %s\n", name, jobs, time.Since(start).Round(100*time.Millisecond))
+	return d
+}
+
+func (s *suite) create(ctx context.Context, name string, jobs int) (*database, error) {
+	statements := []string{"create database " + name}
+	if strings.HasSuffix(name, lazy) {
+		statements = append(statements, "alter database "+name+" set synchronous_commit = off")
+	}
+	for _, sql := range statements {
+		if _, err := s.admin.Exec(ctx, sql); err != nil {
+			return nil, err
+		}
+	}
+	d := &database{url: s.server.URL(name), pools: map[int]*pgxpool.Pool{}}
+	pool, err := d.pool(ctx, 2)
+	if err != nil {
+		return nil, err
+	}
+	migrator, err := migrations.New(pool, nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := migrator.Up(ctx, nil); err != nil {
+		return nil, err
+	}
+	schemas := []string{ours}
+	d.js, err = startPeer(ctx, d.url)
+	switch {
+	case withoutPeer(err):
+		fmt.Println("# without graphile-worker:", err)
+	case err != nil:
+		return nil, err
+	default:
+		if err := upstream.Install(ctx, peerVersion, d.url, theirs); err != nil {
+			return nil, err
+		}
+		schemas = append(schemas, theirs)
+	}
+	base := time.Now().UTC().Truncate(time.Second)
+	failures := make([]error, len(schemas))
+	var filling sync.WaitGroup
+	for i, schema := range schemas {
+		filling.Go(func() { failures[i] = fill(ctx, pool, schema, jobs, base) })
+	}
+	filling.Wait()
+	return d, errors.Join(failures...)
+}
+
+// pool returns the pool of so many connections, all of them open.
+func (d *database) pool(ctx context.Context, conns int) (*pgxpool.Pool, error) {
+	if pool := d.pools[conns]; pool != nil {
+		return pool, nil
+	}
+	config, err := pgxpool.ParseConfig(d.url)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns, config.MinConns = int32(conns), int32(conns)
+	config.MaxConnLifetime, config.MaxConnIdleTime = 24*time.Hour, 24*time.Hour
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err == nil {
+		d.pools[conns] = pool
+	}
+	return pool, err
+}
+
+// exec runs statements that are written for this module's schema in another one.
+func (d *database) exec(ctx context.Context, schema string, statements ...string) error {
+	pool, err := d.pool(ctx, 2)
+	if err != nil {
+		return err
+	}
+	return execAll(ctx, pool, schema, statements...)
+}
+
+// empty empties the jobs tables.
+func (d *database) empty(ctx context.Context) error {
+	const truncate = "truncate graphile_worker._private_jobs"
+	if d.js != nil {
+		if err := d.exec(ctx, theirs, truncate); err != nil {
+			return err
+		}
+	}
+	return d.exec(ctx, ours, truncate)
+}
+
+func execAll(ctx context.Context, pool *pgxpool.Pool, schema string, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := pool.Exec(ctx, graphile.Rename(sql, schema)); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
+// fill adds jobs of all kinds, the same ones to every schema: a fifth in named
+// queues, a tenth with keys, a tenth that failed before, one in fifty for good, due
+// between five days ago and in 25 days.
+func fill(ctx context.Context, pool *pgxpool.Pool, schema string, jobs int, base time.Time) error {
+	if err := execAll(ctx, pool, schema,
+		fmt.Sprintf("insert into graphile_worker._private_tasks (identifier) select 'task_' || i from generate_series(1, %d) as i", tasks),
+		fmt.Sprintf("insert into graphile_worker._private_job_queues (queue_name) select 'queue_' || i from generate_series(1, %d) as i", queues),
+	); err != nil {
+		return err
+	}
+	if jobs > 0 {
+		_, err := pool.Exec(ctx, graphile.Rename(`
+			insert into graphile_worker._private_jobs (
+				job_queue_id, task_id, payload, priority, run_at, attempts, max_attempts, last_error, created_at, updated_at, key
+			)
+			select
+				case when h % 5 = 0 then 1 + h / 5 % $2 end,
+				1 + h / 7 % $3,
+				('{"n":' || i || ',"text":"a short text that stands for a payload"}')::json,
+				h / 11 % 10,
+				$4::timestamptz + (h / 13 % 2592000 - 432000) * interval '1 second',
+				case when h % 50 = 1 then 25 when h % 10 = 2 then 1 + h / 17 % 5 else 0 end,
+				25,
+				case when h % 50 = 1 then 'Error: no luck' end,
+				$4::timestamptz - ($1 - i) * interval '10 milliseconds',
+				$4::timestamptz - ($1 - i) * interval '10 milliseconds',
+				case when h % 10 = 3 then 'key-' || i end
+			from generate_series(1, $1::int) as i
+			cross join lateral (select hashint8extended(i, 1) & 1152921504606846975) as hash (h)`, schema),
+			jobs, queues, tasks, base)
+		if err != nil {
+			return err
+		}
+	}
+	return execAll(ctx, pool, schema,
+		"vacuum (analyze) graphile_worker._private_jobs",
+		"vacuum (analyze) graphile_worker._private_tasks",
+		"vacuum (analyze) graphile_worker._private_job_queues")
+}
