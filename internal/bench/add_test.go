@@ -50,9 +50,9 @@ func benchmarkAddJob(b *testing.B, d *database, conns int, kind, note string) {
 	ctx, pool := b.Context(), poolOf(b, d, conns)
 	client := admin.New(pool)
 	c := comparison{
-		work: "AddJob, " + map[string]string{"none": "no key", "key": "a key", "queue": "a queue"}[kind] + note,
-		size: fmt.Sprintf("%d connections", conns),
-		unit: "jobs",
+		work:  "AddJob, " + map[string]string{"none": "no key", "key": "a key", "queue": "a queue"}[kind] + note,
+		size:  fmt.Sprintf("%d connections", conns),
+		unit:  "jobs",
 		warm:  50 * conns, // until each connection has its plans
 		after: func() error { return d.empty(ctx) },
 	}
@@ -139,7 +139,9 @@ func pgbenchScript(kind string) string {
 	}
 }
 
-func oneLine(sql string) string { return string(bytes.ReplaceAll([]byte(sql), []byte("\n\t"), []byte(" "))) }
+func oneLine(sql string) string {
+	return string(bytes.ReplaceAll([]byte(sql), []byte("\n\t"), []byte(" ")))
+}
 
 // runPgbench runs a script n times over the connections. The clock is pgbench's own.
 func runPgbench(bin, url string, conns, n int, dir, script string) (time.Duration, error) {
@@ -147,7 +149,7 @@ func runPgbench(bin, url string, conns, n int, dir, script string) (time.Duratio
 	if err := os.WriteFile(file, []byte(script), 0o644); err != nil {
 		return 0, err
 	}
-	each := max(n/conns, 1)
+	each := max(n/conns, 200) // its connections are new ones, and slow at first
 	cmd := exec.Command(bin, "-n", "-M", "prepared", "-c", strconv.Itoa(conns), "-j", strconv.Itoa(min(conns, 2)),
 		"-t", strconv.Itoa(each), "-f", file, url)
 	out, err := cmd.CombinedOutput()

@@ -29,13 +29,13 @@ func benchmarkAddJobs(b *testing.B, d *database, jobs, types int) {
 	client := admin.New(pool)
 	c := comparison{
 		work: "AddJobs",
-		size: fmt.Sprintf("%s jobs, %d task types", figure(float64(jobs)), types),
+		size: fmt.Sprintf("%s jobs, %d task types", count(jobs), types),
 		unit: "jobs",
 		per:  jobs,
 		most: max(1, 20_000/jobs),
 	}
 	if types == 1 {
-		c.size = fmt.Sprintf("%s jobs, 1 task type", figure(float64(jobs)))
+		c.size = fmt.Sprintf("%s jobs, 1 task type", count(jobs))
 	}
 	// Every way starts from an empty table.
 	fresh := func(run func(n int) (time.Duration, error)) func(n int) (time.Duration, error) {

@@ -79,19 +79,15 @@ const calls = {
     });
   },
 
-  // Calls a method with the ids, so many at a time.
-  async change({ schema, method, args, ids, size, undo }) {
+  // Calls a method once for each batch of ids.
+  async change({ schema, method, args, batches, undo }) {
     const { pool, utils } = await utilsOf(schema, 1);
-    const batches = [];
-    for (let i = 0; i < ids.length; i += size) {
-      batches.push(ids.slice(i, i + size));
-    }
     const rest = args.map((arg) =>
       arg?.runAt ? { ...arg, runAt: new Date(arg.runAt) } : arg,
     );
     const work = () =>
       timed(async () => {
-        for (const batch of batches) await utils[method](batch, ...rest);
+        for (const ids of batches) await utils[method](ids, ...rest);
       });
     return undo ? undone(pool, work) : work();
   },

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -90,21 +92,12 @@ func rate(nanoseconds float64, unit string) string {
 	return figure(1e9/nanoseconds) + " " + unit + "/s"
 }
 
-// figure writes a number with three digits, and groups the digits of a large one.
+// figure writes a number with three digits.
 func figure(x float64) string {
 	switch {
 	case x >= 1000:
-		scale := 1.0
-		for x/scale >= 1000 {
-			scale *= 10
-		}
-		digits := fmt.Sprintf("%.0f", float64(int64(x/scale+0.5))*scale)
-		var groups []string
-		for len(digits) > 3 {
-			groups = append([]string{digits[len(digits)-3:]}, groups...)
-			digits = digits[:len(digits)-3]
-		}
-		return strings.Join(append([]string{digits}, groups...), " ")
+		scale := math.Pow10(int(math.Log10(x)) - 2)
+		return count(int(math.Round(x/scale) * scale))
 	case x >= 100:
 		return fmt.Sprintf("%.0f", x)
 	case x >= 10:
@@ -112,4 +105,13 @@ func figure(x float64) string {
 	default:
 		return fmt.Sprintf("%.2f", x)
 	}
+}
+
+// count writes a number with its digits in groups.
+func count(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + " " + digits[i:]
+	}
+	return digits
 }

@@ -1,0 +1,259 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/graphile"
+)
+
+// A change is one of the three things that can be done to jobs by their ids.
+type change struct {
+	name   string
+	client func(ctx context.Context, c *admin.Client, ids []int64) error
+	js     string // the method of WorkerUtils
+	jsArgs []any
+	sql    string // the same by hand, without looking at what became of each id
+}
+
+const unlocked = `id = any ($1) and (locked_at is null or locked_at < now() - interval '4 hours')`
+
+func changes() []change {
+	tomorrow := time.Now().Add(24 * time.Hour).UTC()
+	return []change{
+		{
+			name: "Complete",
+			client: func(ctx context.Context, c *admin.Client, ids []int64) error {
+				return all(ids)(c.CompleteJobs(ctx, ids, nil))
+			},
+			js:     "completeJobs",
+			jsArgs: []any{},
+			sql:    `delete from graphile_worker._private_jobs where ` + unlocked,
+		},
+		{
+			name: "Fail",
+			client: func(ctx context.Context, c *admin.Client, ids []int64) error {
+				return all(ids)(c.PermanentlyFailJobs(ctx, ids, &admin.FailOptions{Reason: new("enough")}))
+			},
+			js:     "permanentlyFailJobs",
+			jsArgs: []any{"enough"},
+			sql: `update graphile_worker._private_jobs
+				set last_error = 'enough', attempts = max_attempts, updated_at = now() where ` + unlocked,
+		},
+		{
+			name: "Reschedule",
+			client: func(ctx context.Context, c *admin.Client, ids []int64) error {
+				return all(ids)(c.RescheduleJobs(ctx, ids, admin.RescheduleOptions{RunAt: admin.At(tomorrow)}))
+			},
+			js:     "rescheduleJobs",
+			jsArgs: []any{map[string]any{"runAt": tomorrow}},
+			sql: `update graphile_worker._private_jobs
+				set run_at = now() + interval '1 day', updated_at = now() where ` + unlocked,
+		},
+	}
+}
+
+// all makes sure that a call changed every job it was asked to.
+func all(ids []int64) func(*admin.Result, error) error {
+	return func(result *admin.Result, err error) error {
+		if err == nil && len(result.Jobs) != len(ids) {
+			err = fmt.Errorf("%d of %d jobs were changed, and %v skipped", len(result.Jobs), len(ids), result.Skipped[0])
+		}
+		return err
+	}
+}
+
+func BenchmarkChange(b *testing.B) {
+	d := theSuite(b).database(b, "jobs", largeTable())
+	sizes := []int{1, 1_000, 100_000, 1_000_000}
+	if testing.Short() {
+		sizes = []int{1, 1_000, 10_000}
+	}
+	for _, change := range changes() {
+		for _, size := range sizes {
+			b.Run(fmt.Sprintf("do=%s/ids=%d", change.name, size), func(b *testing.B) { benchmarkChange(b, d, change, size) })
+		}
+	}
+}
+
+// largeChange is the size from which changes are rolled back, so that each way finds
+// the same table. Below it they are committed, and the jobs put back at the end.
+const largeChange = 10_000
+
+func benchmarkChange(b *testing.B, d *database, change change, size int) {
+	ctx, pool := b.Context(), poolOf(b, d, 1)
+	undo := size >= largeChange || d.js == nil
+	deck := newDeck(largeTable())
+	changed := map[string][]int64{} // of a schema to the jobs
+	deal := func(schema string, n int) [][]int64 {
+		ids := deck.deal(n * size)
+		if !undo {
+			changed[schema] = append(changed[schema], ids...)
+		}
+		return slices.Collect(slices.Chunk(ids, size))
+	}
+	putBack := func() error {
+		err := errors.Join(restore(ctx, d, ours, changed[ours]), restore(ctx, d, theirs, changed[theirs]))
+		clear(changed)
+		deck.shuffle()
+		return err
+	}
+	c := comparison{
+		work: change.name + " by ids",
+		size: fmt.Sprintf("%s of %s jobs", count(size), count(largeTable())),
+		unit: "jobs",
+		per:  size,
+		most: max(1, min(2_000, largeTable()/50)/size),
+		warm: max(1, min(20, 2_000/size)),
+		after: func() error {
+			switch {
+			case undo && change.name != "Complete": // which leaves nothing behind
+				return vacuum(ctx, d)
+			case !undo && deck.left() < largeTable()/2:
+				return putBack()
+			}
+			return nil
+		},
+	}
+	if undo && size >= largeChange {
+		c.times = 1
+	}
+	if size >= 1_000_000 {
+		c.rounds = 3
+	}
+
+	inGo := func(work func(on admin.DB, ids []int64) error) func(n int) (time.Duration, error) {
+		return func(n int) (took time.Duration, err error) {
+			batches, on := deal(ours, n), admin.DB(pool)
+			if undo {
+				tx, err := pool.Begin(ctx)
+				if err != nil {
+					return 0, err
+				}
+				defer tx.Rollback(ctx)
+				on = tx
+			}
+			return stopwatch(func() error {
+				for _, ids := range batches {
+					if err := work(on, ids); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+	}
+	client := admin.New(pool)
+	c.ways = append(c.ways, way{"gwadmin", inGo(func(on admin.DB, ids []int64) error {
+		if tx, ok := on.(pgx.Tx); ok {
+			return change.client(ctx, client.WithTx(tx), ids)
+		}
+		return change.client(ctx, client, ids)
+	})})
+	c.ways = append(c.ways, way{"sql", inGo(func(on admin.DB, ids []int64) error {
+		_, err := on.Exec(ctx, change.sql, ids)
+		return err
+	})})
+	if d.js != nil {
+		c.ways = append(c.ways, way{"js", func(n int) (time.Duration, error) {
+			return d.js.timed("change", params{
+				"schema": theirs, "method": change.js, "args": change.jsArgs, "batches": asText(deal(theirs, n)), "undo": undo,
+			})
+		}})
+		c.ratios = append(c.ratios, ratio{"gwadmin", "js", changeByJS(size)})
+	}
+	c.ratios = append(c.ratios, ratio{"gwadmin", "sql", changeBySQL})
+	c.compare(b)
+	if err := putBack(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// asText writes ids as JavaScript has them.
+func asText(batches [][]int64) [][]string {
+	texts := make([][]string, len(batches))
+	for i, ids := range batches {
+		for _, id := range ids {
+			texts[i] = append(texts[i], strconv.FormatInt(id, 10))
+		}
+	}
+	return texts
+}
+
+// vacuum clears away what changes that were rolled back left.
+func vacuum(ctx context.Context, d *database) error {
+	const sql = "vacuum graphile_worker._private_jobs"
+	if d.js != nil {
+		if err := d.exec(ctx, theirs, sql); err != nil {
+			return err
+		}
+	}
+	return d.exec(ctx, ours, sql)
+}
+
+// restore puts changed jobs of a schema back as they were, from the other schema,
+// where others were changed.
+func restore(ctx context.Context, d *database, schema string, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	from := theirs
+	if schema == theirs {
+		from = ours
+	}
+	const columns = `id, job_queue_id, task_id, payload, priority, run_at, attempts, max_attempts,
+		last_error, created_at, updated_at, key, locked_at, locked_by, revision, flags`
+	pool, err := d.pool(ctx, 1)
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, graphile.Rename("delete from graphile_worker._private_jobs where id = any ($1)", schema), ids); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, graphile.Rename("insert into graphile_worker._private_jobs ("+columns+") overriding system value", schema)+
+			graphile.Rename(" select "+columns+" from graphile_worker._private_jobs where id = any ($1)", from), ids)
+		return err
+	})
+}
+
+// A deck deals ids in random order, each once before any comes again.
+type deck struct {
+	ids  []int64
+	next int
+	rng  *rand.Rand
+}
+
+func newDeck(jobs int) *deck {
+	d := &deck{ids: make([]int64, jobs), rng: rand.New(rand.NewPCG(1, 2))}
+	for i := range d.ids {
+		d.ids[i] = int64(i + 1)
+	}
+	d.shuffle()
+	return d
+}
+
+func (d *deck) shuffle() {
+	d.rng.Shuffle(len(d.ids), func(i, j int) { d.ids[i], d.ids[j] = d.ids[j], d.ids[i] })
+	d.next = 0
+}
+
+// deal returns so many ids, which the caller may keep.
+func (d *deck) deal(n int) []int64 {
+	if d.left() < n {
+		d.shuffle()
+	}
+	d.next += n
+	return slices.Clone(d.ids[d.next-n : d.next])
+}
+
+func (d *deck) left() int { return len(d.ids) - d.next }
