@@ -27,7 +27,7 @@ var keys atomic.Int64
 func newKey() string { return "go-" + strconv.FormatInt(keys.Add(1), 10) }
 
 func BenchmarkAddJob(b *testing.B) {
-	d := theSuite(b).database(b, "adds", 0)
+	d := theSuite(b).database(b, adds())
 	for _, conns := range []int{1, 8} {
 		for _, kind := range []string{"none", "key", "queue"} {
 			b.Run(fmt.Sprintf("conns=%d/kind=%s", conns, kind), func(b *testing.B) { benchmarkAddJob(b, d, conns, kind, "") })
@@ -38,7 +38,7 @@ func BenchmarkAddJob(b *testing.B) {
 // BenchmarkAddJobLazy adds jobs without waiting for the disk at commit, which
 // otherwise is most of the time.
 func BenchmarkAddJobLazy(b *testing.B) {
-	d := theSuite(b).database(b, "adds"+lazy, 0)
+	d := theSuite(b).database(b, addsLazily())
 	for _, conns := range []int{1, 8} {
 		b.Run(fmt.Sprintf("conns=%d", conns), func(b *testing.B) {
 			benchmarkAddJob(b, d, conns, "none", ", synchronous_commit off")

@@ -12,7 +12,7 @@ import (
 )
 
 func BenchmarkAddJobs(b *testing.B) {
-	d := theSuite(b).database(b, "adds", 0)
+	d := theSuite(b).database(b, adds())
 	sizes := []int{1_000, 10_000, 100_000}
 	if testing.Short() {
 		sizes = []int{1_000, 5_000}

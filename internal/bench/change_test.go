@@ -73,7 +73,7 @@ func all(ids []int64) func(*admin.Result, error) error {
 }
 
 func BenchmarkChange(b *testing.B) {
-	d := theSuite(b).database(b, "jobs", largeTable())
+	d := theSuite(b).database(b, manyJobs())
 	sizes := []int{1, 1_000, 100_000, 1_000_000}
 	if testing.Short() {
 		sizes = []int{1, 1_000, 10_000}

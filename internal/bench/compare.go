@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -91,12 +92,18 @@ func (c comparison) compare(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op") // of a round, which is of no use
 	for _, r := range c.ratios {
-		result := m.result(r)
-		b.ReportMetric(result.Ratio, fmt.Sprintf("%s:%s", r.ours, r.theirs))
-		record(result)
-		if testing.Short() && r.aim.broken(result.Ratio) {
-			b.Errorf("%s is %.2f of %s, more than twice off its aim %s", r.ours, result.Ratio, r.theirs, r.aim)
-		}
+		conclude(b, m.result(r))
+	}
+}
+
+// conclude reports a result and, in the short form, fails where it is so far from
+// its aim that something must have regressed.
+func conclude(b *testing.B, r result) {
+	b.Helper()
+	b.ReportMetric(r.Ratio, strings.ReplaceAll(r.Ours+":"+r.Theirs, " ", "-"))
+	record(r)
+	if testing.Short() && r.Aim.broken(r.Ratio) {
+		b.Errorf("%s by %s is %s, more than twice off the aim of %s", r.Ours, r.Theirs, figure(r.Ratio), r.Aim)
 	}
 }
 
@@ -121,11 +128,12 @@ func (m *measurement) calibrate(w way) error {
 		most = 1 << 20
 	}
 	n := 1
-	if _, err := w.run(max(m.warm, 1)); errors.Is(err, errCapped) {
+	switch took, err := w.run(max(m.warm, 1)); {
+	case err != nil && !errors.Is(err, errCapped):
+		return err
+	case err != nil, m.warm == 0 && took > 2*slice():
 		m.counts[w.name] = 1
 		return nil
-	} else if err != nil {
-		return err
 	}
 	for {
 		took, err := w.run(n)
@@ -179,6 +187,7 @@ func (m *measurement) round() error {
 
 // line prints a benchmark's result as go test does.
 func line(name string, n int, format string, args ...any) {
+	name = strings.ReplaceAll(name, " ", "_") // benchstat splits the line at spaces
 	if procs := runtime.GOMAXPROCS(0); procs != 1 {
 		name = fmt.Sprintf("%s-%d", name, procs)
 	}

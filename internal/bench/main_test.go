@@ -26,6 +26,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// The databases that benchmarks work on.
+func adds() recipe       { return recipe{name: "adds"} }
+func addsLazily() recipe { return recipe{name: "adds_lazily", lazy: true} }
+func manyJobs() recipe   { return recipe{name: "many_jobs", jobs: largeTable()} }
+func fewerJobs() recipe  { return recipe{name: "fewer_jobs", jobs: largeTable() / 5, alone: true} }
+
 // poolOf returns a database's pool of so many connections.
 func poolOf(b *testing.B, d *database, conns int) *pgxpool.Pool {
 	b.Helper()

@@ -1,6 +1,7 @@
 // Does pieces of work with graphile-worker and says how long they took: a request a
 // line on stdin, an answer a line on stdout. The clock runs in here, so that the
 // pipe costs nothing. It ends when stdin does.
+import { EventEmitter } from "node:events";
 import { createInterface } from "node:readline";
 import pg from "pg";
 
@@ -97,17 +98,20 @@ const calls = {
     return undone(pool, () => timed(() => utils.cleanup({ tasks: [task] })));
   },
 
-  // Runs a worker until it is told to stop; see stopFetching.
-  async fetch({ schema, task }) {
+  // Runs a worker until it has fetched a number of jobs and, after that, until it
+  // is told to stop; see stopFetching.
+  async fetch({ schema, task, jobs }) {
     const { pool } = await utilsOf(schema, 4);
-    const { EventEmitter } = await import("node:events");
     const events = new EventEmitter();
     const times = [];
     let start;
-    events.on("worker:getJob:start", () => (start = process.hrtime.bigint()));
-    events.on("job:start", () =>
-      times.push(Number(process.hrtime.bigint() - start)),
-    );
+    const enough = new Promise((resolve) => {
+      events.on("worker:getJob:start", () => (start = process.hrtime.bigint()));
+      events.on("job:start", () => {
+        times.push(Number(process.hrtime.bigint() - start));
+        if (times.length === jobs) resolve();
+      });
+    });
     const runner = await run({
       schema,
       pgPool: pool,
@@ -119,17 +123,20 @@ const calls = {
       parsedCronItems: [],
       taskList: { [task]: () => {} },
     });
-    fetching = { runner, times };
-    return times.length;
+    await Promise.race([enough, runner.promise]);
+    fetching = { runner, times, from: times.length };
   },
-  fetched: () => fetching.times.length,
+  // Returns how long fetching each job took since fetch returned.
   async stopFetching() {
     await fetching.runner.stop();
-    return fetching.times;
+    return fetching.times.slice(fetching.from);
   },
 
+  async pid({ schema }) {
+    const { pool } = await utilsOf(schema, 1);
+    return (await pool.query("select pg_backend_pid() as pid")).rows[0].pid;
+  },
   rss: () => process.resourceUsage().maxRSS * 1024,
-  version: () => process.versions.node,
 };
 let fetching;
 

@@ -32,10 +32,15 @@ const (
 
 	tasks  = 200
 	queues = 1000
-
-	// A database with such a name does not wait for the disk at commit.
-	lazy = "_lazy"
 )
+
+// A recipe is what a database is made of.
+type recipe struct {
+	name  string
+	jobs  int  // in each schema; the rows are the same
+	alone bool // without npm's schema
+	lazy  bool // does not wait for the disk at commit
+}
 
 // largeTable is how many jobs the large table holds.
 var largeTable = sync.OnceValue(func() int {
@@ -58,7 +63,7 @@ func settings() map[string]string {
 	}
 	return map[string]string{
 		"fsync":                "on",
-		"synchronous_commit":   commit,
+		"synchronous_commit":   commit, // but in lazy databases
 		"full_page_writes":     "on",
 		"shared_buffers":       buffers,
 		"max_wal_size":         "4GB",
@@ -147,44 +152,43 @@ func (s *suite) close() error {
 	return s.server.Stop()
 }
 
-// A database has this module's schema and, where there is npm, that which npm
-// installs, under another name.
+// A database has this module's schema and, where there is npm, mostly that which npm
+// installs, too, under another name.
 type database struct {
 	url   string
 	js    *peer // nil where there is no node
 	pools map[int]*pgxpool.Pool
 }
 
-// database returns the database of a name, with so many jobs in each schema; both
-// schemas hold the same rows. It is made when it is first asked for.
-func (s *suite) database(b *testing.B, name string, jobs int) *database {
+// database returns a database, which is made when it is first asked for.
+func (s *suite) database(b *testing.B, recipe recipe) *database {
 	b.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d := s.databases[name]; d != nil {
+	if d := s.databases[recipe.name]; d != nil {
 		return d
 	}
 	start := time.Now()
-	d, err := s.create(b.Context(), name, jobs)
+	d, err := s.create(b.Context(), recipe)
 	if err != nil {
-		b.Fatalf("make the database %s: %v", name, err)
+		b.Fatalf("make the database %s: %v", recipe.name, err)
 	}
-	s.databases[name] = d
-	fmt.Printf("# database %s with %d jobs made in %s\n", name, jobs, time.Since(start).Round(100*time.Millisecond))
+	s.databases[recipe.name] = d
+	fmt.Printf("# database %s with %s jobs made in %s\n", recipe.name, count(recipe.jobs), time.Since(start).Round(100*time.Millisecond))
 	return d
 }
 
-func (s *suite) create(ctx context.Context, name string, jobs int) (*database, error) {
-	statements := []string{"create database " + name}
-	if strings.HasSuffix(name, lazy) {
-		statements = append(statements, "alter database "+name+" set synchronous_commit = off")
+func (s *suite) create(ctx context.Context, recipe recipe) (*database, error) {
+	statements := []string{"create database " + recipe.name}
+	if recipe.lazy {
+		statements = append(statements, "alter database "+recipe.name+" set synchronous_commit = off")
 	}
 	for _, sql := range statements {
 		if _, err := s.admin.Exec(ctx, sql); err != nil {
 			return nil, err
 		}
 	}
-	d := &database{url: s.server.URL(name), pools: map[int]*pgxpool.Pool{}}
+	d := &database{url: s.server.URL(recipe.name), pools: map[int]*pgxpool.Pool{}}
 	pool, err := d.pool(ctx, 2)
 	if err != nil {
 		return nil, err
@@ -197,13 +201,12 @@ func (s *suite) create(ctx context.Context, name string, jobs int) (*database, e
 		return nil, err
 	}
 	schemas := []string{ours}
-	d.js, err = startPeer(ctx, d.url)
-	switch {
-	case withoutPeer(err):
+	if d.js, err = startPeer(ctx, d.url); withoutPeer(err) {
 		fmt.Println("# without graphile-worker:", err)
-	case err != nil:
+	} else if err != nil {
 		return nil, err
-	default:
+	}
+	if d.js != nil && !recipe.alone {
 		if err := upstream.Install(ctx, peerVersion, d.url, theirs); err != nil {
 			return nil, err
 		}
@@ -213,7 +216,7 @@ func (s *suite) create(ctx context.Context, name string, jobs int) (*database, e
 	failures := make([]error, len(schemas))
 	var filling sync.WaitGroup
 	for i, schema := range schemas {
-		filling.Go(func() { failures[i] = fill(ctx, pool, schema, jobs, base) })
+		filling.Go(func() { failures[i] = fill(ctx, pool, schema, recipe.jobs, base) })
 	}
 	filling.Wait()
 	return d, errors.Join(failures...)

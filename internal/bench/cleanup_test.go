@@ -1,0 +1,139 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// A garbage is what one of the cleanup tasks removes.
+type garbage struct {
+	name   string
+	task   admin.CleanupTask
+	table  string
+	column string
+	notIn  string // what a "not in" would look for
+}
+
+var garbages = []garbage{
+	{"tasks", admin.GCTaskIdentifiers, "graphile_worker._private_tasks", "identifier",
+		"select task_id from graphile_worker._private_jobs"},
+	{"queues", admin.GCJobQueues, "graphile_worker._private_job_queues", "queue_name",
+		"select job_queue_id from graphile_worker._private_jobs where job_queue_id is not null"},
+}
+
+// BenchmarkCleanup runs each task on few and on many jobs, and on few and on many
+// tasks and queues that no job uses. All of it is rolled back.
+func BenchmarkCleanup(b *testing.B) {
+	unused := []int{10, 1_000, 1_000_000}
+	if testing.Short() {
+		unused = []int{10, 1_000}
+	}
+	for _, recipe := range []recipe{fewerJobs(), manyJobs()} {
+		d := theSuite(b).database(b, recipe)
+		b.Run(fmt.Sprintf("jobs=%d/do=failed", recipe.jobs), func(b *testing.B) {
+			benchmarkCleanup(b, d, admin.DeletePermafailedJobs, comparison{
+				work:   "Cleanup of failed jobs",
+				size:   fmt.Sprintf("%s of %s jobs", count(recipe.jobs/50), count(recipe.jobs)),
+				ratios: []ratio{{"gwadmin", "js", cleanup}},
+			})
+		})
+		for _, g := range garbages {
+			for _, n := range unused {
+				b.Run(fmt.Sprintf("jobs=%d/do=%s/unused=%d", recipe.jobs, g.name, n), func(b *testing.B) {
+					sweep := g.litter(b, d, n)
+					defer sweep()
+					size, aim := fmt.Sprintf("%s unused, %s jobs", count(n), count(recipe.jobs)), cleanup
+					if !g.hashed(b, d) {
+						size, aim = size+", hash too large", cleanupNot
+					}
+					benchmarkCleanup(b, d, g.task, comparison{
+						work:   "Cleanup of " + g.name,
+						size:   size,
+						ratios: []ratio{{"gwadmin", "js", aim}},
+					})
+				})
+			}
+		}
+	}
+}
+
+// litter adds n that nothing uses, and returns what removes them.
+func (g garbage) litter(b *testing.B, d *database, n int) func() {
+	b.Helper()
+	exec := func(sql string) {
+		b.Helper()
+		if err := d.exec(b.Context(), ours, sql, "vacuum analyze "+g.table); err != nil {
+			b.Fatal(err)
+		}
+	}
+	exec(fmt.Sprintf("insert into %s (%s) select 'unused_' || i from generate_series(1, %d) as i", g.table, g.column, n))
+	return func() { exec(fmt.Sprintf(`delete from %s where %s like 'unused\_%%'`, g.table, g.column)) }
+}
+
+// hashed reports whether a "not in" gets by with a hash. Where that would be too
+// large, PostgreSQL goes through the jobs anew for each row.
+func (g garbage) hashed(b *testing.B, d *database) bool {
+	b.Helper()
+	rows, err := poolOf(b, d, 1).Query(b.Context(), fmt.Sprintf("explain select from %s where id not in (%s)", g.table, g.notIn))
+	if err != nil {
+		b.Fatal(err)
+	}
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.Contains(strings.Join(plan, "\n"), "hashed SubPlan")
+}
+
+// benchmarkCleanup compares with JavaScript's client, since upstream's statements
+// are in there, on this module's schema. It is waited for until the ratio is beyond
+// every aim, or for as long as is worth it.
+func benchmarkCleanup(b *testing.B, d *database, task admin.CleanupTask, c comparison) {
+	ctx, pool := b.Context(), poolOf(b, d, 1)
+	client := admin.New(pool)
+	work := func(int) (time.Duration, error) {
+		tx, err := pool.Begin(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer tx.Rollback(ctx)
+		return stopwatch(func() error {
+			_, err := client.WithTx(tx).Cleanup(ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{task}})
+			return err
+		})
+	}
+	if _, err := work(1); err != nil {
+		b.Fatal(err)
+	}
+	took, err := work(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	patience := 90 * time.Second
+	if testing.Short() {
+		patience = 2 * time.Second
+	}
+	patience = min(max(120*took, time.Second), patience)
+
+	c.unit, c.times = "runs", 1
+	c.ways = []way{{"gwadmin", work}}
+	if d.js == nil {
+		c.ratios = nil
+	} else {
+		c.ways = append(c.ways, way{"js", func(int) (time.Duration, error) {
+			took, err := d.js.timed("cleanup", params{"schema": ours, "task": task, "timeout": patience.Milliseconds()})
+			if errors.Is(err, errCapped) {
+				took = patience
+			}
+			return took, err
+		}})
+	}
+	c.compare(b)
+}

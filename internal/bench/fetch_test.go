@@ -1,0 +1,104 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// A bulk is a way to reschedule very many jobs while workers run.
+type bulk struct {
+	name string
+	run  func(ctx context.Context, c *admin.Client, ids []int64, runAt *admin.RunAt) error
+}
+
+var bulks = []bulk{
+	{"RescheduleJobs", func(ctx context.Context, c *admin.Client, ids []int64, runAt *admin.RunAt) error {
+		return all(ids)(c.RescheduleJobs(ctx, ids, admin.RescheduleOptions{RunAt: runAt}))
+	}},
+}
+
+// BenchmarkFetch lets a worker of graphile-worker run jobs, once alone and once while
+// a million others are rescheduled, and compares how long it takes to fetch one.
+func BenchmarkFetch(b *testing.B) {
+	d := theSuite(b).database(b, manyJobs())
+	if d.js == nil {
+		b.Skip("there is no node to run a worker")
+	}
+	for _, bulk := range bulks {
+		b.Run("during="+bulk.name, func(b *testing.B) { benchmarkFetch(b, d, bulk) })
+	}
+}
+
+func benchmarkFetch(b *testing.B, d *database, bulk bulk) {
+	const task = "probe"
+	ctx, pool := b.Context(), poolOf(b, d, 1)
+	client := admin.New(pool)
+	jobs, fetches := 1_000_000, 300
+	if testing.Short() {
+		jobs, fetches = 10_000, 30
+	}
+	jobs = min(jobs, largeTable()/2)
+
+	// Jobs that are not due, so that the worker takes none of them, in random order.
+	rows, err := pool.Query(ctx, `select id from graphile_worker._private_jobs
+		where run_at > now() + interval '1 day' and is_available order by hashint8(id) limit $1`, jobs)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil || len(ids) < jobs {
+		b.Fatalf("%d of %d jobs to reschedule: %v", len(ids), jobs, err)
+	}
+	later := time.Now().Add(48 * time.Hour)
+
+	// fetching returns the median time of a fetch while the work goes on.
+	fetching := func(work func() error) (time.Duration, error) {
+		err := d.exec(ctx, ours,
+			`insert into graphile_worker._private_tasks (identifier) values ('probe') on conflict do nothing`,
+			`delete from graphile_worker._private_jobs where task_id = (select id from graphile_worker._private_tasks where identifier = 'probe')`,
+			`insert into graphile_worker._private_jobs (task_id, priority)
+				select id, -100 from graphile_worker._private_tasks, generate_series(1, 100000) where identifier = 'probe'`)
+		if err != nil {
+			return 0, err
+		}
+		if err := d.js.call("fetch", params{"schema": ours, "task": task, "jobs": 20}, nil); err != nil {
+			return 0, err
+		}
+		failure := work()
+		var times []float64
+		if err := errors.Join(failure, d.js.call("stopFetching", nil, &times)); err != nil {
+			return 0, err
+		}
+		if len(times) == 0 {
+			return 0, errors.New("the worker fetched nothing")
+		}
+		return time.Duration(median(times)), nil
+	}
+	idle := time.Duration(fetches) * 5 * time.Millisecond
+	comparison{
+		work:   "Worker's fetch of a job",
+		size:   fmt.Sprintf("%s jobs rescheduled by %s", count(jobs), bulk.name),
+		unit:   "fetches",
+		times:  1,
+		rounds: 3,
+		ways: []way{
+			{"alone", func(int) (time.Duration, error) {
+				return fetching(func() error { time.Sleep(idle); return nil })
+			}},
+			{"meanwhile", func(int) (time.Duration, error) {
+				later = later.Add(time.Minute) // or nothing would change
+				return fetching(func() error { return bulk.run(ctx, client, slices.Clone(ids), admin.At(later)) })
+			}},
+		},
+		ratios: []ratio{{"meanwhile", "alone", fetchBusy}},
+		after:  func() error { return d.exec(ctx, ours, "vacuum analyze graphile_worker._private_jobs") },
+	}.compare(b)
+}

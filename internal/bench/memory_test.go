@@ -1,0 +1,196 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+const mega = 1e6
+
+// BenchmarkMemory completes a tenth of the ids and all of them, and looks how much
+// memory that takes at most: in the server's process, beyond what it has when idle
+// and what all of them share, and in this one, beyond the ids themselves.
+func BenchmarkMemory(b *testing.B) {
+	d := theSuite(b).database(b, manyJobs())
+	many := 1_000_000
+	if testing.Short() {
+		many = 20_000
+	}
+	few := many / 10
+	if _, err := privateMemory(os.Getpid()); err != nil {
+		b.Skip(err) // as anywhere but on Linux
+	}
+	deck := newDeck(largeTable())
+
+	fewHere, _, err := memoryOf(b, d, deck.deal(few))
+	if err != nil {
+		b.Fatal(err)
+	}
+	manyHere, manyThere, err := memoryOf(b, d, deck.deal(many))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var theirsHere, theirsThere float64
+	if d.js != nil {
+		if theirsHere, theirsThere, err = memoryOfPeer(b, d, deck.deal(many)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	size := fmt.Sprintf("%s ids of %s jobs", count(many), count(largeTable()))
+	megabytes := func(n float64) string { return figure(n) + " MB" }
+	conclude(b, result{
+		Work: "Complete by ids, server's memory", Size: size, Ours: "gwadmin", Theirs: "js", Aim: serverMemory,
+		Ratio: manyThere, Low: manyThere, High: manyThere,
+		Figures: &[2]string{megabytes(manyThere), megabytes(theirsThere)},
+	})
+	conclude(b, result{
+		Work: "Complete by ids, client's memory", Size: size, Ours: "gwadmin", Theirs: "js",
+		Ratio: manyHere / theirsHere, Low: manyHere / theirsHere, High: manyHere / theirsHere,
+		Figures: &[2]string{megabytes(manyHere), megabytes(theirsHere)},
+	})
+	flat := manyHere / fewHere
+	conclude(b, result{
+		Work: "Complete by ids, client's memory", Size: size, Ours: "gwadmin", Theirs: count(few) + " ids", Aim: clientMemory,
+		Ratio: flat, Low: flat, High: flat,
+		Figures: &[2]string{megabytes(manyHere), megabytes(fewHere)},
+	})
+}
+
+// memoryOf completes jobs on a new connection and returns the most megabytes that
+// this process and the server's took for it.
+func memoryOf(b *testing.B, d *database, ids []int64) (here, there float64, err error) {
+	ctx := b.Context()
+	conn, err := pgx.Connect(ctx, d.url)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer conn.Close(ctx)
+	client := admin.New(conn)
+	work := func(ids []int64) error {
+		return rolledBack(ctx, conn, func(tx pgx.Tx) error { return all(ids)(client.WithTx(tx).CompleteJobs(ctx, ids, nil)) })
+	}
+	if err := work(ids[:10]); err != nil { // so that idle has the plans and caches
+		return 0, 0, err
+	}
+	// Garbage is collected early, or how much of it waits would decide.
+	defer debug.SetGCPercent(debug.SetGCPercent(5))
+	runtime.GC()
+	before := heap()
+	idle, err := privateMemory(int(conn.PgConn().PID()))
+	if err != nil {
+		return 0, 0, err
+	}
+	done := make(chan struct{})
+	peaks := make(chan [2]float64)
+	go func() {
+		var peak [2]float64
+		for {
+			select {
+			case <-done:
+				peaks <- peak
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+			there, _ := privateMemory(int(conn.PgConn().PID()))
+			peak[0], peak[1] = max(peak[0], heap()), max(peak[1], there)
+		}
+	}()
+	err = work(ids)
+	close(done)
+	peak := <-peaks
+	return max(peak[0]-before, 0) / mega, max(peak[1]-idle, 0) / mega, err
+}
+
+// memoryOfPeer does the same in a node process of its own.
+func memoryOfPeer(b *testing.B, d *database, ids []int64) (here, there float64, err error) {
+	js, err := startPeer(b.Context(), d.url)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer js.close()
+	work := func(ids []int64) error {
+		return js.call("change", params{
+			"schema": theirs, "method": "completeJobs", "args": []any{}, "batches": asText([][]int64{ids}), "undo": true,
+		}, nil)
+	}
+	if err := work(ids[:10]); err != nil {
+		return 0, 0, err
+	}
+	var pid int
+	var before, after float64
+	if err := errors.Join(js.call("pid", params{"schema": theirs}, &pid), js.call("rss", nil, &before)); err != nil {
+		return 0, 0, err
+	}
+	idle, err := privateMemory(pid)
+	if err != nil {
+		return 0, 0, err
+	}
+	done := make(chan struct{})
+	peaks := make(chan float64)
+	go func() {
+		var peak float64
+		for {
+			select {
+			case <-done:
+				peaks <- peak
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+			now, _ := privateMemory(pid)
+			peak = max(peak, now)
+		}
+	}()
+	err = work(ids)
+	close(done)
+	peak := <-peaks
+	if err == nil {
+		err = js.call("rss", nil, &after)
+	}
+	return (after - before) / mega, max(peak-idle, 0) / mega, err
+}
+
+func rolledBack(ctx context.Context, conn *pgx.Conn, work func(tx pgx.Tx) error) error {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(ctx)
+	return work(tx)
+}
+
+// heap returns the bytes of this process's heap that are in use or wait to be
+// collected.
+func heap() float64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return float64(sample[0].Value.Uint64())
+}
+
+// privateMemory returns the bytes that a process has for itself.
+func privateMemory(pid int) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for text := range strings.Lines(string(status)) {
+		if fields := strings.Fields(text); len(fields) == 3 && fields[0] == "RssAnon:" {
+			kilobytes, err := strconv.ParseFloat(fields[1], 64)
+			return kilobytes * 1024, err
+		}
+	}
+	return 0, errors.New("the kernel does not say how much memory a process has for itself")
+}
