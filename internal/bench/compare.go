@@ -23,7 +23,7 @@ import (
 type way struct {
 	name string
 	// run does the work n times and returns how long that took, without what it
-	// had to prepare. With errCapped it gave up after that time.
+	// had to prepare. With errCapped it gave up on doing it once, after that time.
 	run func(n int) (time.Duration, error)
 }
 
@@ -40,7 +40,7 @@ type ratio struct {
 type comparison struct {
 	work string // as the table calls it
 	size string
-	unit string // what is counted: jobs, pages
+	unit string // what is counted, so many a second; empty: each takes its time
 	per  int    // units that doing the work once handles; 0 is one
 
 	ways   []way
@@ -73,7 +73,7 @@ func (c comparison) compare(b *testing.B) {
 	if c.rounds == 0 {
 		c.rounds = minRounds
 	}
-	m := &measurement{comparison: c, name: b.Name(), samples: map[string][]float64{}, capped: map[string]bool{}, counts: map[string]int{}}
+	m := &measurement{comparison: c, name: b.Name(), counts: map[string]int{}, samples: map[string][]float64{}, capped: map[string]time.Duration{}}
 	for _, w := range c.ways {
 		if err := m.calibrate(w); err != nil {
 			b.Fatalf("%s: %v", w.name, err)
@@ -111,10 +111,10 @@ func conclude(b *testing.B, r result) {
 type measurement struct {
 	comparison
 	name    string
-	counts  map[string]int       // of a way to how often it does the work in a round
-	samples map[string][]float64 // of a way to nanoseconds for a unit, round by round
-	capped  map[string]bool      // the ways that are not to be tried again
-	done    int                  // rounds
+	counts  map[string]int           // of a way to how often it does the work in a round
+	samples map[string][]float64     // of a way to nanoseconds for a unit, round by round
+	capped  map[string]time.Duration // the ways that are not to be tried again, and when they gave up
+	done    int                      // rounds
 }
 
 // calibrate warms a way up and finds out how often it can do the work in a slice.
@@ -127,14 +127,18 @@ func (m *measurement) calibrate(w way) error {
 	if most == 0 {
 		most = 1 << 20
 	}
-	n := 1
-	switch took, err := w.run(max(m.warm, 1)); {
-	case err != nil && !errors.Is(err, errCapped):
+	took, err := w.run(max(m.warm, 1))
+	switch {
+	case errors.Is(err, errCapped):
+		m.capped[w.name] = took
+		return nil
+	case err != nil:
 		return err
-	case err != nil, m.warm == 0 && took > 2*slice():
+	case m.warm == 0 && took > slice():
 		m.counts[w.name] = 1
 		return nil
 	}
+	n := 1
 	for {
 		took, err := w.run(n)
 		if err != nil {
@@ -153,26 +157,28 @@ func (m *measurement) calibrate(w way) error {
 func (m *measurement) round() error {
 	for i := range m.ways {
 		w := m.ways[(i+m.done)%len(m.ways)]
-		if m.capped[w.name] {
-			last := m.samples[w.name]
-			m.samples[w.name] = append(last, last[len(last)-1])
-			continue
+		n, took, note := m.counts[w.name], m.capped[w.name], " 1 capped"
+		if took == 0 {
+			runtime.GC() // or one way pays for another one's garbage
+			var err error
+			took, err = w.run(n)
+			switch {
+			case errors.Is(err, errCapped):
+				m.capped[w.name] = took
+			case err != nil:
+				return fmt.Errorf("%s: %w", w.name, err)
+			default:
+				note = ""
+			}
 		}
-		n := m.counts[w.name]
-		runtime.GC() // or one way pays for another one's garbage
-		took, err := w.run(n)
-		note := ""
-		if errors.Is(err, errCapped) {
-			m.capped[w.name], err, n = true, nil, 1
-			note = " 1 capped"
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.name, err)
-		}
+		n = max(n, 1)
 		units := n * m.per
 		each := float64(took) / float64(units)
 		m.samples[w.name] = append(m.samples[w.name], each)
-		line(m.name+"/way="+w.name, units, "%.1f ns/op %.2f %s/s%s", each, 1e9/each, m.unit, note)
+		if m.unit != "" {
+			note = fmt.Sprintf(" %.2f %s/s%s", 1e9/each, m.unit, note)
+		}
+		line(m.name+"/way="+w.name, units, "%.1f ns/op%s", each, note)
 	}
 	for _, r := range m.ratios {
 		ours, theirs := m.samples[r.ours], m.samples[r.theirs]
@@ -205,6 +211,6 @@ func (m *measurement) result(r ratio) result {
 		Ours: r.ours, Theirs: r.theirs,
 		OurTime: median(m.samples[r.ours]), TheirTime: median(m.samples[r.theirs]),
 		Ratio: median(ratios), Low: quantile(ratios, 0.1), High: quantile(ratios, 0.9),
-		AtLeast: m.capped[r.theirs], Aim: r.aim, Rounds: m.done,
+		AtLeast: m.capped[r.theirs] > 0, Aim: r.aim, Rounds: m.done,
 	}
 }

@@ -86,7 +86,6 @@ func benchmarkFetch(b *testing.B, d *database, bulk bulk) {
 	comparison{
 		work:   "Worker's fetch of a job",
 		size:   fmt.Sprintf("%s jobs rescheduled by %s", count(jobs), bulk.name),
-		unit:   "fetches",
 		times:  1,
 		rounds: 3,
 		ways: []way{

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -105,9 +104,8 @@ func benchmarkListJobs(b *testing.B, d *database, key admin.SortKey, descending 
 		return func(n int) (time.Duration, error) { return concurrently(1, n, work) }
 	}
 	comparison{
-		work:   "ListJobs by " + strings.TrimPrefix(order, "jobs.")[:len(key)] + direction,
+		work:   fmt.Sprintf("ListJobs by %s%s", key, direction),
 		size:   fmt.Sprintf("%s jobs, %d a page", count(largeTable()), pageSize),
-		unit:   "pages",
 		rounds: 3,
 		ways: []way{
 			{"page 1", repeat(list(first, 0))},

@@ -35,39 +35,42 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	deck := newDeck(largeTable())
 
-	fewHere, _, err := memoryOf(b, d, deck.deal(few))
-	if err != nil {
-		b.Fatal(err)
-	}
-	manyHere, manyThere, err := memoryOf(b, d, deck.deal(many))
-	if err != nil {
-		b.Fatal(err)
-	}
-	var theirsHere, theirsThere float64
-	if d.js != nil {
-		if theirsHere, theirsThere, err = memoryOfPeer(b, d, deck.deal(many)); err != nil {
+	samples := map[string][]float64{}
+	for b.Loop() {
+		fewHere, _, err := memoryOf(b, d, deck.deal(few))
+		if err != nil {
 			b.Fatal(err)
+		}
+		manyHere, manyThere, err := memoryOf(b, d, deck.deal(many))
+		if err != nil {
+			b.Fatal(err)
+		}
+		samples["few"] = append(samples["few"], fewHere)
+		samples["many"] = append(samples["many"], manyHere)
+		samples["server"] = append(samples["server"], manyThere)
+		samples["flat"] = append(samples["flat"], manyHere/fewHere)
+		if d.js != nil {
+			here, there, err := memoryOfPeer(b, d, deck.deal(many))
+			if err != nil {
+				b.Fatal(err)
+			}
+			samples["js"] = append(samples["js"], here)
+			samples["by js"] = append(samples["by js"], manyHere/here)
+			samples["js server"] = append(samples["js server"], there)
 		}
 	}
 	b.ReportMetric(0, "ns/op")
-	size := fmt.Sprintf("%s ids of %s jobs", count(many), count(largeTable()))
-	megabytes := func(n float64) string { return figure(n) + " MB" }
-	conclude(b, result{
-		Work: "Complete by ids, server's memory", Size: size, Ours: "gwadmin", Theirs: "js", Aim: serverMemory,
-		Ratio: manyThere, Low: manyThere, High: manyThere,
-		Figures: &[2]string{megabytes(manyThere), megabytes(theirsThere)},
-	})
-	conclude(b, result{
-		Work: "Complete by ids, client's memory", Size: size, Ours: "gwadmin", Theirs: "js",
-		Ratio: manyHere / theirsHere, Low: manyHere / theirsHere, High: manyHere / theirsHere,
-		Figures: &[2]string{megabytes(manyHere), megabytes(theirsHere)},
-	})
-	flat := manyHere / fewHere
-	conclude(b, result{
-		Work: "Complete by ids, client's memory", Size: size, Ours: "gwadmin", Theirs: count(few) + " ids", Aim: clientMemory,
-		Ratio: flat, Low: flat, High: flat,
-		Figures: &[2]string{megabytes(manyHere), megabytes(fewHere)},
-	})
+	report := func(what, ours, theirs, ratios, name string, aim aim) {
+		conclude(b, result{
+			Work: "Complete by ids, " + what, Size: fmt.Sprintf("%s of %s jobs", count(many), count(largeTable())),
+			Ours: "gwadmin", Theirs: name, Aim: aim,
+			Ratio: median(samples[ratios]), Low: quantile(samples[ratios], 0.1), High: quantile(samples[ratios], 0.9),
+			Figures: &[2]string{figure(median(samples[ours])) + " MB", figure(median(samples[theirs])) + " MB"},
+		})
+	}
+	report("server's memory in MB", "server", "js server", "server", "js", serverMemory)
+	report("client's memory", "many", "js", "by js", "js", none)
+	report("client's memory", "many", "few", "flat", count(few)+" ids", clientMemory)
 }
 
 // memoryOf completes jobs on a new connection and returns the most megabytes that

@@ -93,9 +93,15 @@ const calls = {
     return undo ? undone(pool, work) : work();
   },
 
-  async cleanup({ schema, task, timeout }) {
+  async cleanup({ schema, task, n, timeout }) {
     const { pool, utils } = await utilsOf(schema, 1, timeout);
-    return undone(pool, () => timed(() => utils.cleanup({ tasks: [task] })));
+    let took = 0;
+    for (let i = 0; i < n; i++) {
+      took += await undone(pool, () =>
+        timed(() => utils.cleanup({ tasks: [task] })),
+      );
+    }
+    return took;
   },
 
   // Runs a worker until it has fetched a number of jobs and, after that, until it

@@ -72,9 +72,15 @@ func (r result) cells() []string {
 	if r.Figures != nil {
 		figures = *r.Figures
 	}
-	ratio := fmt.Sprintf("%s (%s–%s)", figure(r.Ratio), figure(r.Low), figure(r.High))
+	ratio := figure(r.Ratio)
+	if r.Low != r.High {
+		ratio += fmt.Sprintf(" (%s–%s)", figure(r.Low), figure(r.High))
+	}
 	if r.AtLeast {
-		figures[1], ratio = "< "+figures[1], "> "+figure(r.Low)
+		figures[1], ratio = "given up: < "+figures[1], "> "+figure(r.Low)
+		if r.Unit == "" {
+			figures[1] = strings.Replace(figures[1], "<", ">", 1)
+		}
 	}
 	aim := r.Aim.String()
 	if !r.Aim.met(r.Ratio) {
@@ -87,8 +93,11 @@ func (r result) cells() []string {
 	return []string{r.Work, r.Size, r.Theirs, ours + figures[0], figures[1], ratio, aim}
 }
 
-// rate writes a time for one as how many a second, with three digits.
+// rate writes a time for one as how many a second, or as it is where there is no unit.
 func rate(nanoseconds float64, unit string) string {
+	if unit == "" {
+		return figure(nanoseconds/1e6) + " ms"
+	}
 	return figure(1e9/nanoseconds) + " " + unit + "/s"
 }
 

@@ -26,6 +26,7 @@ import (
 const (
 	jobsEnv = "GWADMIN_BENCH_JOBS" // how many jobs the large table holds
 	dirEnv  = "GWADMIN_BENCH_DIR"  // where the server keeps its data; by default on disk
+	setEnv  = "GWADMIN_BENCH_SET"  // settings of the server instead of these: name=value,…
 
 	ours   = graphile.DefaultSchema // this module's migrations
 	theirs = "upstream"             // npm's, in the same database
@@ -61,7 +62,7 @@ func settings() map[string]string {
 	if testing.Short() {
 		buffers, commit = "256MB", "off"
 	}
-	return map[string]string{
+	settings := map[string]string{
 		"fsync":                "on",
 		"synchronous_commit":   commit, // but in lazy databases
 		"full_page_writes":     "on",
@@ -71,6 +72,12 @@ func settings() map[string]string {
 		"autovacuum":           "off",
 		"maintenance_work_mem": "512MB",
 	}
+	for pair := range strings.SplitSeq(os.Getenv(setEnv), ",") {
+		if name, value, ok := strings.Cut(pair, "="); ok {
+			settings[name] = value
+		}
+	}
+	return settings
 }
 
 // A suite is the server of all benchmarks, and the databases in it.
