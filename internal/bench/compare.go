@@ -12,8 +12,10 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,13 +69,7 @@ func slice() time.Duration {
 // compare makes at least the comparison's rounds, and goes on for -benchtime.
 func (c comparison) compare(b *testing.B) {
 	b.Helper()
-	if c.per == 0 {
-		c.per = 1
-	}
-	if c.rounds == 0 {
-		c.rounds = minRounds
-	}
-	m := &measurement{comparison: c, name: b.Name(), counts: map[string]int{}, samples: map[string][]float64{}, capped: map[string]time.Duration{}}
+	m := newMeasurement(c, b.Name(), os.Stdout)
 	for _, w := range c.ways {
 		if err := m.calibrate(w); err != nil {
 			b.Fatalf("%s: %v", w.name, err)
@@ -87,8 +83,13 @@ func (c comparison) compare(b *testing.B) {
 	for b.Loop() {
 		round()
 	}
-	for m.done < c.rounds {
+	for m.done < m.rounds {
 		round()
+	}
+	if testing.Short() && m.broken() { // or a busy moment has decided
+		for range 3 * m.rounds {
+			round()
+		}
 	}
 	b.ReportMetric(0, "ns/op") // of a round, which is of no use
 	for _, r := range c.ratios {
@@ -111,10 +112,26 @@ func conclude(b *testing.B, r result) {
 type measurement struct {
 	comparison
 	name    string
+	out     io.Writer
 	counts  map[string]int           // of a way to how often it does the work in a round
 	samples map[string][]float64     // of a way to nanoseconds for a unit, round by round
 	capped  map[string]time.Duration // the ways that are not to be tried again, and when they gave up
 	done    int                      // rounds
+}
+
+func newMeasurement(c comparison, name string, out io.Writer) *measurement {
+	c.per = max(c.per, 1)
+	if c.rounds == 0 {
+		c.rounds = minRounds
+	}
+	return &measurement{
+		comparison: c,
+		name:       name,
+		out:        out,
+		counts:     map[string]int{},
+		samples:    map[string][]float64{},
+		capped:     map[string]time.Duration{},
+	}
 }
 
 // calibrate warms a way up and finds out how often it can do the work in a slice.
@@ -178,11 +195,11 @@ func (m *measurement) round() error {
 		if m.unit != "" {
 			note = fmt.Sprintf(" %.2f %s/s%s", 1e9/each, m.unit, note)
 		}
-		line(m.name+"/way="+w.name, units, "%.1f ns/op%s", each, note)
+		line(m.out, m.name+"/way="+w.name, units, "%.1f ns/op%s", each, note)
 	}
 	for _, r := range m.ratios {
 		ours, theirs := m.samples[r.ours], m.samples[r.theirs]
-		line(fmt.Sprintf("%s/ratio=%s:%s", m.name, r.ours, r.theirs), 1, "%.3f ratio", r.aim.value(ours[m.done], theirs[m.done]))
+		line(m.out, fmt.Sprintf("%s/ratio=%s:%s", m.name, r.ours, r.theirs), 1, "%.3f ratio", r.aim.value(ours[m.done], theirs[m.done]))
 	}
 	m.done++
 	if m.after != nil {
@@ -192,12 +209,17 @@ func (m *measurement) round() error {
 }
 
 // line prints a benchmark's result as go test does.
-func line(name string, n int, format string, args ...any) {
+func line(out io.Writer, name string, n int, format string, args ...any) {
 	name = strings.ReplaceAll(name, " ", "_") // benchstat splits the line at spaces
 	if procs := runtime.GOMAXPROCS(0); procs != 1 {
 		name = fmt.Sprintf("%s-%d", name, procs)
 	}
-	fmt.Fprintf(os.Stdout, "%s\t%d\t%s\n", name, n, fmt.Sprintf(format, args...))
+	fmt.Fprintf(out, "%s\t%d\t%s\n", name, n, fmt.Sprintf(format, args...))
+}
+
+// broken reports whether one of the ratios is.
+func (m *measurement) broken() bool {
+	return slices.ContainsFunc(m.ratios, func(r ratio) bool { return r.aim.broken(m.result(r).Ratio) })
 }
 
 // result sums up a ratio.

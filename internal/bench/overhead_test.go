@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -104,8 +105,8 @@ func benchmarkFacade(b *testing.B, d *database, name string, facade, query func(
 	c.compare(b)
 
 	us, them := median(allocations["gwadmin"]), median(allocations["generated query"])
-	line(b.Name()+"/way=gwadmin", 1, "%.1f allocs/op", us)
-	line(b.Name()+"/way=generated query", 1, "%.1f allocs/op", them)
+	line(os.Stdout, b.Name()+"/way=gwadmin", 1, "%.1f allocs/op", us)
+	line(os.Stdout, b.Name()+"/way=generated query", 1, "%.1f allocs/op", them)
 	conclude(b, result{
 		Work: name + ", allocations", Size: "a call", Ours: "gwadmin", Theirs: "generated query", Aim: facadeAllocs,
 		Ratio: us - them, Low: us - them, High: us - them,
