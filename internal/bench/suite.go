@@ -138,12 +138,29 @@ func startSuite(ctx context.Context) (*suite, error) {
 	for _, name := range slices.Sorted(maps.Keys(settings())) {
 		s.facts = append(s.facts, name+" "+settings()[name])
 	}
-	// As benchstat reads the configuration.
+	// As benchstat reads the configuration. What go test itself says later is said
+	// here, too, or benchstat would think that something has changed in between.
+	fmt.Printf("goos: %s\ngoarch: %s\npkg: github.com/gwadmin/gwadmin/internal/bench\n", runtime.GOOS, runtime.GOARCH)
+	if cpu := processor(); cpu != "" {
+		fmt.Printf("cpu: %s\n", cpu)
+		s.facts[3] += ", " + cpu
+	}
 	fmt.Printf("postgres: %s\n", inst.Version)
 	fmt.Printf("settings: %s\n", strings.Join(s.facts[5:], ", "))
 	fmt.Printf("graphile-worker: %s\n", peerVersion)
 	fmt.Printf("table: %d jobs\n", largeTable())
 	return s, nil
+}
+
+// processor names the processor, where the system is Linux.
+func processor() string {
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for text := range strings.Lines(string(info)) {
+		if name, value, _ := strings.Cut(text, ":"); strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 func (s *suite) close() error {
