@@ -233,6 +233,6 @@ func (m *measurement) result(r ratio) result {
 		Ours: r.ours, Theirs: r.theirs,
 		OurTime: median(m.samples[r.ours]), TheirTime: median(m.samples[r.theirs]),
 		Ratio: median(ratios), Low: quantile(ratios, 0.1), High: quantile(ratios, 0.9),
-		AtLeast: m.capped[r.theirs] > 0, Aim: r.aim, Rounds: m.done,
+		OursCapped: m.capped[r.ours] > 0, TheirsCapped: m.capped[r.theirs] > 0, Aim: r.aim, Rounds: m.done,
 	}
 }

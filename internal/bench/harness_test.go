@@ -81,7 +81,10 @@ func TestMeasurement(t *testing.T) {
 				return time.Minute, errCapped
 			}},
 		},
-		ratios: []ratio{{"gwadmin", "js", atLeast(4)}, {"gwadmin", "never", atLeast(1)}},
+		ratios: []ratio{
+			{"gwadmin", "js", atLeast(4)}, {"gwadmin", "never", atLeast(1)},
+			{"never", "js", atLeast(1)}, {"never", "js", atMost(1)},
+		},
 	}, "BenchmarkWork", &out)
 	for _, w := range m.ways {
 		if err := m.calibrate(w); err != nil {
@@ -102,7 +105,7 @@ func TestMeasurement(t *testing.T) {
 	if diff := cmp.Diff(want, runs); diff != "" {
 		t.Errorf("the ways' turns, of which never has none: -want +got\n%s", diff)
 	}
-	if lines := strings.Count(out.String(), "\n"); lines != 3*(3+2) {
+	if lines := strings.Count(out.String(), "\n"); lines != 3*(3+4) {
 		t.Errorf("%d lines for three rounds:\n%s", lines, &out)
 	}
 
@@ -113,6 +116,8 @@ func TestMeasurement(t *testing.T) {
 	wantCells := [][]string{
 		{"work", "size", "js", "10 000 jobs/s", "3 330 jobs/s", "3.00", "≥ 4, missed"},
 		{"work", "size", "never", "10 000 jobs/s", "given up: < 0.17 jobs/s", "> 60 000", "≥ 1"},
+		{"work", "size", "js", "never: given up: < 0.17 jobs/s", "3 330 jobs/s", "< 0.00", "≥ 1, missed"},
+		{"work", "size", "js", "never: given up: < 0.17 jobs/s", "3 330 jobs/s", "> 20 000", "≤ 1, missed"},
 	}
 	if diff := cmp.Diff(wantCells, cells); diff != "" {
 		t.Errorf("the table: -want +got\n%s", diff)

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -61,8 +63,8 @@ func benchmarkListJobs(b *testing.B, d *database, key admin.SortKey, descending 
 	first, last := sorted, sorted
 	last.Cursor = page.Next
 
-	list := func(options admin.ListOptions, start int64) func() error {
-		return func() error {
+	list := func(options admin.ListOptions, start int64) func(context.Context) error {
+		return func(ctx context.Context) error {
 			page, err := client.ListJobs(ctx, admin.Filter{}, &options)
 			switch {
 			case err != nil:
@@ -82,7 +84,7 @@ func benchmarkListJobs(b *testing.B, d *database, key admin.SortKey, descending 
 		left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
 		left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
 		order by %s offset %d limit %d`, order, pageSize*(pages-1), pageSize)
-	byOffset := func() error {
+	byOffset := func(ctx context.Context) error {
 		rows, err := pool.Query(ctx, offset)
 		if err != nil {
 			return err
@@ -95,13 +97,27 @@ func benchmarkListJobs(b *testing.B, d *database, key admin.SortKey, descending 
 			found++
 		}
 		if err := rows.Err(); err != nil || found != pageSize {
-			return fmt.Errorf("%d jobs: %w", found, err)
+			return fmt.Errorf("a page of %d jobs, and %w", found, err)
 		}
 		return nil
 	}
 
-	repeat := func(work func() error) func(int) (time.Duration, error) {
-		return func(n int) (time.Duration, error) { return concurrently(1, n, work) }
+	patience := 30 * time.Second
+	if testing.Short() {
+		patience = 5 * time.Second
+	}
+	repeat := func(work func(context.Context) error) func(int) (time.Duration, error) {
+		return func(n int) (time.Duration, error) {
+			took, err := concurrently(1, n, func() error {
+				ctx, cancel := context.WithTimeout(ctx, patience)
+				defer cancel()
+				return work(ctx)
+			})
+			if errors.Is(err, context.DeadlineExceeded) {
+				return patience, errCapped
+			}
+			return took, err
+		}
 	}
 	comparison{
 		work:   fmt.Sprintf("ListJobs by %s%s", key, direction),

@@ -20,7 +20,8 @@ type result struct {
 	Ours, Theirs       string
 	OurTime, TheirTime float64 // nanoseconds for a unit, the median
 	Ratio, Low, High   float64 // the median, and its 10th and 90th percentile
-	AtLeast            bool    // theirs was stopped, so the ratio is larger
+	OursCapped         bool    // given up, so that ours is slower than it says
+	TheirsCapped       bool
 	Aim                aim
 	Rounds             int
 	Figures            *[2]string // how to show ours and theirs; nil: as units a second
@@ -76,11 +77,19 @@ func (r result) cells() []string {
 	if r.Low != r.High {
 		ratio += fmt.Sprintf(" (%s–%s)", figure(r.Low), figure(r.High))
 	}
-	if r.AtLeast {
-		figures[1], ratio = "given up: < "+figures[1], "> "+figure(r.Low)
-		if r.Unit == "" {
-			figures[1] = strings.Replace(figures[1], "<", ">", 1)
-		}
+	slower := map[bool]string{true: "given up: > ", false: "given up: < "}[r.Unit == ""]
+	if r.OursCapped {
+		figures[0] = slower + figures[0]
+	}
+	if r.TheirsCapped {
+		figures[1] = slower + figures[1]
+	}
+	switch larger := r.TheirsCapped == (r.Aim.atMost == 0); {
+	case r.OursCapped == r.TheirsCapped:
+	case larger:
+		ratio = "> " + figure(r.Ratio)
+	default:
+		ratio = "< " + figure(r.Ratio)
 	}
 	aim := r.Aim.String()
 	if !r.Aim.met(r.Ratio) {
