@@ -18,7 +18,7 @@ func BenchmarkGrowth(b *testing.B) {
 	if testing.Short() {
 		sizes = []int{1_000, 5_000, 20_000}
 	}
-	few := sizes[0]
+	few, complete := sizes[0], changes()[0].leanest()
 	c := comparison{
 		work:   "Complete by ids, time for one",
 		size:   fmt.Sprintf("of %s jobs", count(largeTable())),
@@ -38,7 +38,7 @@ func BenchmarkGrowth(b *testing.B) {
 					return 0, err
 				}
 				ids := deck.deal(size)
-				once, err := stopwatch(func() error { return all(ids)(client.WithTx(tx).CompleteJobs(ctx, ids, nil)) })
+				once, err := stopwatch(func() error { return complete.call(ctx, client.WithTx(tx), ids) })
 				tx.Rollback(ctx)
 				if err != nil {
 					return 0, err
