@@ -34,6 +34,9 @@ func benchmarkAddJobs(b *testing.B, d *database, jobs, types int) {
 		per:  jobs,
 		most: max(1, 20_000/jobs),
 	}
+	if jobs >= 100_000 {
+		c.rounds = 3
+	}
 	if types == 1 {
 		c.size = fmt.Sprintf("%s jobs, 1 task type", count(jobs))
 	}

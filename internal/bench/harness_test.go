@@ -124,6 +124,31 @@ func TestMeasurement(t *testing.T) {
 	}
 }
 
+func TestMeasurementSettles(t *testing.T) {
+	var runs []string
+	m := newMeasurement(comparison{
+		once: time.Second, most: 4,
+		ways: []way{constant("slow", 2*time.Second, &runs), constant("quick", time.Microsecond, &runs)},
+	}, "", &bytes.Buffer{})
+	for _, w := range m.ways {
+		if err := m.calibrate(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := m.round(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if slow := slices.Index(runs, "quick"); slow != 1 || slices.Contains(runs[slow:], "slow") {
+		t.Errorf("what takes long is done once, and not in every round: %v", runs)
+	}
+	want := map[string][]float64{"slow": {2e9, 2e9}, "quick": {1e3, 1e3}}
+	if diff := cmp.Diff(want, m.samples); diff != "" {
+		t.Errorf("its time counts in every round: -want +got\n%s", diff)
+	}
+}
+
 func TestMeasurementFails(t *testing.T) {
 	broken := errors.New("broken")
 	m := newMeasurement(comparison{times: 1, ways: []way{{"gwadmin", func(int) (time.Duration, error) { return 0, broken }}}}, "", &bytes.Buffer{})

@@ -92,7 +92,11 @@ func (r result) cells() []string {
 		ratio = "< " + figure(r.Ratio)
 	}
 	aim := r.Aim.String()
-	if !r.Aim.met(r.Ratio) {
+	switch {
+	case r.Aim.met(r.Ratio):
+	case r.TheirsCapped:
+		aim += ", not waited for"
+	default:
 		aim += ", missed"
 	}
 	ours := ""
