@@ -159,7 +159,7 @@ func (m *measurement) calibrate(w way) error {
 	n = 1
 	for {
 		took, err := w.run(n)
-		if err != nil {
+		if settled, err := m.settle(w, n, took, err); err != nil || settled {
 			return err
 		}
 		fits := int(float64(n) * float64(slice()) / float64(max(took, 1)))
