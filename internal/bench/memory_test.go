@@ -92,30 +92,8 @@ func memoryOf(b *testing.B, d *database, ids []int64) (here, there float64, err 
 	// Garbage is collected early, or how much of it waits would decide.
 	defer debug.SetGCPercent(debug.SetGCPercent(5))
 	runtime.GC()
-	before := heap()
-	idle, err := privateMemory(int(conn.PgConn().PID()))
-	if err != nil {
-		return 0, 0, err
-	}
-	done := make(chan struct{})
-	peaks := make(chan [2]float64)
-	go func() {
-		var peak [2]float64
-		for {
-			select {
-			case <-done:
-				peaks <- peak
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-			there, _ := privateMemory(int(conn.PgConn().PID()))
-			peak[0], peak[1] = max(peak[0], heap()), max(peak[1], there)
-		}
-	}()
-	err = work(ids)
-	close(done)
-	peak := <-peaks
-	return max(peak[0]-before, 0) / mega, max(peak[1]-idle, 0) / mega, err
+	server := func() (float64, error) { return privateMemory(int(conn.PgConn().PID())) }
+	return peaks(heap, server, func() error { return work(ids) })
 }
 
 // memoryOfPeer does the same in a node process of its own.
@@ -130,40 +108,37 @@ func memoryOfPeer(b *testing.B, d *database, ids []int64) (here, there float64, 
 			"schema": theirs, "method": "completeJobs", "args": []any{}, "batches": asText([][]int64{ids}), "undo": true,
 		}, nil)
 	}
-	if err := work(ids[:10]); err != nil {
-		return 0, 0, err
-	}
 	var pid int
-	var before, after float64
-	if err := errors.Join(js.call("pid", params{"schema": theirs}, &pid), js.call("rss", nil, &before)); err != nil {
+	if err := errors.Join(work(ids[:10]), js.call("pid", params{"schema": theirs}, &pid)); err != nil {
 		return 0, 0, err
 	}
-	idle, err := privateMemory(pid)
-	if err != nil {
+	node := func() (float64, error) { return privateMemory(js.cmd.Process.Pid) }
+	server := func() (float64, error) { return privateMemory(pid) }
+	return peaks(node, server, func() error { return work(ids) })
+}
+
+// peaks returns by how many megabytes two measures grow at most while the work is
+// done.
+func peaks(first, second func() (float64, error), work func() error) (float64, float64, error) {
+	firstIdle, firstErr := first()
+	secondIdle, secondErr := second()
+	if err := errors.Join(firstErr, secondErr); err != nil {
 		return 0, 0, err
 	}
-	done := make(chan struct{})
-	peaks := make(chan float64)
-	go func() {
-		var peak float64
-		for {
-			select {
-			case <-done:
-				peaks <- peak
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-			now, _ := privateMemory(pid)
-			peak = max(peak, now)
+	firstPeak, secondPeak := firstIdle, secondIdle
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	for {
+		select {
+		case err := <-done:
+			return (firstPeak - firstIdle) / mega, (secondPeak - secondIdle) / mega, err
+		case <-time.After(2 * time.Millisecond):
 		}
-	}()
-	err = work(ids)
-	close(done)
-	peak := <-peaks
-	if err == nil {
-		err = js.call("rss", nil, &after)
+		now, _ := first()
+		firstPeak = max(firstPeak, now)
+		now, _ = second()
+		secondPeak = max(secondPeak, now)
 	}
-	return (after - before) / mega, max(peak-idle, 0) / mega, err
 }
 
 func rolledBack(ctx context.Context, conn *pgx.Conn, work func(tx pgx.Tx) error) error {
@@ -177,10 +152,10 @@ func rolledBack(ctx context.Context, conn *pgx.Conn, work func(tx pgx.Tx) error)
 
 // heap returns the bytes of this process's heap that are in use or wait to be
 // collected.
-func heap() float64 {
+func heap() (float64, error) {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
-	return float64(sample[0].Value.Uint64())
+	return float64(sample[0].Value.Uint64()), nil
 }
 
 // privateMemory returns the bytes that a process has for itself.

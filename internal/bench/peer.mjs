@@ -148,7 +148,6 @@ const calls = {
     const { pool } = await utilsOf(schema, 1);
     return (await pool.query("select pg_backend_pid() as pid")).rows[0].pid;
   },
-  rss: () => process.resourceUsage().maxRSS * 1024,
 };
 let fetching;
 
