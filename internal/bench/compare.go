@@ -194,7 +194,7 @@ func (m *measurement) round() error {
 		w := m.ways[(i+m.done)%len(m.ways)]
 		n, took := 1, m.settled[w.name]
 		if took == 0 {
-			runtime.GC() // or one way pays for another one's garbage
+			runtime.GC() // or one way here pays for another one's garbage; node does as it likes
 			var err error
 			n = m.counts[w.name]
 			took, err = w.run(n)

@@ -33,8 +33,8 @@ func BenchmarkFetch(b *testing.B) {
 		b.Skip("there is no node to run a worker")
 	}
 	defer func() {
-		const probes = "delete from graphile_worker._private_jobs where task_id = (select id from graphile_worker._private_tasks where identifier = 'probe')"
-		if err := d.exec(b.Context(), ours, probes, "vacuum analyze graphile_worker._private_jobs"); err != nil {
+		const sql = "delete from graphile_worker._private_jobs where task_id = (select id from graphile_worker._private_tasks where identifier = 'probe')"
+		if err := d.exec(b.Context(), ours, sql, "vacuum analyze graphile_worker._private_jobs"); err != nil {
 			b.Error(err)
 		}
 	}()
@@ -47,9 +47,9 @@ func benchmarkFetch(b *testing.B, d *database, bulk bulk) {
 	const task = "probe"
 	ctx, pool := b.Context(), poolOf(b, d, 1)
 	client := admin.New(pool)
-	jobs, fetches := 1_000_000, 300
+	jobs, fetches, probes := 1_000_000, 300, 100_000
 	if testing.Short() {
-		jobs, fetches = 10_000, 30
+		jobs, fetches, probes = 10_000, 30, 3_000
 	}
 	jobs = min(jobs, largeTable()/2)
 
@@ -70,8 +70,8 @@ func benchmarkFetch(b *testing.B, d *database, bulk bulk) {
 		err := d.exec(ctx, ours,
 			`insert into graphile_worker._private_tasks (identifier) values ('probe') on conflict do nothing`,
 			`delete from graphile_worker._private_jobs where task_id = (select id from graphile_worker._private_tasks where identifier = 'probe')`,
-			`insert into graphile_worker._private_jobs (task_id, priority)
-				select id, -100 from graphile_worker._private_tasks, generate_series(1, 100000) where identifier = 'probe'`)
+			fmt.Sprintf(`insert into graphile_worker._private_jobs (task_id, priority)
+				select id, -100 from graphile_worker._private_tasks, generate_series(1, %d) where identifier = 'probe'`, probes))
 		if err != nil {
 			return 0, err
 		}

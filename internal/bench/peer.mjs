@@ -3,8 +3,6 @@
 // pipe costs nothing. It ends when stdin does.
 import { EventEmitter } from "node:events";
 import { createInterface } from "node:readline";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import pg from "pg";
 
 const [version] = process.argv.slice(1);
@@ -34,12 +32,7 @@ async function makeUtils(schema, conns, timeout) {
   return { pool, utils: await makeWorkerUtils({ schema, pgPool: pool, logger }) };
 }
 
-// As in Go, no work pays for the garbage of the one before.
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc");
-
 async function timed(work) {
-  collectGarbage();
   const start = process.hrtime.bigint();
   await work();
   return Number(process.hrtime.bigint() - start);
