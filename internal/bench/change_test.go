@@ -34,7 +34,9 @@ type form struct {
 // inForms are the call that returns jobs, and the one that returns their ids.
 func inForms(call func(context.Context, *admin.Client, []int64, admin.Returning) (*admin.Result, error)) []form {
 	returning := func(want admin.Returning) func(context.Context, *admin.Client, []int64) error {
-		return func(ctx context.Context, c *admin.Client, ids []int64) error { return all(ids)(call(ctx, c, ids, want)) }
+		return func(ctx context.Context, c *admin.Client, ids []int64) error {
+			return all(ids)(call(ctx, c, ids, want))
+		}
 	}
 	return []form{{"gwadmin", returning(admin.ReturnJobs)}, {"gwadmin-ids", returning(admin.ReturnIDs)}}
 }
