@@ -30,7 +30,7 @@ func BenchmarkMemory(b *testing.B) {
 	if testing.Short() {
 		many = 20_000
 	}
-	few := many / 10
+	few := max(many/10, 10_000) // more than a batch
 	if _, err := privateMemory(os.Getpid()); err != nil {
 		b.Skip(err) // as anywhere but on Linux
 	}
