@@ -50,14 +50,13 @@ with jobs as not materialized (
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when held.id is not null then 'waiting'
+      when jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)) then 'waiting'
       else 'ready'
     end::text as state,
     jobs.run_at,
     jobs.attempts,
     jobs.last_error
   from graphile_worker._private_jobs as jobs
-  left join graphile_worker._private_job_queues as held on held.id = jobs.job_queue_id and held.locked_at is not null
   where $2::bigint[] is null or jobs.ctid = any (array(
     -- As many places as a page can have at most.
     select ('(' || pages.page || ',' || places.place || ')')::tid
