@@ -203,7 +203,7 @@ func TestExportInvalid(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
 	for _, args := range [][]string{
-		{"-o", "json"}, {"-o", "table"}, {"--null", "x"}, {"--overwrite"}, {"--payload", "-1"}, {"--payload", "all"}, {"--limit", "1"}, {"more"},
+		{"-o", "json"}, {"-o", "table"}, {"--null", "x"}, {"--to", ""}, {"--overwrite"}, {"--payload", "-1"}, {"--payload", "all"}, {"--limit", "1"}, {"more"},
 	} {
 		got := gwadmin(t, []string{"DATABASE_URL=postgres://127.0.0.1:1/none"}, "", append([]string{"jobs", "export"}, args...)...)
 		checkCode(t, exitUsage, got)

@@ -50,6 +50,9 @@ it. One that exists is replaced with --overwrite only.`,
   gwadmin jobs export -o csv --null '\N' --payload 1000 --to jobs.csv --overwrite`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if e.to == "" && cmd.Flags().Changed("to") { // by a variable that is not set
+				return usage(errors.New("--to is empty: leave it out for standard output"))
+			}
 			if err := e.check(); err != nil {
 				return err
 			}
