@@ -22,8 +22,8 @@ func demoCommand(a *app) *cobra.Command {
 	var keep, yes bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show on a PostgreSQL of its own what every administrative call does",
-		Long: `Show what every administrative call does.
+		Short: "Show on a PostgreSQL of its own what the calls that change jobs do",
+		Long: `Show what the calls that change jobs do.
 
 The demo adds jobs of several kinds, lets a worker hold some of them, and makes
 each call. It starts a private PostgreSQL server, which it looks for on this

@@ -230,6 +230,21 @@ func (f optionalString) Set(value string) error {
 	return nil
 }
 
+// searchedText is a text to look for: none is no value, lest an unset variable picks
+// every job that has such a text at all.
+type searchedText struct{ optionalString }
+
+func searchedTextFlag(flags *pflag.FlagSet, value **string, name, usage string) {
+	flags.Var(searchedText{optionalString{value}}, name, usage)
+}
+
+func (f searchedText) Set(value string) error {
+	if value == "" {
+		return errors.New("is empty: leave it out for any")
+	}
+	return f.optionalString.Set(value)
+}
+
 // connectionString is the value of --database-url: none is no value, lest an unset
 // variable sends the command to the database that the environment names.
 type connectionString string

@@ -102,16 +102,16 @@ func (f *filterFlags) flags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.TaskIdentifiers, "task", nil, "task identifiers")
 	flags.StringSliceVar(&f.QueueNames, "queue", nil, "queue names")
 	flags.StringSliceVar(&f.Keys, "key", nil, "job keys")
-	optionalStringFlag(flags, &f.keyPrefix, "key-prefix", "what the key begins with")
+	searchedTextFlag(flags, &f.keyPrefix, "key-prefix", "what the key begins with")
 	flags.StringSliceVar(&f.WorkerIDs, "worker", nil, "ids of the workers that hold the jobs")
 	flags.StringSliceVar(&f.Flags, "flag", nil, "flags, of which the job has one")
 	optionalIntFlag(flags, &f.MinPriority, "min-priority", "the least priority")
 	optionalIntFlag(flags, &f.MaxPriority, "max-priority", "the largest priority")
 	optionalIntFlag(flags, &f.MinAttempts, "attempts-from", "the fewest attempts")
 	optionalIntFlag(flags, &f.MaxAttempts, "attempts-to", "the most attempts")
-	optionalStringFlag(flags, &f.error, "error", "text somewhere in the last error, in upper or lower case")
-	optionalStringFlag(flags, &f.contains, "payload-contains", "JSON that the payload contains, as PostgreSQL's @> means it")
-	optionalStringFlag(flags, &f.path, "payload-path", "SQL/JSON path that finds something in the payload")
+	searchedTextFlag(flags, &f.error, "error", "text somewhere in the last error, in upper or lower case")
+	searchedTextFlag(flags, &f.contains, "payload-contains", "JSON that the payload contains, as PostgreSQL's @> means it")
+	searchedTextFlag(flags, &f.path, "payload-path", "SQL/JSON path that finds something in the payload")
 	for _, r := range []struct {
 		name, what string
 		times      *timeRange

@@ -160,6 +160,8 @@ func TestListInvalid(t *testing.T) {
 		{"--run-after", "+1h", "--run-before", "-1h"},
 		{"--min-priority", "2", "--max-priority", "1"},
 		{"--worker", "\xff"},
+		{"--error", ""},
+		{"--key-prefix="},
 		{"--payload-contains", "{"},
 		{"--payload-path", "$["},
 		{"--id", "one"},
