@@ -1,13 +1,21 @@
 package bench
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // An aim is what a ratio is held against. The zero aim asks for nothing: the ratio
 // is measured and shown.
 type aim struct {
 	atLeast float64 // of throughputs, ours by theirs
 	atMost  float64 // of times, ours by theirs
+	// alarm is what is no noise any more: something has regressed. Zero is half of
+	// atLeast, or twice atMost, which is too near where an aim is not met.
+	alarm float64
 }
+
+func (a aim) alarming(at float64) aim { a.alarm = at; return a }
 
 func atLeast(ratio float64) aim { return aim{atLeast: ratio} }
 func atMost(ratio float64) aim  { return aim{atMost: ratio} }
@@ -16,12 +24,12 @@ func atMost(ratio float64) aim  { return aim{atMost: ratio} }
 var (
 	none aim
 
-	addByJS    = atLeast(2.5) // AddJob, against JavaScript's on upstream's schema
-	addByLimit = atLeast(0.8) // against one bare insert with the same notification
-	addJSOurs  = atLeast(2)   // JavaScript's addJob on our schema, against upstream's
+	addByJS    = atLeast(2.5)               // AddJob, against JavaScript's on upstream's schema
+	addByLimit = atLeast(0.8).alarming(0.2) // against one bare insert with the same notification
+	addJSOurs  = atLeast(2)                 // JavaScript's addJob on our schema, against upstream's
 
-	addManyByJS   = atLeast(3)   // AddJobs, against JavaScript's
-	addManyByCopy = atLeast(0.8) // against COPY
+	addManyByJS   = atLeast(3).alarming(1)      // AddJobs, against JavaScript's
+	addManyByCopy = atLeast(0.8).alarming(0.25) // against COPY
 
 	changeBySQL = atLeast(0.9) // Complete, Fail, Reschedule, against one SQL statement
 
@@ -30,8 +38,8 @@ var (
 
 	deepPage = atMost(1.5) // page 50 000, against page 1
 
-	facadeTime   = atMost(1.03) // a call, against the generated query alone
-	facadeAllocs = atMost(5)    // allocations more than that
+	facadeTime   = atMost(1.03)           // a call, against the generated query alone
+	facadeAllocs = atMost(5).alarming(15) // allocations more than that
 
 	growth = atMost(1.3) // time for an id among many, against one among few
 
@@ -67,10 +75,15 @@ func (a aim) met(ratio float64) bool {
 	return a.none() || a.atLeast > 0 && ratio >= a.atLeast || a.atMost > 0 && ratio <= a.atMost
 }
 
-// broken reports whether a ratio is so far off, by a factor of two, that it is no
-// noise: something has regressed.
+// broken reports whether a ratio is so far off that something has regressed.
 func (a aim) broken(ratio float64) bool {
-	return !a.none() && !(a.atLeast > 0 && ratio >= a.atLeast/2 || a.atMost > 0 && ratio <= a.atMost*2)
+	switch {
+	case a.atLeast > 0:
+		return ratio < cmp.Or(a.alarm, a.atLeast/2)
+	case a.atMost > 0:
+		return ratio > cmp.Or(a.alarm, a.atMost*2)
+	}
+	return false
 }
 
 func (a aim) String() string {

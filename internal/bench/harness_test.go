@@ -46,6 +46,8 @@ func TestAim(t *testing.T) {
 		{"quick enough", atMost(1.5), 1.5, true, false},
 		{"too slow", atMost(1.5), 2, false, false},
 		{"twice too slow", atMost(1.5), 3.01, false, true},
+		{"missed, and not yet alarming", atLeast(2).alarming(0.5), 0.6, false, false},
+		{"missed, and alarming", atLeast(2).alarming(0.5), 0.4, false, true},
 		{"nothing asked for", none, 0.001, true, false},
 	} {
 		if tc.aim.met(tc.ratio) != tc.met || tc.aim.broken(tc.ratio) != tc.broken {
