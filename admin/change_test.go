@@ -327,7 +327,7 @@ func TestResultJSON(t *testing.T) {
 		{
 			"a skip says no more than it knows",
 			admin.Result{Jobs: []admin.Job{}, Skipped: []admin.Skip{missing(1), {ID: 2, Reason: admin.Locked, LockedBy: new("pool"), LockedAt: &day0}}},
-			`{"jobs":[],"skipped":[{"id":1,"reason":"not found"},{"id":2,"reason":"locked","locked_by":"pool","locked_at":"2024-02-29T12:00:00.123456Z"}]}`,
+			`{"changed":0,"jobs":[],"skipped":[{"id":1,"reason":"not found"},{"id":2,"reason":"locked","locked_by":"pool","locked_at":"2024-02-29T12:00:00.123456Z"}]}`,
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
