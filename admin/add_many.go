@@ -83,21 +83,20 @@ func (o *AddJobsOptions) preserve() bool { return o != nil && o.PreserveRunAt }
 
 // many are valid specs.
 type many struct {
+	specs []JobSpec
 	texts []string       // of a job_spec each
 	keys  map[string]int // of a key to its spec's place
-	keyed []bool         // whether the spec has a key
 }
 
 // addMany validates the specs and has them added in a transaction.
 func (c *Client) addMany(ctx context.Context, specs []JobSpec, add func(*Client, *many) error) error {
 	const call = "add jobs"
 	var f faults
-	all := many{texts: make([]string, len(specs)), keys: map[string]int{}, keyed: make([]bool, len(specs))}
+	all := many{specs: specs, texts: make([]string, len(specs)), keys: map[string]int{}}
 	for i := range specs {
 		f.index = &i
 		all.texts[i] = f.composite(&specs[i])
 		if key := specs[i].JobKey; key != nil {
-			all.keyed[i] = true
 			if first, twice := all.keys[*key]; twice {
 				f.add("job_key", "is that of job %d, too", first)
 			} else {
@@ -123,12 +122,15 @@ func (c *Client) addMany(ctx context.Context, specs []JobSpec, add func(*Client,
 // worker, and its spec dropped: it is added anew, and put back in its place.
 func addAll[R any](all *many, add func([]string) ([]R, error), of func(R) (id int64, key *string)) ([]R, error) {
 	rows := make([]R, 0, len(all.texts))
-	for batch := range slices.Chunk(all.texts, batchSize) {
+	more := func(batch []string) error {
 		added, err := add(batch)
-		if err != nil {
+		rows = append(rows, added...)
+		return err
+	}
+	for batch := range slices.Chunk(all.texts, batchSize) {
+		if err := more(batch); err != nil {
 			return nil, err
 		}
-		rows = append(rows, added...)
 	}
 	for try := 1; len(rows) < len(all.texts); try++ {
 		if try == tries {
@@ -144,11 +146,9 @@ func addAll[R any](all *many, add func([]string) ([]R, error), of func(R) (id in
 		for _, i := range slices.Sorted(maps.Values(dropped)) {
 			batch = append(batch, all.texts[i])
 		}
-		added, err := add(batch)
-		if err != nil {
+		if err := more(batch); err != nil {
 			return nil, err
 		}
-		rows = append(rows, added...)
 		if len(rows) == len(all.texts) {
 			inOrder(rows, all, of)
 		}
@@ -167,7 +167,7 @@ func inOrder[R any](rows []R, all *many, of func(R) (id int64, key *string)) {
 			places[id] = all.keys[*key]
 			continue
 		}
-		for unkeyed < len(all.keyed) && all.keyed[unkeyed] {
+		for unkeyed < len(all.specs) && all.specs[unkeyed].JobKey != nil {
 			unkeyed++
 		}
 		places[id] = unkeyed

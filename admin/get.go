@@ -35,16 +35,27 @@ func (c *Client) get(ctx context.Context, call string, params db.JobListParams) 
 	if err := c.ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
-	const whole = math.MaxInt32 // more than PostgreSQL keeps in a payload
-	params.Sort, params.PageSize, params.PayloadCap = string(ByID), 1, whole
-	rows, err := c.queries.JobList(ctx, c.planned(), params)
-	if err == nil && len(rows) == 0 {
-		if err = c.recheck(ctx, readJobs); err == nil {
-			err = ErrJobNotFound
-		}
+	job, err := c.one(ctx, c.planned(), params)
+	if err == nil && job == nil {
+		err = ErrJobNotFound
 	}
 	if err != nil {
 		return nil, c.failure(call, err)
+	}
+	return job, nil
+}
+
+// one reads the whole job that the parameters pick; nil where there is none, and the
+// role could see it.
+func (c *Client) one(ctx context.Context, on db.DBTX, params db.JobListParams) (*ListedJob, error) {
+	const whole = math.MaxInt32 // more than PostgreSQL keeps in a payload
+	params.Sort, params.PageSize, params.PayloadCap = string(ByID), 1, whole
+	rows, err := c.queries.JobList(ctx, on, params)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, c.recheck(ctx, readJobs)
 	}
 	return new(newListedJob(rows[0], whole)), nil
 }

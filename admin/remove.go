@@ -98,27 +98,18 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 
 // lookRemove says what RemoveJob would do.
 func (c *Client) lookRemove(ctx context.Context, key string, options *RemoveOptions) (*RemoveResult, error) {
-	keyed, err := c.queries.JobList(ctx, plannedOn(c.conn), db.JobListParams{Keys: []string{key}, Sort: string(ByID), PageSize: 1, PayloadCap: -1})
-	if err != nil {
+	job, err := c.one(ctx, plannedOn(c.conn), db.JobListParams{Keys: []string{key}})
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if len(keyed) == 0 {
-		return &RemoveResult{Outcome: NoSuch}, c.recheck(ctx, readJobs)
-	}
-	found, err := c.look(ctx, []int64{keyed[0].ID})
-	if err != nil {
-		return nil, err
-	}
-	switch row := &found[0]; {
-	case !row.Found:
+	case job == nil:
 		return &RemoveResult{Outcome: NoSuch}, nil
-	case !row.Held:
-		return &RemoveResult{Outcome: Removed, Job: new(newJob(row.job()))}, nil
+	case job.State != Running:
+		return &RemoveResult{Outcome: Removed, Job: &job.Job}, nil
 	case options.DetachLocked:
 		return &RemoveResult{Outcome: Detached}, nil
-	default:
-		return &RemoveResult{Outcome: Left, Skip: new(row.skip())}, nil
 	}
+	return &RemoveResult{Outcome: Left, Skip: &Skip{ID: job.ID, Reason: Locked, LockedBy: job.LockedBy, LockedAt: job.LockedAt}}, nil
 }
 
 func newRemovedJob(row db.JobRemoveRow) Job {

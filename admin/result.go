@@ -106,9 +106,7 @@ func (c *Client) change(ctx context.Context, call string, ids []int64, change ch
 		return nil, c.failure(call, err)
 	}
 	// In the order of the ids neighbours share pages, and calls seldom deadlock.
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
+	ids = sortedIDs(ids)
 	var result *Result
 	once := func(c *Client, ids []int64) error {
 		if dry {
@@ -212,6 +210,13 @@ func (c *Client) lookBatch(ctx context.Context, result *Result, ids []int64, wan
 		}
 	}
 	return nil
+}
+
+// sortedIDs returns the ids in order, each once, and leaves the caller's as they are.
+func sortedIDs(ids []int64) []int64 {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // without returns the ids that no row has; both are sorted by id.

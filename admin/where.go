@@ -170,7 +170,7 @@ func (c *Client) where(ctx context.Context, call string, f *faults, filter Filte
 		return nil, c.failure(call, err)
 	}
 	w.last = last
-	w.ids = slices.Compact(slices.Sorted(slices.Values(filter.IDs)))
+	w.ids = sortedIDs(filter.IDs)
 	w.result = newWhereResult(w.options.DryRun)
 
 	for err == nil && w.after < w.last {
@@ -372,7 +372,7 @@ func (w *walk) changeBatch(ctx context.Context, c *Client, found match, part *Wh
 
 // explain finds out why jobs that matched were left alone.
 func (w *walk) explain(ctx context.Context, c *Client, found match, changed []int64, part *WhereResult) error {
-	lost := slices.DeleteFunc(found.ids, func(id int64) bool { return hasID(changed, id) })
+	lost := without(found.ids, changed, func(id int64) int64 { return id })
 	left := slices.Sorted(slices.Values(slices.Concat(lost, found.held)))
 	if len(lost) == 0 && (len(left) == 0 || len(w.result.SkippedSample) >= w.sample) {
 		return nil

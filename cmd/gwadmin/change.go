@@ -76,16 +76,13 @@ func (r *changeResult) lines() []any {
 }
 
 func (r *changeResult) tables(a *app) []table.Writer {
-	skipped := a.table("LEFT ALONE", "id", "left alone", "locked by", "since")
-	for _, s := range r.Skipped {
-		skipped.AppendRow(table.Row{s.ID, s.Reason, deref(s.LockedBy), moment(s.LockedAt)})
-	}
-	return []table.Writer{a.jobsTable(strings.ToUpper(r.verb()), r.Changed), skipped}
+	return []table.Writer{a.jobsTable(strings.ToUpper(r.verb()), r.Changed), a.skippedTable(r.Skipped)}
 }
 
 // verb says what became of the changed jobs.
 func (r *changeResult) verb() string { return outcome(r.DryRun, r.done) }
 
+// outcome says what was done, or in a dry run would be.
 func outcome(dryRun bool, done string) string {
 	if dryRun {
 		return "would be " + done
@@ -94,11 +91,15 @@ func outcome(dryRun bool, done string) string {
 }
 
 func (r *changeResult) summary() string {
-	left := "left alone"
-	if r.DryRun {
-		left = "would be left alone"
+	return fmt.Sprintf("%d %s, %d %s", len(r.Changed), r.verb(), len(r.Skipped), outcome(r.DryRun, "left alone"))
+}
+
+func (a *app) skippedTable(skips []admin.Skip) table.Writer {
+	t := a.table("LEFT ALONE", "id", "left alone", "locked by", "since")
+	for _, s := range skips {
+		t.AppendRow(table.Row{s.ID, s.Reason, deref(s.LockedBy), moment(s.LockedAt)})
 	}
-	return fmt.Sprintf("%d %s, %d %s", len(r.Changed), r.verb(), len(r.Skipped), left)
+	return t
 }
 
 func (a *app) jobsTable(title string, jobs []admin.Job) table.Writer {

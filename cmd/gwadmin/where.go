@@ -86,21 +86,13 @@ func (r whereResult) tables(a *app) []table.Writer {
 		}
 	}
 	sample := a.listTable(strings.ToUpper(outcome(r.DryRun, r.done)), r.Sample)
-	skipped := a.table("LEFT ALONE", "id", "left alone", "locked by", "since")
-	for _, s := range r.SkippedSample {
-		skipped.AppendRow(table.Row{s.ID, s.Reason, deref(s.LockedBy), moment(s.LockedAt)})
-	}
-	return []table.Writer{states, sample, skipped}
+	return []table.Writer{states, sample, a.skippedTable(r.SkippedSample)}
 }
 
 func (r whereResult) left() int64 { return r.Matched - r.Changed }
 
 func (r whereResult) summary() string {
-	left := "left alone"
-	if r.DryRun {
-		left = "would be left alone"
-	}
-	text := fmt.Sprintf("%d %s, %d %s", r.Changed, outcome(r.DryRun, r.done), r.left(), left)
+	text := fmt.Sprintf("%d %s, %d %s", r.Changed, outcome(r.DryRun, r.done), r.left(), outcome(r.DryRun, "left alone"))
 	var reasons []string
 	for _, reason := range []admin.SkipReason{admin.Locked, admin.Contended} {
 		if jobs := r.Skipped[reason]; jobs > 0 {
