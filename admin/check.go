@@ -30,7 +30,7 @@ func (c *Client) check(ctx context.Context) (db.InstallationGetRow, error) {
 		return found, err
 	}
 	if !found.Installed {
-		return found, fmt.Errorf("%w: schema %q: install it with gwadmin migrate or graphile-worker --schema-only",
+		return found, fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only",
 			ErrNotInstalled, c.Schema())
 	}
 	if found.RevisionReadable {

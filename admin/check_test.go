@@ -127,7 +127,7 @@ func TestNotInstalled(t *testing.T) {
 		b.errorOfEvery("in a transaction", b.client.WithTx(tx), is(admin.ErrNotInstalled))
 		// The check does not spoil it.
 		b.check("the transaction", []int{1}, rowsOf[int](b.in(tx), "select 1"))
-		b.check("text", `check: schema of Graphile Worker is not installed: schema "graphile_worker": install it with gwadmin migrate or graphile-worker --schema-only`,
+		b.check("text", `check: schema of Graphile Worker is not installed: schema "graphile_worker": install it with gwadmin migrate up or graphile-worker --schema-only`,
 			b.client.Check(b.ctx).Error())
 	})
 	t.Run("another schema", func(t *testing.T) {

@@ -75,7 +75,7 @@ func (c *Client) failure(call string, err error) error {
 	if errors.As(err, &pgErr) {
 		switch {
 		case pgErr.Code == "42P01" || pgErr.Code == "42883" || pgErr.Code == "42704" || pgErr.Code == "3F000":
-			err = fmt.Errorf("%w: schema %q: install it with gwadmin migrate or graphile-worker --schema-only: %w",
+			err = fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only: %w",
 				ErrNotInstalled, c.Schema(), err)
 		// This is how a row that no policy lets in is refused, in any language.
 		case pgErr.Code == "42501" && pgErr.Routine == "ExecWithCheckOptions":

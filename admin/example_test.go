@@ -349,7 +349,7 @@ func ExampleClient_Check() {
 	case err == nil:
 		fmt.Println("ready")
 	case errors.Is(err, admin.ErrNotInstalled):
-		fmt.Println("install Graphile Worker, or its schema with gwadmin migrate")
+		fmt.Println("install Graphile Worker, or its schema with gwadmin migrate up")
 	case errors.Is(err, admin.ErrRevisionTooOld), errors.Is(err, admin.ErrRevisionTooNew):
 		fmt.Println("upgrade one or the other:", err)
 	case errors.Is(err, admin.ErrRowSecurity):

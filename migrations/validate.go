@@ -111,7 +111,7 @@ func (m *Migrator) Validate(ctx context.Context) ([]Difference, error) {
 	case live.Revision > 0:
 		err = graphile.CheckRevision(m.schema, live.Revision, live.Breaking)
 	case !live.Has("table _private_jobs"):
-		err = fmt.Errorf("%w: schema %q: install it with gwadmin migrate or graphile-worker --schema-only",
+		err = fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only",
 			ErrNotInstalled, m.schema)
 	}
 	if err != nil {

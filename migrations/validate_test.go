@@ -631,7 +631,7 @@ func TestValidateNotInstalled(t *testing.T) {
 				t.Fatalf("got %v, %v", got, err)
 			}
 			const want = `validate: schema of Graphile Worker is not installed: schema "graphile_worker": ` +
-				"install it with gwadmin migrate or graphile-worker --schema-only"
+				"install it with gwadmin migrate up or graphile-worker --schema-only"
 			if diff := cmp.Diff(want, err.Error()); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}

@@ -35,7 +35,6 @@ failed jobs refer to is not in its count.
 ` + gcTasksWarning,
 		Example: `  gwadmin cleanup --tasks DELETE_PERMAFAILED_JOBS,GC_JOB_QUEUES --dry-run
   gwadmin cleanup --tasks GC_TASK_IDENTIFIERS --keep send_email,resize_image --yes`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(names) == 0 {
 				return usage(errors.New("--tasks names none: leave it out for GC_JOB_QUEUES"))

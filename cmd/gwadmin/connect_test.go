@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/internal/pgserver"
+	"github.com/gwadmin/gwadmin/internal/testdb"
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
@@ -66,8 +67,8 @@ func TestNoUse(t *testing.T) {
 	}{
 		{"nothing listens", "postgres://user:secret@" + closed + "/db", "", exitConnect, "failed to connect to `user=user database=db`"},
 		{"no database", withDatabase(t, old.url, "gwadmin_test_none"), "", exitConnect, `database "gwadmin_test_none" does not exist`},
-		{"no schema", newSite(t, nil).url, "", exitPending, `not installed: schema "graphile_worker": install it with gwadmin migrate`},
-		{"another schema", old.url, weird, exitPending, `not installed: schema "Weird \"Name\"": install it with gwadmin migrate`},
+		{"no schema", newSite(t, nil).url, "", exitPending, `not installed: schema "graphile_worker": install it with gwadmin migrate up`},
+		{"another schema", old.url, weird, exitPending, `not installed: schema "Weird \"Name\"": install it with gwadmin migrate up`},
 		{"revision too old", old.url, "", exitUnsupported, "is at Graphile Worker revision 17 and gwadmin needs 18 or newer: upgrade it"},
 		{"revision too new", breaking.url, "", exitUnsupported, "is at Graphile Worker revision 21 (breaking since 21) and this gwadmin knows revisions up to 20"},
 	} {
@@ -436,4 +437,38 @@ func certify(t testing.TB, dir string) (file string) {
 	giveAway(t, dir, write(filepath.Join(dir, "server.crt"), public))
 	giveAway(t, dir, write(filepath.Join(dir, "server.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
 	return write(filepath.Join(t.TempDir(), "root.crt"), public)
+}
+
+// TestSchema takes the schema's name from the flag, else from GWADMIN_SCHEMA.
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	s := siteIn(t, testdb.Ours(weird), weird)
+	s.exec(`select graphile_worker.add_job('send')`)
+	named := "GWADMIN_SCHEMA=" + weird
+	for _, tc := range []struct {
+		reason string
+		env    []string
+		args   []string
+		code   int
+	}{
+		{"flag", nil, []string{"--schema", weird}, exitOK},
+		{"variable", []string{named}, nil, exitOK},
+		{"flag over the variable", []string{"GWADMIN_SCHEMA=none"}, []string{"--schema", weird}, exitOK},
+		{"the default as a flag over the variable", []string{named}, []string{"--schema", "graphile_worker"}, exitPending},
+		{"an empty variable is none", []string{"GWADMIN_SCHEMA="}, nil, exitPending},
+	} {
+		got := gwadmin(t, s.env(tc.env...), "", append(tc.args, "jobs", "show", "1")...)
+		if got.Code != tc.code {
+			t.Errorf("%s: %s", tc.reason, got.transcript())
+		}
+	}
+}
+
+// TestAliases runs the short names of verbs.
+func TestAliases(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	check(t, "jobs ls", s.run("jobs", "list"), s.run("jobs", "ls"))
+	check(t, "workers ls", s.run("workers", "list"), s.run("workers", "ls"))
+	check(t, "jobs rm", s.run("jobs", "remove", "key 2", "--dry-run"), s.run("jobs", "rm", "key 2", "--dry-run"))
 }

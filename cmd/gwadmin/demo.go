@@ -32,7 +32,6 @@ machine and otherwise fetches with npm, and removes it at the end.
 Where --database-url is given or DATABASE_URL is set it asks, and then works in
 that database, in a schema of its own, gwadmin_demo, which it drops at the end.`,
 		Example: "  gwadmin demo\n  gwadmin demo --keep",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(a, cmd, keep, yes)
 		},

@@ -31,7 +31,7 @@ would become, of the job that has the key.`,
 		Example: `  gwadmin jobs add send_email '{"to":"ada@example.com"}'
   gwadmin jobs add monthly_report --run-at 2027-01-01T00:00:00Z --key report
   gwadmin jobs add resize_image - --queue images --yes < payload.json`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options.RunAt, options.JobKeyMode = runAt.at, admin.JobKeyMode(mode)
 			var payload any

@@ -48,7 +48,6 @@ it. One that exists is replaced with --overwrite only.`,
 		Example: `  gwadmin jobs export > jobs.ndjson
   gwadmin jobs export --state permafailed --task send_email --to failed.ndjson
   gwadmin jobs export -o csv --null '\N' --payload 1000 --to jobs.csv --overwrite`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if e.to == "" && cmd.Flags().Changed("to") { // by a variable that is not set
 				return usage(errors.New("--to is empty: leave it out for standard output"))

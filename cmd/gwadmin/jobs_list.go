@@ -18,8 +18,9 @@ func jobsListCommand(a *app) *cobra.Command {
 	var sort string
 	var every watchFlag
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List jobs by state, task, queue and whatever else they hold",
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List jobs by state, task, queue and whatever else they hold",
 		Long: `List jobs by state, task, queue and whatever else they hold.
 
 All filters must hold that are given; one of a filter's values is enough. The
@@ -42,7 +43,7 @@ from now, such as -1h, are from its start.`,
 			if len(args) == 1 && every != 0 {
 				return fmt.Errorf("--watch takes its duration with an equals sign: --watch=%s", args[0])
 			}
-			return cobra.NoArgs(cmd, args)
+			return takes(0, 0)(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			field, descending := strings.CutPrefix(sort, "-")

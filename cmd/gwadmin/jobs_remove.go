@@ -11,14 +11,15 @@ func jobsRemoveCommand(a *app) *cobra.Command {
 	var c consent
 	var detach bool
 	cmd := &cobra.Command{
-		Use:   "remove KEY",
-		Short: "Delete the job that has a key",
+		Use:     "remove KEY",
+		Aliases: []string{"rm"},
+		Short:   "Delete the job that has a key",
 		Long: `Delete the job that has a key.
 
 A job that a worker holds is left alone. With --detach-locked it loses its key
 and, when it fails, is not retried.`,
 		Example: "  gwadmin jobs remove welcome-42",
-		Args:    cobra.ExactArgs(1),
+		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.need(a); err != nil {
 				return err

@@ -19,14 +19,14 @@ import (
 func jobsShowCommand(a *app) *cobra.Command {
 	var key *string
 	cmd := &cobra.Command{
-		Use:   "show ID",
+		Use:   "show [ID]",
 		Short: "Show a job with everything it holds, and how it came to its state",
 		Long: `Show a job with everything it holds, and how it came to its state.
 
 Graphile Worker keeps no log of a job. The history is what its row can still tell:
 earlier failures, and what was changed before the last time, are not in it.`,
 		Example: "  gwadmin jobs show 42\n  gwadmin jobs show --key welcome-42 --output json",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (key != nil) {
 				return usage(errors.New("show takes an id or a --key, and one of them only"))

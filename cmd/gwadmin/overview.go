@@ -17,7 +17,6 @@ func (a *app) showing(use, short, example string, read func(context.Context, *ad
 		Use:     use,
 		Short:   short,
 		Example: example,
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd.Context(), func(client *admin.Client) error {
 				data, err := read(cmd.Context(), client)
@@ -85,10 +84,12 @@ func (s shownTasks) tables(a *app) []table.Writer {
 }
 
 func workersListCommand(a *app) *cobra.Command {
-	return a.showing("list", "List the workers that hold locks, and since when", "  gwadmin workers list", func(ctx context.Context, client *admin.Client) (printable, error) {
+	cmd := a.showing("list", "List the workers that hold locks, and since when", "  gwadmin workers list", func(ctx context.Context, client *admin.Client) (printable, error) {
 		read, err := client.Workers(ctx)
 		return shownWorkers(read), err
 	})
+	cmd.Aliases = []string{"ls"}
+	return cmd
 }
 
 type shownWorkers []admin.Worker

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -32,7 +34,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(out)
 	root.SetErr(stderr)
 	started := false
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if schema := os.Getenv("GWADMIN_SCHEMA"); schema != "" && !cmd.Flags().Changed("schema") {
+			a.schema = schema
+		}
 		if a.schema == "" {
 			return errors.New("--schema is empty")
 		}
@@ -40,7 +45,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return nil
 	}
 
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if out.err != nil && (err == nil || err.Error() == "" || errors.Is(err, out.err)) {
 		err, started = out.err, true
 	}
@@ -58,7 +63,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "gwadmin:", text)
 	}
 	if code == exitUsage {
-		fmt.Fprintln(stderr, "See gwadmin --help, or gwadmin COMMAND --help.")
+		fmt.Fprintf(stderr, "See %s --help.\n", cmd.CommandPath())
 	}
 	return code
 }
@@ -70,28 +75,25 @@ func rootCommand(a *app) *cobra.Command {
 		Short: "Administer a Graphile Worker job queue on PostgreSQL",
 		Long: `Administer a Graphile Worker job queue on PostgreSQL.
 
-The database is found in this order; what one of them leaves open, such as a
-password, is taken from the next:
+The connection string is --database-url or, without it, DATABASE_URL. What the
+string does not say, such as a password, and everything if there is no string,
+comes from PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE,
+PGSERVICE, …, the service file and the password file, as psql reads them.
 
-  1. --database-url
-  2. DATABASE_URL, unless --database-url is given
-  3. PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE, PGSERVICE, …,
-     the service file and the password file, as psql reads them
-
-Data goes to standard output, everything else to standard error. Colours are
-left out where NO_COLOR is set.
+Data goes to standard output, everything else to standard error. NO_COLOR
+switches colours off.
 
 ` + exitCodeHelp,
-		Version:           version(),
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("gwadmin {{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.Var((*connectionString)(&a.databaseURL), "database-url", "connection string, as a URL or as keywords and values")
 	flags.Lookup("database-url").DefValue = ""
-	flags.StringVar(&a.schema, "schema", "graphile_worker", "the schema that Graphile Worker is installed in")
+	flags.StringVar(&a.schema, "schema", "graphile_worker", "the schema that Graphile Worker is installed in, or GWADMIN_SCHEMA")
 	flags.VarP(&a.format, "output", "o", "table, json, or ndjson: one JSON value a line")
 	root.AddCommand(
 		group(jobsCommand(a)),
@@ -104,13 +106,25 @@ left out where NO_COLOR is set.
 		demoCommand(a),
 		versionCommand(a),
 	)
+	noArgs(group(root))
 	return root
 }
 
-// group makes a command that only has others below it: alone it prints its help,
-// and a verb that it does not have is a wrong usage.
+// noArgs lets every verb below the command refuse arguments, unless its usage names
+// some.
+func noArgs(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		if sub.Args == nil && !strings.Contains(sub.Use, " ") {
+			sub.Args = takes(0, 0)
+		}
+		noArgs(sub)
+	}
+}
+
+// group makes a command that only has others below it. Alone it prints its help; an
+// unknown verb is refused.
 func group(cmd *cobra.Command) *cobra.Command {
-	cmd.Args = cobra.NoArgs
+	cmd.Args = verbOnly
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return cmd
 }
@@ -120,7 +134,6 @@ func versionCommand(a *app) *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  gwadmin version",
-		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return a.print(shownVersion{version()}) },
 	}
 }

@@ -29,7 +29,6 @@ With --errors it counts, too, what the last errors look like: their first line,
 with a star for whatever has a digit or an @ in it, is quoted, or is the query
 of a URL.`,
 		Example: "  gwadmin stats\n  gwadmin stats --estimate --errors 10\n  gwadmin stats --output json",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			return a.withClient(ctx, func(client *admin.Client) error {

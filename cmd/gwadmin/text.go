@@ -73,9 +73,9 @@ func visible(text string) string {
 	return shown.String()
 }
 
-// visibleLines is visible, but keeps the lines.
+// visibleLines is visible, but keeps the lines, and writes tabs as two spaces.
 func visibleLines(text string) string {
-	lines := strings.Split(text, "\n")
+	lines := strings.Split(strings.ReplaceAll(text, "\t", "  "), "\n")
 	for i, line := range lines {
 		lines[i] = visible(line)
 	}

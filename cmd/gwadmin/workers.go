@@ -39,7 +39,7 @@ func workersUnlockCommand(a *app) *cobra.Command {
 A worker whose newest lock is younger than --young may well be alive: it asks
 about such a worker once more, or refuses it where --yes is given without --force.`,
 		Example: "  gwadmin workers unlock pool-1f3a9c --dry-run\n  gwadmin workers unlock pool-1f3a9c --yes",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    takes(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if young < 0 {
 				return usage(fmt.Errorf("--young %s is negative", young))

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// near returns the names that somebody who typed the text may have meant: those that
+// it begins, and those that a typo or two away from it. The nearest come first.
+func near(typed string, names []string) []string {
+	typed = strings.ToLower(typed)
+	if typed == "" {
+		return nil
+	}
+	distances := map[string]int{}
+	for _, name := range names {
+		distance := levenshtein.ComputeDistance(typed, strings.ToLower(name))
+		if strings.HasPrefix(strings.ToLower(name), typed) {
+			distance = 0
+		}
+		if distance <= 2+len(typed)/10 && 2*distance <= len(typed) {
+			distances[name] = distance
+		}
+	}
+	var found []string
+	for name := range distances {
+		found = append(found, name)
+	}
+	slices.SortFunc(found, func(a, b string) int {
+		return cmp.Or(cmp.Compare(distances[a], distances[b]), cmp.Compare(a, b))
+	})
+	return found[:min(len(found), 3)]
+}
+
+// didYouMean is the end of a message about an unknown name: empty, or a question.
+func didYouMean(typed string, names []string) string {
+	found := near(typed, names)
+	if len(found) == 0 {
+		return ""
+	}
+	return ": did you mean " + strings.Join(found, " or ") + "?"
+}
+
+// verbOnly refuses the arguments of a command that only has others below it.
+func verbOnly(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), didYouMean(args[0], names))
+}
+
+// takes accepts so many arguments; a most of -1 is any number. Its error shows the
+// verb's usage, which names them.
+func takes(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) >= least && (most < 0 || len(args) <= most):
+			return nil
+		case most == 0:
+			return fmt.Errorf("%s takes no arguments, and got %q", verbOf(cmd), args[0])
+		}
+		_, names, _ := strings.Cut(cmd.Use, " ")
+		return fmt.Errorf("%s takes %s, and got %s", verbOf(cmd), names, plural(len(args), "argument"))
+	}
+}
+
+// flagError adds to the error of an unknown flag those that are spelled alike.
+func flagError(cmd *cobra.Command, err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		if !flag.Hidden {
+			names = append(names, "--"+flag.Name)
+		}
+	})
+	return fmt.Errorf("%w%s", err, didYouMean("--"+unknown.GetSpecifiedName(), names))
+}
+
+// verbOf is a verb's path below the command, such as "jobs list".
+func verbOf(cmd *cobra.Command) string { return strings.TrimPrefix(cmd.CommandPath(), "gwadmin ") }
