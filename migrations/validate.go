@@ -9,8 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/gwadmin/gwadmin/internal/catalog"
 	"github.com/gwadmin/gwadmin/internal/graphile"
-	"github.com/gwadmin/gwadmin/schema"
 )
 
 // ErrNotInstalled says that the schema is not there, or nothing of Graphile
@@ -99,9 +99,9 @@ func apart(a, b string) (string, string) {
 // an application has a table migrations of its own there; a revision older than 18
 // or a breaking one after 20 is a [*RevisionError].
 func (m *Migrator) Validate(ctx context.Context) ([]Difference, error) {
-	var live *schema.Catalog
+	var live *catalog.Catalog
 	err := m.read(ctx, pgx.RepeatableRead, func(tx pgx.Tx) (err error) {
-		live, err = schema.Read(ctx, tx, m.schema)
+		live, err = catalog.Read(ctx, tx, m.schema)
 		return err
 	})
 	switch {
@@ -117,7 +117,7 @@ func (m *Migrator) Validate(ctx context.Context) ([]Difference, error) {
 	if err != nil {
 		return nil, fmt.Errorf("validate: %w", err)
 	}
-	want := schema.Expected(live.Schema)
+	want := catalog.Expected(live.Schema)
 	return differences(
 		slices.Concat(want.Facts, withOrigins(want.Bodies)),
 		slices.Concat(live.Facts, withOrigins(live.Bodies)),
@@ -126,7 +126,7 @@ func (m *Migrator) Validate(ctx context.Context) ([]Difference, error) {
 
 // isForeign says whether the table migrations is an application's own. As opposed
 // to Up, Validate believes a ledger whose tables are gone, and says so.
-func isForeign(live *schema.Catalog) bool {
+func isForeign(live *catalog.Catalog) bool {
 	switch {
 	case !live.Has("table migrations") || live.Has("table _private_jobs"):
 		return false
@@ -139,14 +139,14 @@ func isForeign(live *schema.Catalog) bool {
 
 // withOrigins defines each known body by where it may come from, so that they all
 // are the same.
-func withOrigins(bodies []schema.Fact) []schema.Fact {
-	origins := schema.Origins()
+func withOrigins(bodies []catalog.Fact) []catalog.Fact {
+	origins := catalog.Origins()
 	newest := len(origins) - 1
 	known := fmt.Sprintf("that of %s or of Graphile Worker %s or %s",
 		origins[0], strings.Join(origins[1:newest], ", "), origins[newest])
 	bodies = slices.Clone(bodies)
 	for i, body := range bodies {
-		if len(schema.OriginsOf(body)) > 0 {
+		if len(catalog.OriginsOf(body)) > 0 {
 			bodies[i].Definition = known
 		} else {
 			language, hash, _ := strings.Cut(body.Definition, " ")
@@ -158,8 +158,8 @@ func withOrigins(bodies []schema.Fact) []schema.Fact {
 
 // differences compares facts by their objects. There may be several of one
 // name, as functions have it.
-func differences(want, got []schema.Fact) []Difference {
-	type pair struct{ want, got []schema.Fact }
+func differences(want, got []catalog.Fact) []Difference {
+	type pair struct{ want, got []catalog.Fact }
 	objects := make(map[string]*pair)
 	for _, f := range want {
 		if objects[f.Object] == nil {
@@ -173,7 +173,7 @@ func differences(want, got []schema.Fact) []Difference {
 			p = &pair{}
 			objects[f.Object] = p
 		}
-		same := slices.IndexFunc(p.want, func(w schema.Fact) bool { return w.Definition == f.Definition })
+		same := slices.IndexFunc(p.want, func(w catalog.Fact) bool { return w.Definition == f.Definition })
 		if same < 0 {
 			p.got = append(p.got, f)
 		} else {

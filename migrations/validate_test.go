@@ -18,12 +18,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/gwadmin/gwadmin/internal/catalog"
 	"github.com/gwadmin/gwadmin/internal/graphile"
 	"github.com/gwadmin/gwadmin/internal/pgtest"
 	"github.com/gwadmin/gwadmin/internal/testdb"
 	"github.com/gwadmin/gwadmin/internal/upstream"
 	"github.com/gwadmin/gwadmin/migrations"
-	"github.com/gwadmin/gwadmin/schema"
 )
 
 // checkValid compares what Validate finds with what it should find.
@@ -40,8 +40,8 @@ func (b *bench) checkValid(want ...migrations.Difference) {
 
 // definition is what an object should be.
 func definition(object string) string {
-	facts := schema.Expected(graphile.DefaultSchema).Facts
-	i := slices.IndexFunc(facts, func(f schema.Fact) bool { return f.Object == object })
+	facts := catalog.Expected(graphile.DefaultSchema).Facts
+	i := slices.IndexFunc(facts, func(f catalog.Fact) bool { return f.Object == object })
 	if i < 0 {
 		panic("nothing is called " + object)
 	}

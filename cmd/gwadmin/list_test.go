@@ -194,7 +194,7 @@ func TestReadmeJSON(t *testing.T) {
 		"workers unlock": {{"pool-a", "none", "--dry-run"}}, "stats": {nil}, "cleanup": {{"--dry-run"}},
 		"migrate status": {nil}, "migrate plan": {nil}, "migrate up": {nil}, "migrate up --dry-run": {nil},
 		"migrate down": {{"--dry-run"}}, "migrate validate": {nil}, "migrate grants": {{"reader", "web"}},
-		"migrate sql": {{"--from-nothing"}}, "version": {nil},
+		"migrate sql": {{"--from-nothing"}}, "schema": {nil}, "schema --check": {{"-"}}, "version": {nil},
 		"migrate indexes": {nil}, "migrate indexes add": {{"--all", "--dry-run"}},
 	}
 	s, drifted := fixture(t), ours(t)

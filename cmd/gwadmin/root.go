@@ -103,6 +103,7 @@ switches colours off.
 		statsCommand(a),
 		cleanupCommand(a),
 		group(migrateCommand(a)),
+		schemaCommand(a),
 		demoCommand(a),
 		versionCommand(a),
 	)

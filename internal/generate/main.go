@@ -1,7 +1,7 @@
-// Command generate writes what is generated in this repository: schema/ from a
-// freshly migrated database (but for what schema's own test writes), and db/ from
-// it and queries/ by sqlc, which also prepares every query on that database. Run
-// it from the repository's root:
+// Command generate writes the generated files of this repository. It migrates an
+// empty database and writes schema/schema.sql and the files of internal/catalog from
+// it. Then it runs sqlc, which writes db/ from schema.sql and queries/ and prepares
+// every query on that database. Run it from the repository's root:
 //
 //	go run ./internal/generate
 package main
@@ -16,10 +16,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/gwadmin/gwadmin/internal/catalog"
 	"github.com/gwadmin/gwadmin/internal/graphile"
 	"github.com/gwadmin/gwadmin/internal/pgserver"
 	"github.com/gwadmin/gwadmin/migrations"
-	"github.com/gwadmin/gwadmin/schema"
 )
 
 func main() {
@@ -64,20 +64,20 @@ func generate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("dump the schema: %w", err)
 	}
-	var catalog *schema.Catalog
+	var live *catalog.Catalog
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
-		catalog, err = schema.Read(ctx, tx, graphile.DefaultSchema)
+		live, err = catalog.Read(ctx, tx, graphile.DefaultSchema)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read the catalog: %w", err)
 	}
 	for name, content := range map[string]string{
-		"schema.sql":         dumped,
-		"catalog.txt":        schema.Format(catalog.Facts),
-		"bodies/gwadmin.txt": schema.Format(catalog.Bodies),
+		"schema/schema.sql":                   dumped,
+		"internal/catalog/catalog.txt":        catalog.Format(live.Facts),
+		"internal/catalog/bodies/gwadmin.txt": catalog.Format(live.Bodies),
 	} {
-		if err := os.WriteFile("schema/"+name, []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
 			return err
 		}
 	}
