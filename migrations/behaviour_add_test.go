@@ -254,6 +254,21 @@ func TestBehaviourAddJobs(t *testing.T) {
 			Notified: []string{onlyInserted},
 		},
 	}, {
+		name:    "null flag and priority too great for dedupe",
+		promise: "the number is told of first, also where no row is written",
+		call:    addJob(`'t', job_key => 'ready', priority => 40000, flags => array[null], job_key_mode => 'unsafe_dedupe'`),
+		want:    outcome{Err: notSmall},
+	}, {
+		name:    "null flag and max_attempts too great for a new key",
+		promise: "the number is told of first",
+		call:    addJob(`'t', job_key => 'k', max_attempts => 40000, flags => array[null], job_key_mode => 'unsafe_dedupe'`),
+		want:    outcome{Err: notSmall},
+	}, {
+		name:    "no task and priority too great for dedupe",
+		promise: "the task is written before the number is looked at",
+		call:    addJob(`null, job_key => 'k', priority => 40000, flags => array[null], job_key_mode => 'unsafe_dedupe'`),
+		want:    outcome{Err: nullTask, Changed: []string{"spent on no task: 1"}},
+	}, {
 		name:    "payload that no jsonb can hold",
 		promise: "payload is the concatenation where both are arrays",
 		call:    addJobs(`('t', '["\u0000"]', null, null, null, 'ready', null, null)`),

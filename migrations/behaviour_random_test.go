@@ -21,7 +21,7 @@ func TestBehaviourRandomCalls(t *testing.T) {
 	folds := foldsValues(t)
 	var made, failed, otherwise atomic.Int64
 	t.Cleanup(func() {
-		t.Logf("%d calls made on both schemas; %d failed on both, %d of them for another of several reasons",
+		t.Logf("%d calls made on both schemas; %d failed on both, %d of add_jobs with another of several errors",
 			made.Load(), failed.Load(), otherwise.Load())
 	})
 	for seed := range uint64(runs) {
@@ -42,10 +42,12 @@ func TestBehaviourRandomCalls(t *testing.T) {
 				made.Add(1)
 				if want.Err != "" && got.Err != "" {
 					failed.Add(1)
-					if got.Err != want.Err {
+					got.Changed, want.Changed = withoutSpent(got.Changed), withoutSpent(want.Changed)
+					// Which spec of several is the first to fail depends on the plan.
+					if got.Err != want.Err && strings.Contains(step.call, "add_jobs") {
 						otherwise.Add(1)
+						got.Err = want.Err
 					}
-					got, want = withoutReason(got), withoutReason(want)
 				}
 				if folds && want.Err == notSmall && strings.Contains(step.call, "reschedule_jobs") {
 					want.Err = "" // there was no job to refuse it for
@@ -58,17 +60,15 @@ func TestBehaviourRandomCalls(t *testing.T) {
 	}
 }
 
-// withoutReason is the outcome of a call that failed without what the contract
-// leaves open: which of several reasons it gives, and the identity values it spent.
-func withoutReason(o outcome) outcome {
-	var changed []string
-	for _, line := range o.Changed {
+// withoutSpent leaves out the identity values that a failed call spent, which the
+// contract leaves open.
+func withoutSpent(changed []string) (rest []string) {
+	for _, line := range changed {
 		if !strings.HasPrefix(line, "spent on no ") {
-			changed = append(changed, line)
+			rest = append(rest, line)
 		}
 	}
-	o.Err, o.Changed = "some", changed
-	return o
+	return rest
 }
 
 // The order in which add_jobs numbers its jobs is not promised, nor what a failed

@@ -122,7 +122,8 @@ begin
       using errcode = 'GWBKM';
   end if;
 
-  -- A number out of range is an error before anything is written.
+  -- As upstream: a number out of range fails before a task or queue is added, or with
+  -- unsafe_dedupe after it.
   if not dedupe then
     most := coalesce(add_job.max_attempts, 25);
     rank := coalesce(add_job.priority, 0);
@@ -149,6 +150,10 @@ begin
       end if;
     end if;
   end if;
+  if dedupe then
+    most := coalesce(add_job.max_attempts, 25);
+    rank := coalesce(add_job.priority, 0);
+  end if;
   if add_job.flags is not null then
     select pg_catalog.jsonb_object_agg(item.flag, true) into flag_set from pg_catalog.unnest(add_job.flags) as item (flag);
   end if;
@@ -161,9 +166,9 @@ begin
       task,
       coalesce(add_job.payload, '{}'::json),
       coalesce(add_job.run_at, pg_catalog.now()),
-      coalesce(add_job.max_attempts, 25)::smallint,
+      most,
       add_job.job_key,
-      coalesce(add_job.priority, 0)::smallint,
+      rank,
       flag_set
     )
     on conflict (key) do update set
