@@ -76,7 +76,7 @@ func (r *changeResult) lines() []any {
 }
 
 func (r *changeResult) tables(a *app) []table.Writer {
-	return []table.Writer{a.jobsTable(strings.ToUpper(r.verb()), r.Changed), a.skippedTable(r.Skipped)}
+	return []table.Writer{a.changedTable(strings.ToUpper(r.verb()), r.Changed), a.skippedTable(r.Skipped)}
 }
 
 // verb says what became of the changed jobs.
@@ -97,18 +97,18 @@ func (r *changeResult) summary() string {
 func (a *app) skippedTable(skips []admin.Skip) table.Writer {
 	t := a.table("LEFT ALONE", "id", "left alone", "locked by", "since")
 	for _, s := range skips {
-		t.AppendRow(table.Row{s.ID, s.Reason, deref(s.LockedBy), moment(s.LockedAt)})
+		t.AppendRow(table.Row{s.ID, s.Reason, deref(s.LockedBy), a.moment(s.LockedAt)})
 	}
 	return t
 }
 
-func (a *app) jobsTable(title string, jobs []admin.Job) table.Writer {
-	t := a.table(title, "id", "task", "queue", "key", "priority", "attempts", "run at", "locked by")
-	for _, job := range jobs {
-		t.AppendRow(table.Row{job.ID, job.TaskIdentifier, deref(job.QueueName), deref(job.Key), job.Priority,
-			fmt.Sprintf("%d/%d", job.Attempts, job.MaxAttempts), when(job.RunAt), deref(job.LockedBy)})
+// changedTable shows jobs whose state is not known.
+func (a *app) changedTable(title string, jobs []admin.Job) table.Writer {
+	listed := make([]admin.ListedJob, len(jobs))
+	for i, job := range jobs {
+		listed[i].Job = job
 	}
-	return t
+	return a.jobsTable(title, listed, nil)
 }
 
 // run makes the change, in batches that each are a transaction. Between them it

@@ -127,7 +127,7 @@ func demonstrate(ctx context.Context, a *app, pool *pgxpool.Pool, schema string)
 	added := a.table("JOBS ADDED", "id", "task", "queue", "key", "priority", "run at", "flags", "payload")
 	for _, job := range jobs {
 		added.AppendRow(table.Row{job.ID, job.TaskIdentifier, deref(job.QueueName), deref(job.Key), job.Priority,
-			when(job.RunAt), strings.Join(job.Flags, ", "), string(job.Payload)})
+			runAt(job.RunAt, a.moment), strings.Join(job.Flags, ", "), string(job.Payload)})
 	}
 	fmt.Fprintf(out, "\n%s\n", added.Render())
 	fmt.Fprintf(out, "\nA worker, pool-demo, has taken jobs %d and %d, the latter with its queue.\n", jobs[2].ID, jobs[3].ID)

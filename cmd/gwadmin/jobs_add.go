@@ -61,7 +61,7 @@ would become, of the job that has the key.`,
 				if err := a.print(shown); err != nil {
 					return err
 				}
-				a.say("%s", shown.sentence())
+				a.say("%s", shown.sentence(a))
 				return nil
 			})
 		},
@@ -121,11 +121,11 @@ type addedJob struct {
 func (j addedJob) lines() []any { return []any{j} }
 
 func (j addedJob) tables(a *app) []table.Writer {
-	return []table.Writer{a.jobsTable("JOB", []admin.Job{j.Job})}
+	return []table.Writer{a.changedTable("JOB", []admin.Job{j.Job})}
 }
 
 // sentence says what became of the job that had the key, and of the new one.
-func (j addedJob) sentence() string {
+func (j addedJob) sentence(a *app) string {
 	was, lost, retried, added := "was", "lost", "will not be", "was"
 	if j.DryRun {
 		was, lost, retried, added = "would be", "would lose", "not be", "be"
@@ -133,24 +133,24 @@ func (j addedJob) sentence() string {
 	switch {
 	case j.Job.Revision == 0 && j.before != nil:
 		return fmt.Sprintf("the job that had this key, %d, %s: it %s the key and %s retried, and a new job %s added",
-			j.before.ID, cmp.Or(plight(j.before), "was taken or removed meanwhile"), lost, retried, added)
+			j.before.ID, cmp.Or(a.plight(j.before), "was taken or removed meanwhile"), lost, retried, added)
 	case j.Job.Revision == 0:
 		return "the job " + was + " added"
 	case !j.dedupe:
 		return fmt.Sprintf("the job with this key, %d, %s updated", j.Job.ID, was)
 	}
 	sentence := fmt.Sprintf("the job that has this key, %d, %s left as it is", j.Job.ID, was)
-	if why := plight(&j.Job); why != "" {
+	if why := a.plight(&j.Job); why != "" {
 		sentence += ": it " + why
 	}
 	return sentence
 }
 
 // plight says why a job will not be run as it is, or "".
-func plight(job *admin.Job) string {
+func (a *app) plight(job *admin.Job) string {
 	switch {
 	case job.LockedBy != nil:
-		return fmt.Sprintf("is locked by %s since %s", *job.LockedBy, moment(job.LockedAt))
+		return fmt.Sprintf("is locked by %s since %s", *job.LockedBy, a.moment(job.LockedAt))
 	case job.Permafailed():
 		return "has failed for good"
 	}

@@ -69,7 +69,7 @@ func (r removed) tables(a *app) []table.Writer {
 	if r.Job == nil {
 		return nil
 	}
-	return []table.Writer{a.jobsTable("JOB", []admin.Job{*r.Job})}
+	return []table.Writer{a.changedTable("JOB", []admin.Job{*r.Job})}
 }
 
 func (r removed) sentence() string {

@@ -78,21 +78,21 @@ func (j shownJob) tables(a *app) []table.Writer {
 		{"queue", deref(j.QueueName)},
 		{"key", deref(j.Key)},
 		{"priority", j.Priority},
-		{"run at", when(j.RunAt)},
+		{"run at", runAt(j.RunAt, a.moment)},
 		{"attempts", j.Attempts},
 		{"max attempts", j.MaxAttempts},
 		{"last error", block(deref(j.LastError))},
 		{"locked by", deref(j.LockedBy)},
-		{"locked at", moment(j.LockedAt)},
+		{"locked at", a.moment(j.LockedAt)},
 		{"flags", strings.Join(j.Flags, ", ")},
-		{"created at", moment(&j.CreatedAt)},
-		{"updated at", moment(&j.UpdatedAt)},
+		{"created at", a.moment(&j.CreatedAt)},
+		{"updated at", a.moment(&j.UpdatedAt)},
 		{"revision", j.Revision},
 		{"payload", block(payload.String())},
 	})
 	history := a.table("HISTORY", "when", "what")
-	for _, event := range j.history(time.Now()) {
-		history.AppendRow(table.Row{event.when, event.what})
+	for _, event := range j.history(a, time.Now()) {
+		history.AppendRow(table.Row{fixed(event.when), event.what})
 	}
 	return []table.Writer{t, history}
 }
@@ -106,10 +106,10 @@ type event struct {
 
 // history is what the row tells, in the order of time: what has been, how it is now,
 // and what is to come.
-func (j shownJob) history(now time.Time) []event {
+func (j shownJob) history(a *app, now time.Time) []event {
 	var events []event
 	tell := func(at time.Time, what string, args ...any) {
-		events = append(events, event{at, moment(&at), fmt.Sprintf(what, args...)})
+		events = append(events, event{at, string(a.moment(&at)), fmt.Sprintf(what, args...)})
 	}
 	tell(j.CreatedAt, "created")
 	if j.UpdatedAt != j.CreatedAt {
@@ -129,13 +129,13 @@ func (j shownJob) history(now time.Time) []event {
 	if j.RunAt.Infinity == pgtype.Finite {
 		tell(j.RunAt.Time, "due")
 	}
-	events = append(events, event{now, "now", j.standing(now)})
+	events = append(events, event{now, "now", j.standing(a, now)})
 	slices.SortStableFunc(events, func(x, y event) int { return x.at.Compare(y.at) })
 	return events
 }
 
 // standing says how the job is now, and why it is not being run.
-func (j shownJob) standing(now time.Time) string {
+func (j shownJob) standing(a *app, now time.Time) string {
 	var said string
 	switch j.State {
 	case admin.Ready:
@@ -145,14 +145,14 @@ func (j shownJob) standing(now time.Time) string {
 	case admin.Retrying:
 		said = "retrying: has failed, and is not due yet"
 	case admin.Waiting:
-		said = fmt.Sprintf("waiting: its queue %s is held by %s since %s", deref(j.QueueName), someone(j.QueueLockedBy), moment(j.QueueLockedAt))
+		said = fmt.Sprintf("waiting: its queue %s is held by %s since %s", deref(j.QueueName), someone(j.QueueLockedBy), a.moment(j.QueueLockedAt))
 		if j.QueueLockedAt != nil && now.Sub(*j.QueueLockedAt) > admin.StaleAfter {
 			said += ", which is so long that any worker takes the lock away"
 		}
 	case admin.Running:
-		said = fmt.Sprintf("running: held by %s since %s", j.holder(), moment(j.LockedAt))
+		said = fmt.Sprintf("running: held by %s since %s", j.holder(), a.moment(j.LockedAt))
 	case admin.Stale:
-		said = fmt.Sprintf("stale: held by %s since %s, which is so long that any worker takes the lock away", j.holder(), moment(j.LockedAt))
+		said = fmt.Sprintf("stale: held by %s since %s, which is so long that any worker takes the lock away", j.holder(), a.moment(j.LockedAt))
 	case admin.Permafailed:
 		said = "permafailed: no attempt is left, and no worker takes it again"
 	}
@@ -166,7 +166,7 @@ func (j shownJob) standing(now time.Time) string {
 		said += fmt.Sprintf("; %d of %d attempts are used", j.Attempts, j.MaxAttempts)
 	}
 	if j.LastError != nil {
-		said += fmt.Sprintf("; the last error is %q", firstLine(*j.LastError))
+		said += fmt.Sprintf("; the last error is %q", a.firstLine(*j.LastError))
 	}
 	return said
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/gwadmin/gwadmin/admin"
 )
@@ -121,10 +123,13 @@ func TestListPages(t *testing.T) {
 // TestOverview shows the whole queue, small and empty, in each format.
 func TestOverview(t *testing.T) {
 	t.Parallel()
-	for name, s := range map[string]*site{"small": fixture(t), "empty": ours(t)} {
+	small := fixture(t)
+	small.exec(`insert into graphile_worker._private_known_crontabs values
+		('hourly', '2024-02-28 12:00:00Z', '2024-02-29 12:00:00Z'), ('nightly', '2024-02-28 12:00:00Z', null)`)
+	for name, s := range map[string]*site{"small": small, "empty": ours(t)} {
 		for _, output := range []format{formatTable, formatJSON, formatNDJSON} {
 			var text strings.Builder
-			for _, args := range [][]string{{"jobs", "list"}, {"queues"}, {"tasks"}, {"workers", "list"}, {"stats"}} {
+			for _, args := range [][]string{{"jobs", "list"}, {"queues"}, {"tasks"}, {"workers", "list"}, {"crontabs"}, {"stats"}} {
 				got := s.run(append(args, "-o", string(output))...)
 				checkCode(t, exitOK, got)
 				fmt.Fprintf(&text, "$ %s\n%s", strings.Join(args, " "), got.transcript())
@@ -132,6 +137,62 @@ func TestOverview(t *testing.T) {
 			golden(t, fmt.Sprintf("list/%s-%s.txt", name, output), text.String())
 		}
 	}
+}
+
+// TestListOnTerminal fits the list to the terminal: at 80 columns it shows the state,
+// the task, when the job is due, its attempts and the last error.
+func TestListOnTerminal(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	s.exec(`update graphile_worker._private_jobs set last_error = 'connect ECONNREFUSED 10.0.0.12:5432 while sending to smtp.example.com' where id = 5`)
+	s.exec(`update graphile_worker._private_tasks set identifier = 'generate_monthly_report_for_customer' where identifier = 'send'`)
+	s.exec(`update graphile_worker._private_jobs set run_at = '2024-07-01 12:00:00Z' where id = 1`)
+	env := s.env("NO_COLOR=1", "TZ=Europe/Berlin")
+	var text strings.Builder
+	for _, columns := range []int{200, 120, 80, 60} {
+		for _, args := range [][]string{{"jobs", "list"}, {"queues"}, {"workers", "list"}} {
+			got := onTerminal(t, env, columns, args...).wait()
+			checkCode(t, exitOK, got)
+			for line := range strings.Lines(got.Stdout) {
+				if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > columns && !strings.HasPrefix(line, "no room for ") {
+					t.Errorf("%d columns, of a line that has %d: %s", columns, n, line)
+				}
+			}
+			fmt.Fprintf(&text, "$ %s, %d columns\n%s", strings.Join(args, " "), columns, normal(got.Stdout))
+			head, _, _ := strings.Cut(got.Stdout, "\n")
+			if columns >= 80 && args[0] == "jobs" {
+				check(t, fmt.Sprintf("what %d columns show", columns), true, regexp.MustCompile("^id +state +task.* attempts +run at.* last error$").MatchString(head))
+			}
+		}
+	}
+	for _, tc := range []struct{ zone, want string }{
+		{"Europe/Berlin", "2024-07-01 14:00:00+02"}, {"Asia/Kolkata", "2024-07-01 17:30:00+05:30"}, {"UTC", "2024-07-01 12:00:00Z"},
+	} {
+		got := onTerminal(t, s.env("NO_COLOR=1", "TZ="+tc.zone), 80, "jobs", "list", "--id", "1", "--columns", "run_at", "--no-headers", "--wide").wait()
+		check(t, tc.zone, tc.want+"\n", got.Stdout)
+	}
+	wide := onTerminal(t, env, 60, "jobs", "list", "--wide").wait()
+	fmt.Fprintf(&text, "$ jobs list --wide\n%s", normal(wide.Stdout))
+	golden(t, "list/terminal.txt", text.String())
+}
+
+// TestListColumns shows the columns that are named, in their order, and empty ones too.
+func TestListColumns(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	var text strings.Builder
+	for _, args := range [][]string{
+		{"--columns", "last_error,id, payload,flags", "--columns=key"},
+		{"--columns", "id,payload,priority", "--payload", "5", "--no-headers"},
+		{"--columns", columnNames(), "--id", "2"},
+		{"--id", "6", "--no-headers"},
+		{"--id", "99"},
+	} {
+		got := s.run(append([]string{"jobs", "list"}, args...)...)
+		checkCode(t, exitOK, got)
+		fmt.Fprintf(&text, "$ jobs list %s\n%s", quoted(args), got.transcript())
+	}
+	golden(t, "list/columns.txt", text.String())
 }
 
 // TestListInvalid is refused with the flags' names.
@@ -165,6 +226,8 @@ func TestListInvalid(t *testing.T) {
 		{"--payload-contains", "{"},
 		{"--payload-path", "$["},
 		{"--id", "one"},
+		{"--columns", "id,colour"},
+		{"--columns", ""},
 		{"more"},
 	} {
 		got := s.run(append([]string{"jobs", "list"}, args...)...)
@@ -190,7 +253,7 @@ func TestReadmeJSON(t *testing.T) {
 		"jobs complete --all": {{"--dry-run"}}, "jobs fail --all": {{"--dry-run"}}, "jobs retry --all": {{"--dry-run"}},
 		"jobs reschedule --all": {{"--dry-run", "--priority", "1"}},
 		"jobs reschedule":       {{"1", "3", "--dry-run", "--priority", "1"}},
-		"jobs remove":           {{"key 3", "--dry-run"}}, "queues": {nil}, "tasks": {nil}, "workers list": {nil},
+		"jobs remove":           {{"key 3", "--dry-run"}}, "queues": {nil}, "tasks": {nil}, "crontabs": {nil}, "workers list": {nil},
 		"workers unlock": {{"pool-a", "none", "--dry-run"}}, "stats": {nil}, "cleanup": {{"--dry-run"}},
 		"migrate status": {nil}, "migrate plan": {nil}, "migrate up": {nil}, "migrate up --dry-run": {nil},
 		"migrate down": {{"--dry-run"}}, "migrate validate": {nil}, "migrate grants": {{"reader", "web"}},
@@ -198,6 +261,7 @@ func TestReadmeJSON(t *testing.T) {
 		"migrate indexes": {nil}, "migrate indexes add": {{"--all", "--dry-run"}},
 	}
 	s, drifted := fixture(t), ours(t)
+	s.exec(`insert into graphile_worker._private_known_crontabs values ('hourly', now(), null)`)
 	drifted.exec("alter table graphile_worker._private_jobs alter column priority set default 7")
 	documented := 0
 	for line := range strings.Lines(section) {

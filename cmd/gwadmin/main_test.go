@@ -114,7 +114,7 @@ func command(t testing.TB, env []string, args ...string) *exec.Cmd {
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = filepath.Dir(binary)
-	cmd.Env = append([]string{"HOME=" + cmd.Dir, "PGPASSFILE=" + os.DevNull, "PGSERVICEFILE=" + os.DevNull}, env...)
+	cmd.Env = append([]string{"HOME=" + cmd.Dir, "PGPASSFILE=" + os.DevNull, "PGSERVICEFILE=" + os.DevNull, "TZ=UTC"}, env...)
 	return cmd
 }
 
@@ -321,6 +321,7 @@ func (r result) transcript() string {
 
 var (
 	timestamps = regexp.MustCompile(`(\d{4}-\d\d-\d\d)([ T])(\d\d:\d\d:\d\d)(\.\d+)?`)
+	shortTimes = regexp.MustCompile(`( )\d\d-\d\d \d\d:\d\d(Z|[+-]\d\d)`) // of this year
 	testNames  = regexp.MustCompile(`gwadmin_test_\w+`)
 )
 
@@ -328,6 +329,7 @@ var (
 // times of the last and the next days, by others of the same width.
 func normal(text string) string {
 	text = testNames.ReplaceAllString(text, "DATABASE")
+	text = shortTimes.ReplaceAllString(text, "${1}MM-DD hh:mm$2")
 	return timestamps.ReplaceAllStringFunc(text, func(stamp string) string {
 		parts := timestamps.FindStringSubmatch(stamp)
 		at, err := time.Parse(time.DateTime, parts[1]+" "+parts[3])

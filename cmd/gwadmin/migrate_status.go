@@ -51,7 +51,7 @@ func (s migrationStatus) tables(a *app) []table.Writer {
 	for _, m := range s.Migrations {
 		at := "pending"
 		if m.AppliedAt != nil {
-			at = moment(m.AppliedAt)
+			at = string(a.moment(m.AppliedAt))
 		}
 		t.AppendRow(table.Row{m.Version, m.Name, at})
 	}

@@ -424,7 +424,7 @@ func TestMigrateWaitIdle(t *testing.T) {
 	s.exec("update graphile_worker._private_jobs set locked_at = null, locked_by = null")
 	got := p.wait()
 	checkCode(t, exitOK, got)
-	want := "a breaking revision is to come while pool-a holds 2 jobs, since YYYY-MM-DD hh:mm:ss\n"
+	want := "a breaking revision is to come while pool-a holds 2 jobs, since YYYY-MM-DD hh:mm:ssZ\n"
 	check(t, "said", want, normal(got.Stderr))
 	checkCode(t, exitOK, s.run("migrate", "validate"))
 

@@ -91,7 +91,7 @@ of an incompatible release are told to stop.`,
 func (a *app) sayHolders(ctx context.Context, migrator *migrations.Migrator) error {
 	holders, err := migrator.Holders(ctx)
 	for _, h := range holders {
-		a.say("a breaking revision is to come while %s holds %s, since %s", h.WorkerID, plural(h.Jobs, "job"), moment(&h.Oldest))
+		a.say("a breaking revision is to come while %s holds %s, since %s", h.WorkerID, plural(h.Jobs, "job"), a.moment(&h.Oldest))
 	}
 	return err
 }

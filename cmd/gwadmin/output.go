@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -55,23 +55,28 @@ func (a *app) print(data printable) error {
 	case formatNDJSON:
 		return a.printLines(data.lines())
 	}
-	text := a.text(data)
-	if text == "" {
-		return nil
-	}
+	text, hidden := a.text(data)
 	_, err := io.WriteString(a.stdout, text)
+	if len(hidden) > 0 {
+		a.say("no room for %s: --wide shows them", strings.Join(hidden, ", "))
+	}
 	return err
 }
 
-// text is data as tables, with a line between them.
-func (a *app) text(data printable) string {
+// text is data as tables, with a line between them, and the names of the columns that
+// there was no room for.
+func (a *app) text(data printable) (text string, hidden []string) {
 	var tables []string
 	for _, t := range data.tables(a) {
-		if t.Length() > 0 {
-			tables = append(tables, t.Render()+"\n")
+		if t.Length() == 0 {
+			continue
+		}
+		tables = append(tables, t.Render()+"\n")
+		if t, ok := t.(*cells); ok {
+			hidden = append(hidden, t.hidden...)
 		}
 	}
-	return strings.Join(tables, "\n")
+	return strings.Join(tables, "\n"), hidden
 }
 
 func (a *app) printLines(lines []any) error {
@@ -83,30 +88,6 @@ func (a *app) printLines(lines []any) error {
 		}
 	}
 	return nil
-}
-
-// table makes an empty table: framed and cut to the terminal's width on one, and
-// plain columns elsewhere.
-func (a *app) table(title string, header ...any) table.Writer {
-	t := cells{table.NewWriter()}
-	t.AppendHeader(header)
-	style := table.StyleLight
-	style.Format.Header = text.FormatDefault
-	width, tty := terminalWidth(a.stdout)
-	if tty {
-		t.SetTitle("%s", title)
-		style.Size.WidthMax = width
-		if os.Getenv("NO_COLOR") == "" {
-			style.Title.Colors = text.Colors{text.Bold}
-			style.Color.Header = text.Colors{text.FgHiBlue}
-		}
-	} else {
-		style.Options = table.OptionsNoBordersAndSeparators
-		style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	}
-	t.SetStyle(style)
-	t.SuppressTrailingSpaces()
-	return t
 }
 
 // terminalWidth returns the width of the terminal that w is, if it is one.
@@ -130,18 +111,39 @@ func (a *app) say(format string, args ...any) {
 	fmt.Fprintln(a.stderr, visibleLines(strings.TrimRight(fmt.Sprintf(format, args...), "\n")))
 }
 
-func when(at admin.RunAt) string {
-	if at.Time.IsZero() {
-		return at.String()
+// moment writes a time with its zone: local time on a terminal, UTC elsewhere. Nil is
+// empty.
+func (a *app) moment(t *time.Time) fixed { return a.formatTime(t, "2006-01-02 15:04:05") }
+
+// shortMoment is moment, but in a table that must fit a terminal it leaves out the
+// seconds and this year.
+func (a *app) shortMoment(t *time.Time) fixed {
+	switch _, tty := terminalWidth(a.stdout); {
+	case t == nil || !tty || a.wide:
+		return a.moment(t)
+	case t.Local().Year() == time.Now().Year():
+		return a.formatTime(t, "01-02 15:04")
 	}
-	return moment(&at.Time)
+	return a.formatTime(t, "2006-01-02 15:04")
 }
 
-func moment(t *time.Time) string {
+func (a *app) formatTime(t *time.Time, layout string) fixed {
 	if t == nil {
 		return ""
 	}
-	return t.UTC().Format(time.DateTime)
+	zone := time.UTC
+	if _, tty := terminalWidth(a.stdout); tty {
+		zone = time.Local
+	}
+	return fixed(strings.TrimSuffix(t.In(zone).Format(layout+"Z07:00"), ":00"))
+}
+
+// runAt writes when a job is due, by one of the functions for a time.
+func runAt(at admin.RunAt, moment func(*time.Time) fixed) fixed {
+	if at.Infinity != pgtype.Finite {
+		return fixed(at.String())
+	}
+	return moment(&at.Time)
 }
 
 func deref(s *string) string {

@@ -205,9 +205,18 @@ func TestJSONAlways(t *testing.T) {
 	}
 }
 
+// uncoloured is what a terminal shows, without colours and without blanks at the lines' ends.
+func uncoloured(text string) string {
+	lines := strings.Split(escapes.ReplaceAllString(text, ""), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
 var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
-// TestTerminal shows frames that fit the terminal, in colours unless told otherwise.
+// TestTerminal shows tables that fit the terminal, in colours unless told otherwise.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -217,7 +226,7 @@ func TestTerminal(t *testing.T) {
 		plain := onTerminal(t, s.env("NO_COLOR=1"), columns, args...).wait()
 		checkCode(t, exitSkipped, plain)
 		for line := range strings.Lines(plain.Stdout) {
-			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > columns && !strings.Contains(line, "would be left") {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > columns && !strings.Contains(line, "would be left") && !strings.HasPrefix(line, "no room for ") {
 				t.Errorf("%d columns, of a line that has %d: %s", columns, n, line)
 			}
 		}
@@ -230,7 +239,7 @@ func TestTerminal(t *testing.T) {
 		if !escapes.MatchString(coloured.Stdout) {
 			t.Errorf("not coloured: %q", coloured.Stdout)
 		}
-		check(t, "text but for the colours", plain.Stdout, escapes.ReplaceAllString(coloured.Stdout, ""))
+		check(t, "text but for the colours", plain.Stdout, uncoloured(coloured.Stdout))
 	}
 	golden(t, "terminal.txt", text.String())
 
@@ -241,8 +250,8 @@ func TestTerminal(t *testing.T) {
 		}
 	}
 	off := s.run(args...)
-	if escapes.MatchString(off.Stdout+off.Stderr) || strings.ContainsAny(off.Stdout, "│─") {
-		t.Errorf("coloured or framed off a terminal:\n%s", off.transcript())
+	if escapes.MatchString(off.Stdout + off.Stderr) {
+		t.Errorf("coloured off a terminal:\n%s", off.transcript())
 	}
 }
 

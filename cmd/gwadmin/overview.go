@@ -9,32 +9,136 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// The verbs that show the whole queue. Counting goes through all jobs.
+// The verbs that show all queues, tasks, workers and crontabs.
 
-// showing makes a verb that takes no arguments and prints what it reads.
-func (a *app) showing(use, short, example string, read func(context.Context, *admin.Client) (printable, error)) *cobra.Command {
-	return &cobra.Command{
-		Use:     use,
-		Short:   short,
-		Example: example,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withClient(cmd.Context(), func(client *admin.Client) error {
-				data, err := read(cmd.Context(), client)
-				if err != nil {
-					return err
-				}
-				return a.print(data)
-			})
-		},
-	}
+func queuesCommand(a *app) *cobra.Command {
+	return a.reading(&cobra.Command{
+		Use:     "queues",
+		Short:   "List the queues, the workers that hold them, and their jobs by state",
+		Example: "  gwadmin queues\n  gwadmin queues --watch",
+	}, func(ctx context.Context, client *admin.Client) (printable, error) {
+		queues, err := client.Queues(ctx)
+		return shownQueues(queues), err
+	})
 }
 
-// countsTable has a column for each state, after those given.
-func (a *app) countsTable(title string, columns ...any) table.Writer {
+type shownQueues []admin.Queue
+
+func (q shownQueues) lines() []any { return anys(q) }
+
+func (q shownQueues) notes(*app) []string { return noneOf(q, "no queues") }
+
+func (q shownQueues) tables(a *app) []table.Writer {
+	t := a.countsTable("", "queue", "locked by", "since")
+	for _, queue := range q {
+		t.AppendRow(countsRow(queue.Jobs, queue.Name, deref(queue.LockedBy), a.shortMoment(queue.LockedAt)))
+	}
+	return []table.Writer{t}
+}
+
+func tasksCommand(a *app) *cobra.Command {
+	return a.reading(&cobra.Command{
+		Use:     "tasks",
+		Short:   "List the tasks, and their jobs by state",
+		Example: "  gwadmin tasks",
+	}, func(ctx context.Context, client *admin.Client) (printable, error) {
+		tasks, err := client.Tasks(ctx)
+		return shownTasks(tasks), err
+	})
+}
+
+type shownTasks []admin.Task
+
+func (s shownTasks) lines() []any { return anys(s) }
+
+func (s shownTasks) notes(*app) []string { return noneOf(s, "no tasks") }
+
+func (s shownTasks) tables(a *app) []table.Writer {
+	t := a.countsTable("", "task")
+	for _, task := range s {
+		t.AppendRow(countsRow(task.Jobs, task.Identifier))
+	}
+	return []table.Writer{t}
+}
+
+func workersListCommand(a *app) *cobra.Command {
+	return a.reading(&cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the workers that hold locks, and since when",
+		Long: `List the workers that hold locks, and since when.
+
+A worker that holds no lock is not in the database, and so not in the list.`,
+		Example: "  gwadmin workers list\n  gwadmin workers list --watch=10s",
+	}, func(ctx context.Context, client *admin.Client) (printable, error) {
+		workers, err := client.Workers(ctx)
+		return shownWorkers(workers), err
+	})
+}
+
+type shownWorkers []admin.Worker
+
+func (w shownWorkers) lines() []any { return anys(w) }
+
+func (w shownWorkers) notes(*app) []string { return noneOf(w, "no worker holds a lock") }
+
+func (w shownWorkers) tables(a *app) []table.Writer {
+	t := a.table("", "worker", "jobs", "queues", "stale", "oldest lock", "newest lock")
+	for _, worker := range w {
+		t.AppendRow(table.Row{worker.ID, worker.Jobs, worker.Queues, worker.Stale, a.shortMoment(&worker.Oldest), a.shortMoment(&worker.Newest)})
+	}
+	return []table.Writer{t}
+}
+
+func crontabsCommand(a *app) *cobra.Command {
+	return a.reading(&cobra.Command{
+		Use:   "crontabs",
+		Short: "List the cron items that workers have recorded, and when each last ran",
+		Long: `List the cron items that workers have recorded, and when each last ran.
+
+A worker records the items of its crontab when it starts. Items that no crontab has
+any more stay recorded. The database does not hold when an item runs next: that is in
+the worker's crontab.`,
+		Example: "  gwadmin crontabs",
+	}, func(ctx context.Context, client *admin.Client) (printable, error) {
+		crontabs, err := client.Crontabs(ctx)
+		return shownCrontabs(crontabs), err
+	})
+}
+
+type shownCrontabs []admin.Crontab
+
+func (c shownCrontabs) lines() []any { return anys(c) }
+
+func (c shownCrontabs) notes(*app) []string { return noneOf(c, "no worker has recorded a cron item") }
+
+func (c shownCrontabs) tables(a *app) []table.Writer {
+	t := a.table("", "identifier", "known since", "last execution")
+	for _, item := range c {
+		t.AppendRow(table.Row{item.Identifier, a.moment(&item.KnownSince), a.moment(item.LastExecution)})
+	}
+	return []table.Writer{t}
+}
+
+// countsTable has a column for each state that jobs are in, and one for their number,
+// after those given.
+func (a *app) countsTable(title string, columns ...any) *cells {
+	given := len(columns)
 	for _, state := range admin.States {
 		columns = append(columns, state)
 	}
-	return a.table(title, append(columns, "total")...)
+	t := a.table(title, append(columns, "total")...)
+	if a.wide {
+		return t
+	}
+	for i := given + len(admin.States); i > given; i-- {
+		t.ifNarrow = append(t.ifNarrow, i)
+	}
+	for i := 2; i <= given; i++ {
+		t.ifNarrow = append(t.ifNarrow, i)
+	}
+	t.ifEmpty = t.ifNarrow
+	return t
 }
 
 func countsRow(counts admin.Counts, columns ...any) table.Row {
@@ -45,69 +149,18 @@ func countsRow(counts admin.Counts, columns ...any) table.Row {
 	return append(row, counts.Total())
 }
 
-func queuesCommand(a *app) *cobra.Command {
-	return a.showing("queues", "List the queues, who holds them, and their jobs by state", "  gwadmin queues", func(ctx context.Context, client *admin.Client) (printable, error) {
-		read, err := client.Queues(ctx)
-		return shownQueues(read), err
-	})
-}
-
-type shownQueues []admin.Queue
-
-func (q shownQueues) lines() []any { return anys(q) }
-
-func (q shownQueues) tables(a *app) []table.Writer {
-	t := a.countsTable("QUEUES", "queue", "locked by", "since")
-	for _, queue := range q {
-		t.AppendRow(countsRow(queue.Jobs, queue.Name, deref(queue.LockedBy), moment(queue.LockedAt)))
-	}
-	return []table.Writer{t}
-}
-
-func tasksCommand(a *app) *cobra.Command {
-	return a.showing("tasks", "List the tasks, and their jobs by state", "  gwadmin tasks", func(ctx context.Context, client *admin.Client) (printable, error) {
-		read, err := client.Tasks(ctx)
-		return shownTasks(read), err
-	})
-}
-
-type shownTasks []admin.Task
-
-func (s shownTasks) lines() []any { return anys(s) }
-
-func (s shownTasks) tables(a *app) []table.Writer {
-	t := a.countsTable("TASKS", "task")
-	for _, task := range s {
-		t.AppendRow(countsRow(task.Jobs, task.Identifier))
-	}
-	return []table.Writer{t}
-}
-
-func workersListCommand(a *app) *cobra.Command {
-	cmd := a.showing("list", "List the workers that hold locks, and since when", "  gwadmin workers list", func(ctx context.Context, client *admin.Client) (printable, error) {
-		read, err := client.Workers(ctx)
-		return shownWorkers(read), err
-	})
-	cmd.Aliases = []string{"ls"}
-	return cmd
-}
-
-type shownWorkers []admin.Worker
-
-func (w shownWorkers) lines() []any { return anys(w) }
-
-func (w shownWorkers) tables(a *app) []table.Writer {
-	t := a.table("WORKERS", "worker", "jobs", "queues", "stale", "oldest lock", "newest lock")
-	for _, worker := range w {
-		t.AppendRow(table.Row{worker.ID, worker.Jobs, worker.Queues, worker.Stale, moment(&worker.Oldest), moment(&worker.Newest)})
-	}
-	return []table.Writer{t}
-}
-
 func anys[T any](values []T) []any {
 	lines := make([]any, len(values))
 	for i, value := range values {
 		lines[i] = value
 	}
 	return lines
+}
+
+// noneOf is the note of a list that is empty.
+func noneOf[T any](list []T, note string) []string {
+	if len(list) > 0 {
+		return nil
+	}
+	return []string{note}
 }

@@ -22,6 +22,9 @@ type app struct {
 	databaseURL string
 	schema      string
 	format      format
+	wide        bool // all columns, and nothing cut
+	noHeaders   bool
+	watching    bool
 }
 
 // run is the whole command, on the given streams, and returns its exit code.
@@ -95,10 +98,13 @@ switches colours off.
 	flags.Lookup("database-url").DefValue = ""
 	flags.StringVar(&a.schema, "schema", "graphile_worker", "the schema that Graphile Worker is installed in, or GWADMIN_SCHEMA")
 	flags.VarP(&a.format, "output", "o", "table, json, or ndjson: one JSON value a line")
+	flags.BoolVar(&a.wide, "wide", false, "do not fit tables to the terminal's width")
+	flags.BoolVar(&a.noHeaders, "no-headers", false, "leave out the names of a table's columns")
 	root.AddCommand(
 		group(jobsCommand(a)),
 		queuesCommand(a),
 		tasksCommand(a),
+		crontabsCommand(a),
 		group(workersCommand(a)),
 		statsCommand(a),
 		cleanupCommand(a),

@@ -2,13 +2,13 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -16,52 +16,47 @@ import (
 
 func statsCommand(a *app) *cobra.Command {
 	var options admin.StatsOptions
-	cmd := &cobra.Command{
+	cmd := a.reading(&cobra.Command{
 		Use:   "stats",
 		Short: "Count the jobs by state, task, queue, attempts and error",
 		Long: `Count the jobs by state, task, queue, attempts and error.
 
-Counting goes through the whole table. With --estimate it reads --sample-pages
-of it, however large it is, and says how far off the numbers may be: ± is the
-margin of 95 of 100 estimates.
+Counting reads the whole table. With --estimate it reads --sample-pages pages of it,
+however large it is, and says how far off the numbers may be: ± is the margin that 95
+of 100 estimates keep.
 
-With --errors it counts, too, what the last errors look like: their first line,
-with a star for whatever has a digit or an @ in it, is quoted, or is the query
-of a URL.`,
-		Example: "  gwadmin stats\n  gwadmin stats --estimate --errors 10\n  gwadmin stats --output json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			return a.withClient(ctx, func(client *admin.Client) error {
-				stats, err := client.Stats(ctx, &options)
-				if err != nil {
-					return err
-				}
-				if err := a.print(shownStats{stats}); err != nil {
-					return err
-				}
-				if e := stats.Estimate; e != nil {
-					a.say("estimated from %d of %d pages; what is not shown may have up to %s", e.Sampled, e.Pages, plural(e.Unseen, "job"))
-					if e.OtherQueues > 0 {
-						a.say("but for %s more on these pages, none with more jobs there than those shown", plural(e.OtherQueues, "queue"))
-					}
-					if !e.TimesExact {
-						a.say("there may be earlier jobs than these: too many wait for their queues, or have priorities of their own")
-					}
-				}
-				return nil
-			})
-		},
-	}
+With --errors it also counts the last errors by kind: their first line, with a star
+for every word that has a digit or an @ in it, is quoted, or is the query of a URL.`,
+		Example: "  gwadmin stats\n  gwadmin stats --watch=5s\n  gwadmin stats --estimate --errors 10\n  gwadmin stats --output json",
+	}, func(ctx context.Context, client *admin.Client) (printable, error) {
+		stats, err := client.Stats(ctx, &options)
+		return shownStats{stats}, err
+	})
 	flags := cmd.Flags()
-	flags.BoolVar(&options.Estimate, "estimate", false, "read a part of the table only, and say how far off the numbers may be")
+	flags.BoolVar(&options.Estimate, "estimate", false, "read only a part of the table, and say how far off the numbers may be")
 	flags.IntVar(&options.SamplePages, "sample-pages", 2000, "how many pages --estimate reads, 30 to 10000")
-	flags.IntVar(&options.ErrorShapes, "errors", 0, "tell apart so many kinds of errors, up to 1000; 0 does not look at them")
+	flags.IntVar(&options.ErrorShapes, "errors", 0, "show so many kinds of errors, up to 1000; 0 does not count them")
 	return cmd
 }
 
 type shownStats struct{ *admin.Stats }
 
 func (s shownStats) lines() []any { return []any{s} }
+
+func (s shownStats) notes(*app) []string {
+	e := s.Estimate
+	if e == nil {
+		return nil
+	}
+	notes := []string{fmt.Sprintf("estimated from %d of %d pages; what is not shown may have up to %s", e.Sampled, e.Pages, plural(e.Unseen, "job"))}
+	if e.OtherQueues > 0 {
+		notes = append(notes, fmt.Sprintf("not shown are %s of these pages; none has more jobs there than those shown", plural(e.OtherQueues, "queue")))
+	}
+	if !e.TimesExact {
+		notes = append(notes, "there may be earlier jobs than these: too many wait for their queues, or have priorities of their own")
+	}
+	return notes
+}
 
 func (s shownStats) tables(a *app) []table.Writer {
 	margins := s.Estimate
@@ -77,10 +72,10 @@ func (s shownStats) tables(a *app) []table.Writer {
 
 	times := a.table("TIMES", "what", "at")
 	if s.OldestReady != nil {
-		times.AppendRow(table.Row{"oldest ready job was due", moment(s.OldestReady)})
+		times.AppendRow(table.Row{"oldest ready job was due", a.moment(s.OldestReady)})
 	}
 	if s.NextRunAt != nil {
-		times.AppendRow(table.Row{"next job is due", moment(s.NextRunAt)})
+		times.AppendRow(table.Row{"next job is due", a.moment(s.NextRunAt)})
 	}
 
 	attempts := a.newBars("ATTEMPTS", "attempts")
@@ -106,13 +101,13 @@ func (s shownStats) tables(a *app) []table.Writer {
 			row := countsRow(part.counts[name], name)
 			for i, state := range admin.States {
 				if margin := part.margins[name][state]; margin > 0 {
-					row[1+i] = fmt.Sprintf("%d ±%d", part.counts[name][state], margin)
+					row[1+i] = fixed(fmt.Sprintf("%d ±%d", part.counts[name][state], margin))
 				}
 			}
 			t.AppendRow(row)
 		}
 		if s.Estimate != nil {
-			alignRight(t, 2, 1+len(admin.States))
+			t.alignRight(2, 1+len(admin.States))
 		}
 		tables = append(tables, t)
 	}
@@ -124,14 +119,6 @@ func byTotal(counts map[string]admin.Counts) []string {
 	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(counts[b].Total(), counts[a].Total()), cmp.Compare(a, b))
 	})
-}
-
-func alignRight(t table.Writer, first, last int) {
-	var columns []table.ColumnConfig
-	for i := first; i <= last; i++ {
-		columns = append(columns, table.ColumnConfig{Number: i, Align: text.AlignRight})
-	}
-	t.SetColumnConfigs(columns)
 }
 
 // bars are numbers of jobs by something, with their margins where they have any and,

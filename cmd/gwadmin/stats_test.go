@@ -20,7 +20,7 @@ func TestStatsTerminal(t *testing.T) {
 		got := onTerminal(t, s.env("NO_COLOR=1"), columns, "stats", "--errors", "1").wait()
 		checkCode(t, exitOK, got)
 		for line := range strings.Lines(got.Stdout) {
-			if n := utf8.RuneCountInString(strings.TrimRight(line, "\r\n")); n > columns {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\r\n")); n > columns && !strings.HasPrefix(line, "no room for ") {
 				t.Errorf("%d columns, of a line that has %d: %s", columns, n, line)
 			}
 		}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-
 	"github.com/gwadmin/gwadmin/admin"
 )
 
@@ -27,33 +25,6 @@ func (s *sink) Write(text []byte) (int, error) {
 		s.err = err
 	}
 	return n, err
-}
-
-// cells is a table whose texts cannot steer the terminal.
-type cells struct{ table.Writer }
-
-// A block is a text that keeps its lines in a table.
-type block string
-
-func (c cells) AppendRow(row table.Row, config ...table.RowConfig) {
-	shown := make(table.Row, len(row))
-	for i, cell := range row {
-		switch cell := cell.(type) {
-		case string:
-			shown[i] = visible(cell)
-		case block:
-			shown[i] = visibleLines(string(cell))
-		default:
-			shown[i] = cell
-		}
-	}
-	c.Writer.AppendRow(shown, config...)
-}
-
-func (c cells) AppendRows(rows []table.Row, config ...table.RowConfig) {
-	for _, row := range rows {
-		c.AppendRow(row, config...)
-	}
 }
 
 // visible writes control characters as Go does, such as \x1b and \n.

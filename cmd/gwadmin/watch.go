@@ -8,18 +8,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
-// leastInterval is how soon a watch may look again.
+// leastInterval is the shortest time between two reads of a watch.
 const leastInterval = 100 * time.Millisecond
 
 // watchFlag is the value of --watch; zero is not given.
 type watchFlag time.Duration
 
 func (f *watchFlag) flag(flags *pflag.FlagSet) {
-	flags.Var(f, "watch", "show it again after so long, at least 100ms, until Ctrl-C")
+	flags.Var(f, "watch", "read and show it again after that time, at least 100ms, until Ctrl-C")
 	flags.Lookup("watch").NoOptDefVal = "2s"
 }
 
@@ -44,24 +45,35 @@ func (f *watchFlag) Set(value string) error {
 	return nil
 }
 
-// watch prints what it reads, and its title, again and again until Ctrl-C, which is
-// no failure. An error at the first time ends it; later ones, as of a database that
-// fails over, are told, and it goes on trying.
-func (a *app) watch(ctx context.Context, every time.Duration, read func() (data printable, title string, err error)) error {
+// args refuses arguments. A duration among them was meant for --watch.
+func (f *watchFlag) args(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 && *f != 0 {
+		return fmt.Errorf("--watch takes its duration with an equals sign: --watch=%s", args[0])
+	}
+	return takes(0, 0)(cmd, args)
+}
+
+// watch prints what it reads again and again until Ctrl-C, which is no failure. An
+// error of the first read ends it. After a later one, as of a database that fails over,
+// it goes on trying.
+func (a *app) watch(ctx context.Context, every time.Duration, read func() (printable, error)) error {
 	var shown printable
-	var said string
+	var head string
 	for {
-		data, title, err := read()
+		data, err := read()
 		switch {
 		case shown != nil && ctx.Err() != nil:
 			return nil
 		case shown == nil && err != nil:
 			return err
 		case err == nil:
-			shown, said = data, fmt.Sprintf("%s, every %s: %s", time.Now().UTC().Format(time.DateTime), every, title)
-			err = a.snapshot(shown, said)
+			shown, head = data, fmt.Sprintf("%s, every %s", a.moment(new(time.Now())), every)
+			if notes := a.notes(data); len(notes) > 0 {
+				head += ": " + visible(strings.Join(notes, "; "))
+			}
+			err = a.snapshot(shown, head)
 		case a.onScreen():
-			err = a.snapshot(shown, fmt.Sprintf("%s\nsince then: %s", said, describe(err)))
+			err = a.snapshot(shown, fmt.Sprintf("%s\nsince then: %s", head, describe(err)))
 		default:
 			a.say("goes on after: %s", describe(err))
 			err = nil
@@ -84,19 +96,20 @@ func (a *app) onScreen() bool {
 }
 
 // snapshot prints one round of a watch.
-func (a *app) snapshot(data printable, title string) error {
-	switch {
-	case a.format != formatTable:
+func (a *app) snapshot(data printable, head string) error {
+	if a.format != formatTable {
 		return a.print(data)
-	case a.onScreen():
-		return a.draw(title + "\n\n" + a.text(data))
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s\n%s\n", title, a.text(data))
+	text, _ := a.text(data)
+	if a.onScreen() {
+		return a.draw(head + "\n\n" + text)
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s\n%s\n", head, text)
 	return err
 }
 
-// draw puts as many lines of the text onto the terminal as it has, over what is there,
-// at one stroke: cleared first, it would flicker.
+// draw writes as many lines of the text as the terminal has over what is there. It does
+// not clear the terminal first, which would flicker.
 func (a *app) draw(text string) error {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	if height := terminalHeight(a.stdout); len(lines) > height-1 {

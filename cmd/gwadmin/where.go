@@ -85,7 +85,7 @@ func (r whereResult) tables(a *app) []table.Writer {
 			states.AppendRow(table.Row{state, jobs})
 		}
 	}
-	sample := a.listTable(strings.ToUpper(outcome(r.DryRun, r.done)), r.Sample)
+	sample := a.jobsTable(strings.ToUpper(outcome(r.DryRun, r.done)), r.Sample, nil)
 	return []table.Writer{states, sample, a.skippedTable(r.SkippedSample)}
 }
 

@@ -161,7 +161,7 @@ func TestWhereFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := flagsOf(list)
-	for _, own := range []string{"sort", "limit", "cursor", "payload", "watch"} {
+	for _, own := range []string{"sort", "limit", "cursor", "payload", "watch", "columns"} {
 		delete(want, own)
 	}
 	for verb := range idVerbs {

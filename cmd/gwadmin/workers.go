@@ -67,7 +67,7 @@ about such a worker once more, or refuses it where --yes is given without --forc
 				a.say("%s", unlockWarning)
 				if !c.yes {
 					for _, locks := range held.Unlocked {
-						a.say("%s", describeLocks(locks))
+						a.say("%s", a.describeLocks(locks))
 					}
 					if err := c.ask(a, "Unlock?"); err != nil {
 						return err
@@ -128,9 +128,9 @@ func (a *app) finishUnlock(result unlocked) error {
 	return nil
 }
 
-func describeLocks(locks admin.WorkerLocks) string {
+func (a *app) describeLocks(locks admin.WorkerLocks) string {
 	return fmt.Sprintf("%s holds %s and %s, the oldest since %s, the newest since %s", locks.WorkerID, plural(locks.Jobs, "job"), plural(locks.Queues, "queue"),
-		moment(locks.Oldest), moment(locks.Newest))
+		a.moment(locks.Oldest), a.moment(locks.Newest))
 }
 
 // unlocked prints what was unlocked.
@@ -163,7 +163,7 @@ func (u unlocked) tables(a *app) []table.Writer {
 	}
 	t := a.table(title, "worker", "jobs", "queues", "oldest lock", "newest lock")
 	for _, locks := range u.Unlocked {
-		t.AppendRow(table.Row{locks.WorkerID, locks.Jobs, locks.Queues, moment(locks.Oldest), moment(locks.Newest)})
+		t.AppendRow(table.Row{locks.WorkerID, locks.Jobs, locks.Queues, a.moment(locks.Oldest), a.moment(locks.Newest)})
 	}
 	return []table.Writer{t}
 }

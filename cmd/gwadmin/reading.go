@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// noted is a printable with notes for people, which go to standard error.
+type noted interface{ notes(a *app) []string }
+
+func (a *app) notes(data printable) []string {
+	if data, ok := data.(noted); ok {
+		return data.notes(a)
+	}
+	return nil
+}
+
+// reading makes a verb that prints what it reads, once or with --watch again and again.
+// A RunE that the verb has runs before it connects.
+func (a *app) reading(cmd *cobra.Command, read func(context.Context, *admin.Client) (printable, error)) *cobra.Command {
+	var every watchFlag
+	every.flag(cmd.Flags())
+	cmd.Args = every.args
+	check := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if check != nil {
+			if err := check(cmd, args); err != nil {
+				return err
+			}
+		}
+		ctx := cmd.Context()
+		return a.withClient(ctx, func(client *admin.Client) error {
+			if a.watching = every != 0; a.watching {
+				return a.watch(ctx, time.Duration(every), func() (printable, error) { return read(ctx, client) })
+			}
+			data, err := read(ctx, client)
+			if err != nil {
+				return err
+			}
+			if err := a.print(data); err != nil {
+				return err
+			}
+			for _, note := range a.notes(data) {
+				a.say("%s", note)
+			}
+			return nil
+		})
+	}
+	return cmd
+}
