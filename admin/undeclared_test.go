@@ -1,0 +1,108 @@
+package admin_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/testdb"
+)
+
+func TestUndeclaredTasks(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(b *bench) {
+		undeclared := func(declared ...string) []admin.UndeclaredTask {
+			return b.ok(b.client.UndeclaredTasks(b.ctx, declared)).([]admin.UndeclaredTask)
+		}
+		b.check("no task", []admin.UndeclaredTask{}, undeclared())
+		for _, job := range []admin.Job{
+			{TaskIdentifier: "send_receipt", CreatedAt: day0},
+			{TaskIdentifier: "sendReciept", CreatedAt: day2},
+			{TaskIdentifier: "sendReciept", CreatedAt: day1, Attempts: 25},
+			{TaskIdentifier: "sendReciept", CreatedAt: day2, Attempts: 1, LockedBy: new("pool"), LockedAt: ago(time.Minute)},
+			{TaskIdentifier: "old", CreatedAt: day0, Attempts: 30},
+			{TaskIdentifier: "", CreatedAt: day0},
+		} {
+			b.insert(added(job))
+		}
+		b.exec("insert into graphile_worker._private_tasks (identifier) values ('without jobs')")
+		want := []admin.UndeclaredTask{
+			{Identifier: "", Jobs: 1, Pending: 1, Oldest: day0},
+			{Identifier: "old", Jobs: 1, Pending: 0, Oldest: day0},
+			{Identifier: "sendReciept", Jobs: 3, Pending: 2, Oldest: day1, DidYouMean: new("send_receipt")},
+		}
+		before := b.tables()
+		b.check("some", want, undeclared("send", "send_receipt", "Send"))
+		want[2].DidYouMean = nil
+		b.check("none is near", append(want, admin.UndeclaredTask{Identifier: "send_receipt", Jobs: 1, Pending: 1, Oldest: day0}), undeclared("else"))
+		b.check("nobody declares anything", 4, len(undeclared()))
+		b.check("all", []admin.UndeclaredTask{}, undeclared("send_receipt", "", "old", "sendReciept"))
+		b.check("the tables", before, b.tables())
+
+		_, err := b.client.UndeclaredTasks(b.ctx, []string{"a", "b\x00", strings.Repeat("c", 129)})
+		b.check("invalid", "undeclared tasks: invalid input: declared[1] has a NUL character; declared[2] has 129 characters, more than 128", fmt.Sprint(err))
+	})
+}
+
+// Where every task is declared, the jobs are not gone through, however many they are.
+func TestUndeclaredTasksReadsNoJob(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testdb.Ours(""))
+	b.exec("select graphile_worker.add_job('a'), graphile_worker.add_job('b') from generate_series(1, 2000)")
+	b.exec("analyze graphile_worker._private_jobs, graphile_worker._private_tasks")
+	b.ok(b.client.UndeclaredTasks(b.ctx, nil))
+	b.sent.take()
+	for _, declared := range [][]string{{"a", "b"}, {"a"}} {
+		b.ok(b.client.UndeclaredTasks(b.ctx, declared))
+		query := b.sent.take()[0]
+		plan := strings.Join(rowsOf[string](b, "explain (analyze, costs off, timing off) "+query.SQL, query.Args...), "\n")
+		if read := !strings.Contains(plan, "Seq Scan on _private_jobs jobs (never executed)"); read != (len(declared) == 1) {
+			b.Errorf("declared %q: read %t\n%s", declared, read, plan)
+		}
+		b.sent.take()
+	}
+}
+
+func TestUndeclaredTasksElsewhere(t *testing.T) {
+	t.Parallel()
+	b := benchIn(t, testdb.Ours(weird), weird)
+	b.add("a", nil, nil)
+	b.check("another schema", []admin.UndeclaredTask{{Identifier: "a", Jobs: 1, Pending: 1, Oldest: now()}}, b.ok(b.client.UndeclaredTasks(b.ctx, nil)))
+
+	none := newBench(t, testdb.Ours(""))
+	_, err := admin.New(none.pool, admin.WithSchema("none")).UndeclaredTasks(none.ctx, nil)
+	b.check("not installed", true, errors.Is(err, admin.ErrNotInstalled))
+	b.check("the default schema", []admin.UndeclaredTask{}, b.ok(admin.New(none.pool, admin.WithSchema(graphile.DefaultSchema)).UndeclaredTasks(none.ctx, nil)))
+}
+
+func TestUndeclaredError(t *testing.T) {
+	t.Parallel()
+	e := &admin.UndeclaredError{Tasks: []admin.UndeclaredTask{{Identifier: "a", Jobs: 1}, {Identifier: "b c", Jobs: 2, DidYouMean: new("bc")}}}
+	for range 5 {
+		e.Tasks = append(e.Tasks, admin.UndeclaredTask{Identifier: "x", Jobs: 9})
+	}
+	const want = `jobs of undeclared tasks: "a" (1 job), "b c" (2 jobs; did you mean "bc"?), "x" (9 jobs), "x" (9 jobs), "x" (9 jobs), and 2 more tasks`
+	if e.Error() != want || !errors.Is(e, admin.ErrUndeclared) {
+		t.Errorf("got %v\nwant %s", e, want)
+	}
+}
+
+// Near misses by the ways in which identifiers go wrong.
+func TestUndeclaredDidYouMean(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testdb.Ours(""))
+	declared := []string{"send", "send_email", "send-sms", "resize_image", "Ünïcode", "resize_images", "--"}
+	for identifier, want := range map[string]*string{
+		"sendEmail": new("send_email"), "send_emial": new("send_email"), "email": nil, "sent": new("send"), "end": new("send"), "sms": nil, "sendsms": new("send-sms"),
+		"resizeImage": new("resize_image"), "resize_imagess": new("resize_images"), "ünicode": new("Ünïcode"), "x": nil, "_": new("--"), "SEND": new("send"), "se": nil,
+	} {
+		b.exec("delete from graphile_worker._private_jobs")
+		b.insert(added(admin.Job{TaskIdentifier: identifier}))
+		tasks := b.ok(b.client.UndeclaredTasks(b.ctx, declared)).([]admin.UndeclaredTask)
+		b.check(identifier, want, tasks[0].DidYouMean)
+	}
+}
