@@ -30,7 +30,8 @@ const exitCodeHelp = `Exit codes:
     1  any other error
     2  wrong usage; nothing was sent
     3  migrations are pending, or the schema is not installed
-    4  the schema has drifted from what it should be
+    4  not as it should be: the schema has drifted, a committed copy is stale,
+       or jobs are of tasks that are not declared
     5  the schema is at a revision that this gwadmin does not work with, or is
        not Graphile Worker's
     6  cannot connect

@@ -9,7 +9,7 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// The verbs that show all queues, tasks, workers and crontabs.
+// The verbs that show all queues, workers and crontabs.
 
 func queuesCommand(a *app) *cobra.Command {
 	return a.reading(&cobra.Command{
@@ -32,31 +32,6 @@ func (q shownQueues) tables(a *app) []table.Writer {
 	t := a.countsTable("", "queue", "locked by", "since")
 	for _, queue := range q {
 		t.AppendRow(countsRow(queue.Jobs, queue.Name, deref(queue.LockedBy), a.shortMoment(queue.LockedAt)))
-	}
-	return []table.Writer{t}
-}
-
-func tasksCommand(a *app) *cobra.Command {
-	return a.reading(&cobra.Command{
-		Use:     "tasks",
-		Short:   "List the tasks, and their jobs by state",
-		Example: "  gwadmin tasks",
-	}, func(ctx context.Context, client *admin.Client) (printable, error) {
-		tasks, err := client.Tasks(ctx)
-		return shownTasks(tasks), err
-	})
-}
-
-type shownTasks []admin.Task
-
-func (s shownTasks) lines() []any { return anys(s) }
-
-func (s shownTasks) notes(*app) []string { return noneOf(s, "no tasks") }
-
-func (s shownTasks) tables(a *app) []table.Writer {
-	t := a.countsTable("", "task")
-	for _, task := range s {
-		t.AppendRow(countsRow(task.Jobs, task.Identifier))
 	}
 	return []table.Writer{t}
 }

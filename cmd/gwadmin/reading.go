@@ -12,6 +12,10 @@ import (
 // noted is a printable with notes for people, which go to standard error.
 type noted interface{ notes(a *app) []string }
 
+// judged is a printable that may end the command with a code of its own, unless it is
+// read again and again.
+type judged interface{ status() error }
+
 func (a *app) notes(data printable) []string {
 	if data, ok := data.(noted); ok {
 		return data.notes(a)
@@ -46,6 +50,9 @@ func (a *app) reading(cmd *cobra.Command, read func(context.Context, *admin.Clie
 			}
 			for _, note := range a.notes(data) {
 				a.say("%s", note)
+			}
+			if data, ok := data.(judged); ok {
+				return data.status()
 			}
 			return nil
 		})

@@ -66,7 +66,7 @@ func plural[N int | int64](n N, thing string) string {
 var inputNames = map[string]string{
 	"task_identifier": "TASK", "payload": "PAYLOAD", "queue_name": "--queue", "job_key": "--key", "job_key_mode": "--key-mode", "flags": "--flag",
 	"run_at": "--run-at", "priority": "--priority", "attempts": "--attempts", "max_attempts": "--max-attempts", "reason": "--reason",
-	"tasks": "--tasks", "keep_tasks": "--keep",
+	"tasks": "--tasks", "keep_tasks": "--keep", "declared": "--declared",
 	"error_shapes": "--errors", "sample_pages": "--sample-pages",
 	"remove job job_key": "KEY",
 
