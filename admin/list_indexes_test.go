@@ -60,7 +60,7 @@ func testListIndexes(t *testing.T, connect func(func(*pgxpool.Config)) *pgxpool.
 	b := &bench{TB: t, ctx: ctx, pool: pool, on: pool, client: admin.New(pool), sent: sent}
 	b.queue(20000)
 	migrator := b.ok(migrations.New(pool, nil)).(*migrations.Migrator)
-	b.ok(migrator.AddIndexes(ctx, migrations.IndexNames(), nil))
+	b.ok(migrator.Indexes().Add(ctx, migrations.IndexNames(), nil))
 	b.exec("vacuum analyze graphile_worker._private_jobs")
 	last := b.ok(b.client.ListJobs(ctx, admin.Filter{}, &admin.ListOptions{SortBy: admin.ByCreatedAt, Descending: true, PageSize: 1})).(*admin.Page)
 	narrow := admin.TimeRange{From: new(last.Jobs[0].CreatedAt.Add(-time.Minute))}

@@ -37,7 +37,7 @@ func TestDownLeavesNothing(t *testing.T) {
 				}
 				unchanged()
 			}
-			if undone := b.down(migrations.DownOptions{}); undone != nil {
+			if undone := b.down(migrations.DownOptions{}); len(undone) > 0 {
 				t.Errorf("down where nothing is: undone %v", undone)
 			}
 			unchanged()
@@ -206,6 +206,43 @@ func TestDownWaitsForProducers(t *testing.T) {
 		t.Errorf("-want +got\n%s", diff)
 	}
 	b.checkCatalog()
+}
+
+// What a newer revision has added would be left behind.
+func TestDownRefusesRevisions(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		reason, sql string
+		want        error
+		text        string
+	}{
+		{"a newer breaking revision", "insert into graphile_worker.migrations (id, breaking) values (21, true)", migrations.ErrRevisionTooNew,
+			`migrate down: revision too new: schema "graphile_worker" is at Graphile Worker revision 21 (breaking since 21) ` +
+				"and this gwadmin knows revisions up to 20: use a gwadmin that knows it"},
+		{"a newer revision", "insert into graphile_worker.migrations (id, breaking) values (21, false)", migrations.ErrRevisionTooNew,
+			`migrate down: revision too new: schema "graphile_worker" is at Graphile Worker revision 21 ` +
+				"and this gwadmin knows revisions up to 20: use a gwadmin that knows it"},
+		{"too old", "delete from graphile_worker.migrations where id > 17", migrations.ErrRevisionTooOld,
+			`migrate down: revision too old: schema "graphile_worker" is at Graphile Worker revision 17 and gwadmin needs 18 or newer: ` +
+				"upgrade it with Graphile Worker 0.16.6 or newer (graphile-worker --schema-only), then try again"},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, seeded(t, "0.18.0"))
+			b.up()
+			b.exec(tc.sql)
+			unchanged := b.unchanged()
+			for _, options := range []migrations.DownOptions{{LoseJobs: 1_000_000}, {To: 3}, {DryRun: true}} {
+				result, err := b.migrator.Down(b.ctx, options)
+				if result != nil || !errors.Is(err, tc.want) {
+					t.Errorf("%+v: got %+v and %v, want %v", options, result, err, tc.want)
+				} else if diff := cmp.Diff(tc.text, err.Error()); diff != "" {
+					t.Errorf("%+v: -want +got\n%s", options, diff)
+				}
+			}
+			unchanged()
+		})
+	}
 }
 
 func TestDownRefusesStrangeTargets(t *testing.T) {

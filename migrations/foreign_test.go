@@ -61,10 +61,14 @@ func TestForeign(t *testing.T) {
 			for prefix, call := range map[string]func(context.Context) error{
 				"":             func(context.Context) error { return status.Supported() },
 				"migrate up: ": func(ctx context.Context) error { _, err := b.migrator.Up(ctx, nil); return err },
-				"plan: ":       func(ctx context.Context) error { _, err := b.migrator.Plan(ctx); return err },
-				"validate: ":   func(ctx context.Context) error { _, err := b.migrator.Validate(ctx); return err },
+				"migrate down: ": func(ctx context.Context) error {
+					_, err := b.migrator.Down(ctx, migrations.DownOptions{})
+					return err
+				},
+				"plan: ":     func(ctx context.Context) error { _, err := b.migrator.Plan(ctx, nil); return err },
+				"validate: ": func(ctx context.Context) error { _, err := b.migrator.Validate(ctx); return err },
 				`grant reader to role "` + role + `": `: func(ctx context.Context) error {
-					return b.migrator.Grant(ctx, migrations.Reader, role)
+					return b.migrator.Grants().Grant(ctx, migrations.Reader, role)
 				},
 			} {
 				err := call(b.ctx)
@@ -77,9 +81,6 @@ func TestForeign(t *testing.T) {
 				} else if diff := cmp.Diff(prefix+text, err.Error()); diff != "" {
 					t.Errorf("-want +got\n%s", diff)
 				}
-			}
-			if undone := b.down(migrations.DownOptions{}); undone != nil {
-				t.Errorf("Down undid %v", undone)
 			}
 			unchanged()
 		})
@@ -94,11 +95,10 @@ func TestForeignAfterUp(t *testing.T) {
 	b.exec(`drop table graphile_worker.migrations;
 		create table graphile_worker.migrations (id serial primary key, name text)`)
 	unchanged := b.unchanged()
-	if _, err := b.migrator.PlanDown(b.ctx, 0); !errors.Is(err, migrations.ErrForeign) {
-		t.Errorf("plan down: got %v, want ErrForeign", err)
-	}
-	if _, err := b.migrator.Down(b.ctx, migrations.DownOptions{}); !errors.Is(err, migrations.ErrForeign) {
-		t.Errorf("down: got %v, want ErrForeign", err)
+	for _, dryRun := range []bool{false, true} {
+		if _, err := b.migrator.Down(b.ctx, migrations.DownOptions{DryRun: dryRun}); !errors.Is(err, migrations.ErrForeign) {
+			t.Errorf("dry run %t: got %v, want ErrForeign", dryRun, err)
+		}
 	}
 	unchanged()
 }
@@ -126,7 +126,10 @@ func TestOldLedgers(t *testing.T) {
 			for name, call := range map[string]func(context.Context) error{
 				"supported": func(context.Context) error { return status.Supported() },
 				"up":        func(ctx context.Context) error { _, err := b.migrator.Up(ctx, nil); return err },
-				"plan":      func(ctx context.Context) error { _, err := b.migrator.Plan(ctx); return err },
+				"plan":      func(ctx context.Context) error { _, err := b.migrator.Plan(ctx, nil); return err },
+				"down":      func(ctx context.Context) error { _, err := b.migrator.Down(ctx, migrations.DownOptions{}); return err },
+				"grants":    func(ctx context.Context) error { return b.migrator.Grants().Grant(ctx, migrations.Reader, "x") },
+				"indexes":   func(ctx context.Context) error { _, err := b.migrator.Indexes().List(ctx); return err },
 				"validate":  func(ctx context.Context) error { _, err := b.migrator.Validate(ctx); return err },
 			} {
 				if err := call(b.ctx); !errors.Is(err, migrations.ErrRevisionTooOld) {

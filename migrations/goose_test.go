@@ -79,7 +79,7 @@ func TestPlainGoose(t *testing.T) {
 					t.Errorf("status: -want +got\n%s", diff)
 				}
 				unchanged := b.unchanged()
-				if result := b.up(); result.Applied != nil {
+				if result := b.up(); len(result.Applied) > 0 {
 					t.Errorf("Up applied %v", result.Applied)
 				}
 				unchanged()

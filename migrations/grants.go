@@ -16,40 +16,39 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// A RoleKind is what a role is let do with a schema that another role owns.
+// A RoleKind is what a role may do with a schema that another role owns.
 //
-// Graphile Worker's tables have row-level security and no policy, so that whoever
-// does not own them sees no row, whatever is granted; its functions run with the
-// rights of their caller. So each kind is privileges on the tables, a policy for
-// each command, and the functions, if by default anybody may call them: the
-// privileges on the tables are what keeps a role from what it may not do.
+// Graphile Worker's tables have row-level security without a policy, so that a role that
+// does not own them sees no row, whatever it is granted. Its functions run with the rights
+// of the caller. So each kind consists of privileges on the tables, policies for the
+// commands, and privileges on the functions. By default everybody may call the functions:
+// the privileges on the tables are what limits a role.
 type RoleKind string
 
 const (
-	// Reader lists and counts: it selects from every table and view that the
-	// schema has at the time of the grant, and changes nothing.
+	// Reader lists and counts: it selects from every table and view that the schema has
+	// at the time of the grant, and changes nothing.
 	Reader RoleKind = "reader"
 
-	// Producer adds and removes jobs, by add_job, add_jobs and remove_job, from
-	// any language. It reads the ledger of revisions, as clients do first, but
-	// not the crontabs. It also reads every job, whoever added it, payload
-	// included, since these functions return whole rows; of tasks and queues it
-	// reads the names, and who holds a queue, which is a part of its jobs' state.
+	// Producer adds and removes jobs, by add_job, add_jobs and remove_job, from any
+	// language. It reads the ledger of revisions, as clients do first, but not the
+	// crontabs. It also reads all jobs with their payloads, whoever added them, since
+	// these functions return whole rows. Of tasks and queues it reads the names, and who
+	// holds a queue, which is part of the state of its jobs.
 	//
-	// The functions act with the role's own rights, so what they do it can do by
-	// hand: insert jobs, tasks and queues; set any column that add_job sets on a
-	// job that has a key, even one that is running; delete a job that has a key,
-	// unless a worker holds it; and, as whoever may delete from a table, lock the
-	// table of jobs. To jobs with a key it can do what complete_jobs,
-	// permanently_fail_jobs and reschedule_jobs do. Jobs without a key it can only
-	// read: these functions pass them over. It cannot set or clear a worker's lock,
-	// an id or created_at, or change or delete tasks and queues.
+	// The functions act with the rights of the role, so that it can do by hand what they
+	// do: insert jobs, tasks and queues; set any column that add_job sets on a job that
+	// has a key, even while a worker runs it; delete a job that has a key, unless a worker
+	// holds it; and lock the table of jobs, as any role that may delete from it. It can do
+	// what complete_jobs, permanently_fail_jobs and reschedule_jobs do, to jobs with a
+	// key. It can only read jobs without a key, which these functions skip. It cannot set
+	// or clear a worker's lock, an id or created_at, or change or delete tasks and queues.
 	Producer RoleKind = "producer"
 
-	// Admin does all that the other two do, to any job, and what package admin
-	// and the administrative functions do: complete, fail, reschedule, retry,
-	// unlock and clean up. It cannot set an id or created_at, rename tasks or
-	// queues, write to the crontabs or the ledger, or alter the schema.
+	// Admin does what the other two do, to all jobs, and what package admin and the
+	// administrative functions do: complete, fail, reschedule, retry, unlock and clean up.
+	// It cannot set an id or created_at, rename tasks or queues, write to the crontabs or
+	// the ledger, or alter the schema.
 	Admin RoleKind = "admin"
 )
 
@@ -62,8 +61,8 @@ func ParseRoleKind(name string) (RoleKind, error) {
 	return kind, nil
 }
 
-// rights are what the kinds of roles are given. The tests show that each right of
-// a producer is needed: without it a call fails.
+// rights are what each kind of role is granted. A test shows that a producer needs each
+// of its rights.
 var rights = map[RoleKind]struct {
 	privileges []privilege
 	policies   []policy
@@ -121,8 +120,8 @@ var rights = map[RoleKind]struct {
 	},
 }
 
-// The columns of a job: those that adding it writes, those that adding it again or
-// removing it by its key writes, and those that a worker's lock is made of.
+// The columns of a job that adding it writes, that adding it again or removing it by its
+// key writes, and that make up a worker's lock.
 const (
 	addedColumns = "job_queue_id, task_id, payload, run_at, max_attempts, key, priority, flags"
 	keyedColumns = addedColumns + ", revision, attempts, last_error, updated_at"
@@ -133,192 +132,197 @@ type privilege struct{ what, on string }
 
 type policy struct{ table, command, using, check string }
 
-// maxRightsLock bounds how long a try to change policies waits for a table. For all
-// four of them that is less than PostgreSQL's default deadlock_timeout: when a
-// worker and the try wait for each other, it is the try that is cancelled.
+// maxRightsLock is how long a grant waits for a table. For all four tables together that
+// is less than PostgreSQL's default deadlock_timeout, so that in a deadlock with a worker
+// the grant is cancelled.
 const maxRightsLock = 200 * time.Millisecond
 
-// Grant lets a role do what the kind says. The role may have another kind, too,
-// and may be a group, whose members then have its rights. Granting again changes
-// nothing. The migrator's own role must own the tables or be a superuser; of
-// Graphile Worker's objects only the privileges change, and its workers, which
-// own them, are not affected. What is added is named gwadmin_… and belongs to
-// this role alone; [Migrator.Revoke] removes it.
+// Grants lets roles other than the owner use a schema. It is safe for concurrent use.
+type Grants struct{ m *Migrator }
+
+// Grants returns the grants on the migrator's schema. It does not connect.
+func (m *Migrator) Grants() *Grants { return &Grants{m} }
+
+// Grant lets a role do what the kind says. The role may have another kind, too, and may be
+// a group, whose members then have its rights. Granting again changes nothing. The
+// migrator's role must own the tables or be a superuser. Of Graphile Worker's objects only
+// the privileges change, and workers, which connect as the owner, are not affected. What
+// is added is named gwadmin_… and belongs to this role alone; [Grants.Revoke] removes it.
 //
-// It is one transaction. A new policy needs its table to itself for a moment, and
-// while it waits everybody else waits behind it: so it waits for each table for 0.2
-// seconds at most, less if Options.LockTimeout is, then gives way and tries again,
-// up to ten times. When other transactions hold the tables at every try, nothing
-// is changed, and the error is PostgreSQL's 55P03.
+// It is one transaction. A new policy needs an exclusive lock on its table for a moment,
+// and while it waits for that others wait behind it. So it waits at most 0.2 seconds for
+// each table, or Options.LockTimeout if that is shorter, then rolls back and tries again,
+// up to ten times. If the tables are locked at every try, nothing is changed and the error
+// wraps PostgreSQL's 55P03.
 //
-// The error matches [ErrNotInstalled] where the schema is not there, [ErrForeign]
-// where its ledger is not Graphile Worker's, and is a [*RevisionError] for an
-// unsupported one. A role that does not exist, that owns
-// the schema or something in it, or that is PUBLIC, is refused.
-func (m *Migrator) Grant(ctx context.Context, kind RoleKind, role string) error {
-	return m.setRights(ctx, grantTitle(kind, role), kind, role, grantStatements)
+// The error is [ErrNotInstalled] if nothing is installed, [ErrForeign] if the table
+// migrations is not Graphile Worker's, and a [*RevisionError] for an unsupported revision.
+// Refused are a role that does not exist, that owns the schema or something in it, and
+// PUBLIC.
+func (g *Grants) Grant(ctx context.Context, kind RoleKind, role string) error {
+	return g.run(ctx, roleChange{g.m.schema, kind, role, false})
 }
 
-// Revoke takes back what [Migrator.Grant] gave the role for this kind, and nothing
-// that another kind gave it; the same rights granted by hand go, too. Revoking
-// again changes nothing. Rename or drop a role only afterwards: its policies are
-// found by its name. A revision of Graphile Worker that alters a job's columns key
-// or locked_at needs producers to be revoked before, as their policies name these.
-// Transaction, locks and errors are those of Grant.
-func (m *Migrator) Revoke(ctx context.Context, kind RoleKind, role string) error {
-	return m.setRights(ctx, revokeTitle(kind, role), kind, role, revokeStatements)
+// Revoke takes back what [Grants.Grant] granted to the role for this kind, and nothing
+// that it has by another kind. It also takes back the same rights if they were granted by
+// hand. Revoking again changes nothing. Revoke before you rename or drop a role, since its
+// policies are found by its name, and before a revision of Graphile Worker that alters a
+// job's columns key or locked_at, which the policies of producers name. Transaction, locks
+// and errors are those of Grant.
+func (g *Grants) Revoke(ctx context.Context, kind RoleKind, role string) error {
+	return g.run(ctx, roleChange{g.m.schema, kind, role, true})
 }
 
-// GrantSQL returns what [Migrator.Grant] runs, from begin to commit, as statements
-// for psql -X -v ON_ERROR_STOP=1. It connects to nothing. On a busy queue the
-// script may end with a lock timeout, having changed nothing: run it again.
-func (m *Migrator) GrantSQL(kind RoleKind, role string) ([]string, error) {
-	return m.rightsSQL(grantTitle(kind, role), kind, role, grantStatements)
+// GrantSQL returns what [Grants.Grant] runs, from begin to commit, as statements for
+// psql -X -v ON_ERROR_STOP=1. It does not connect. On a busy queue the script may end with
+// a lock timeout and no change: then run it again.
+func (g *Grants) GrantSQL(kind RoleKind, role string) ([]string, error) {
+	return g.script(roleChange{g.m.schema, kind, role, false})
 }
 
-// RevokeSQL returns what [Migrator.Revoke] runs, as [Migrator.GrantSQL] does.
-func (m *Migrator) RevokeSQL(kind RoleKind, role string) ([]string, error) {
-	return m.rightsSQL(revokeTitle(kind, role), kind, role, revokeStatements)
+// RevokeSQL returns what [Grants.Revoke] runs, as [Grants.GrantSQL] does.
+func (g *Grants) RevokeSQL(kind RoleKind, role string) ([]string, error) {
+	return g.script(roleChange{g.m.schema, kind, role, true})
 }
 
-func grantTitle(kind RoleKind, role string) string {
-	return fmt.Sprintf("grant %s to role %q", kind, role)
-}
+func (g *Grants) lockTimeout() time.Duration { return min(g.m.options.LockTimeout, maxRightsLock) }
 
-func revokeTitle(kind RoleKind, role string) string {
-	return fmt.Sprintf("revoke %s from role %q", kind, role)
-}
-
-func (m *Migrator) setRights(ctx context.Context, title string, kind RoleKind, role string, statements func(grantee) []string) error {
-	g, err := newGrantee(m.schema, kind, role)
-	if err != nil {
-		return fmt.Errorf("%s: %w", title, err)
-	}
-	err = m.change(ctx, func(s *session) error {
-		state, err := m.state(ctx, s.tx)
-		if err != nil {
-			return err
-		}
-		if state.foreign {
-			return m.foreign()
-		}
-		if state.Revision == 0 {
-			return fmt.Errorf("%w: schema %q", ErrNotInstalled, m.schema)
-		}
-		if err := graphile.CheckRevision(m.schema, state.Revision, state.Breaking); err != nil {
-			return err
-		}
-		if err := limit(ctx, s.tx, "lock_timeout", m.rightsLock()); err != nil {
-			return err
-		}
-		for _, statement := range statements(g) {
-			if _, err := s.tx.Exec(ctx, statement); err != nil {
+func (g *Grants) run(ctx context.Context, c roleChange) error {
+	statements, err := c.statements()
+	if err == nil {
+		err = g.m.write(ctx, func(s *session) error {
+			ledger, err := graphile.ReadLedger(ctx, s.tx, g.m.schema)
+			if err != nil {
 				return err
 			}
-		}
-		return nil
-	})
+			if err := ledger.Check(); err != nil {
+				return err
+			}
+			if err := set(ctx, s.tx, "lock_timeout", milliseconds(g.lockTimeout())); err != nil {
+				return err
+			}
+			for _, statement := range statements {
+				if _, err := s.tx.Exec(ctx, statement); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", title, err)
+		return fmt.Errorf("%s: %w", c, err)
 	}
 	return nil
 }
 
-func (m *Migrator) rightsSQL(title string, kind RoleKind, role string, statements func(grantee) []string) ([]string, error) {
-	g, err := newGrantee(m.schema, kind, role)
+func (g *Grants) script(c roleChange) ([]string, error) {
+	statements, err := c.statements()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", title, err)
+		return nil, fmt.Errorf("%s: %w", c, err)
 	}
-	limit := fmt.Sprintf("set local lock_timeout = '%dms';", max(1, m.rightsLock().Milliseconds()))
-	return slices.Concat([]string{"begin;", limit}, statements(g), []string{"commit;"}), nil
+	limit := fmt.Sprintf("set local lock_timeout = '%sms';", milliseconds(g.lockTimeout()))
+	return slices.Concat([]string{"begin;", limit}, statements, []string{"commit;"}), nil
 }
 
-func (m *Migrator) rightsLock() time.Duration { return min(m.options.LockTimeout, maxRightsLock) }
-
-// A grantee is a role to be given, or to lose, the rights of a kind.
-type grantee struct {
-	kind         RoleKind
-	schema, role string
-	toRole       string // the role as SQL
+// A roleChange grants the rights of a kind to a role, or revokes them.
+type roleChange struct {
+	schema string
+	kind   RoleKind
+	role   string
+	revoke bool
 }
 
-func newGrantee(schema string, kind RoleKind, role string) (grantee, error) {
-	if _, err := ParseRoleKind(string(kind)); err != nil {
-		return grantee{}, err
+func (c roleChange) String() string {
+	if c.revoke {
+		return fmt.Sprintf("revoke %s from role %q", c.kind, c.role)
+	}
+	return fmt.Sprintf("grant %s to role %q", c.kind, c.role)
+}
+
+// statements returns the SQL of the change, or an error if the kind or the name of the
+// role is invalid.
+func (c roleChange) statements() ([]string, error) {
+	if _, err := ParseRoleKind(string(c.kind)); err != nil {
+		return nil, err
 	}
 	switch {
-	case role == "":
-		return grantee{}, errors.New("the role has no name")
-	case strings.EqualFold(role, "public"):
-		return grantee{}, errors.New("PUBLIC is everybody: name a role")
-	case len(role) > 63:
-		return grantee{}, fmt.Errorf("the role's name has %d bytes: PostgreSQL keeps only 63", len(role))
-	case !utf8.ValidString(role):
-		return grantee{}, errors.New("the role's name is not UTF-8")
-	case strings.ContainsFunc(role, unicode.IsControl):
-		return grantee{}, errors.New("the role's name has a control character")
+	case c.role == "":
+		return nil, errors.New("the role has no name")
+	case strings.EqualFold(c.role, "public"):
+		return nil, errors.New("PUBLIC is everybody: name a role")
+	case len(c.role) > 63:
+		return nil, fmt.Errorf("the role's name has %d bytes: PostgreSQL keeps only 63", len(c.role))
+	case !utf8.ValidString(c.role):
+		return nil, errors.New("the role's name is not UTF-8")
+	case strings.ContainsFunc(c.role, unicode.IsControl):
+		return nil, errors.New("the role's name has a control character")
 	}
-	return grantee{kind, schema, role, pgx.Identifier{role}.Sanitize()}, nil
+	if c.revoke {
+		return c.revokeStatements(), nil
+	}
+	return c.grantStatements(), nil
 }
 
-func grantStatements(g grantee) []string {
-	statements := []string{g.guard()}
-	for _, p := range rights[g.kind].privileges {
-		statements = append(statements, g.privilege("grant", p, "to"))
+func (c roleChange) grantStatements() []string {
+	statements := []string{c.guard()}
+	for _, p := range rights[c.kind].privileges {
+		statements = append(statements, c.privilege("grant", p))
 	}
-	return append(statements, g.block(
-		"-- Row security hides every row from a role that no policy lets in.", g.policies(func(p policy, name string) []string {
-			return []string{"if not " + g.hasPolicy(p.table, name) + " then", "  " + g.createPolicy(p, name), "end if;"}
-		})))
+	var lines []string
+	for _, p := range rights[c.kind].policies {
+		lines = append(lines, "if not "+c.hasPolicy(p)+" then", "  "+c.createPolicy(p), "end if;")
+	}
+	return append(statements, block("-- Row security hides every row from a role without a policy.", lines))
 }
 
-func revokeStatements(g grantee) []string {
-	statements := []string{g.guard(), g.block("", g.policies(func(p policy, name string) []string {
-		return []string{"if " + g.hasPolicy(p.table, name) + " then", "  drop policy " + name + " on " + g.table(p.table) + ";", "end if;"}
-	}))}
-	for _, p := range rights[g.kind].privileges {
-		statements = append(statements, g.privilege("revoke", p, "from"))
+func (c roleChange) revokeStatements() []string {
+	var lines []string
+	for _, p := range rights[c.kind].policies {
+		lines = append(lines, "if "+c.hasPolicy(p)+" then", "  drop policy "+c.policyName(p)+" on "+c.table(p.table)+";", "end if;")
 	}
-	var kept []string
+	statements := []string{c.guard(), block("", lines)}
+	for _, p := range rights[c.kind].privileges {
+		statements = append(statements, c.privilege("revoke", p))
+	}
+	lines = nil
 	for _, kind := range []RoleKind{Producer, Admin, Reader} {
-		if kind == g.kind {
+		if kind == c.kind {
 			continue
 		}
-		other := g
-		other.kind = kind
-		first := rights[kind].policies[0]
-		kept = append(kept, "if "+g.hasPolicy(first.table, other.policyName(first))+" then")
+		other := roleChange{c.schema, kind, c.role, false}
+		lines = append(lines, "if "+other.hasPolicy(rights[kind].policies[0])+" then")
 		for _, p := range rights[kind].privileges {
-			kept = append(kept, "  "+g.privilege("grant", p, "to"))
+			lines = append(lines, "  "+other.privilege("grant", p))
 		}
-		kept = append(kept, "end if;")
+		lines = append(lines, "end if;")
 	}
-	return append(statements, g.block("-- What the role has by another kind stays.", kept))
+	return append(statements, block("-- What the role has by another kind stays.", lines))
 }
 
-// guard refuses a role that does not exist and one that owns things here: it needs
-// no rights, and revoking them would take its own.
-func (g grantee) guard() string {
-	role := quoteLiteral(g.toRole) + "::pg_catalog.regrole"
-	return g.block("", []string{
+// guard refuses a role that does not exist, and one that owns something here: it needs no
+// rights, and would lose its own when they are revoked.
+func (c roleChange) guard() string {
+	role := quoteLiteral(c.quotedRole()) + "::pg_catalog.regrole"
+	return block("", []string{
 		"if exists (",
-		"  select from pg_catalog.pg_namespace as n where n.nspname = " + quoteLiteral(g.schema) + " and n.nspowner = " + role,
+		"  select from pg_catalog.pg_namespace as n where n.nspname = " + quoteLiteral(c.schema) + " and n.nspowner = " + role,
 		"  union all",
 		"  select from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace",
-		"  where n.nspname = " + quoteLiteral(g.schema) + " and c.relowner = " + role,
+		"  where n.nspname = " + quoteLiteral(c.schema) + " and c.relowner = " + role,
 		") then",
 		"  raise exception 'the role owns the schema or tables in it: it has every right' using errcode = '0LP01';",
 		"end if;",
 	})
 }
 
-func (g grantee) privilege(verb string, p privilege, preposition string) string {
+func (c roleChange) privilege(verb string, p privilege) string {
+	preposition := map[string]string{"grant": "to", "revoke": "from"}[verb]
 	return fmt.Sprintf("%s %s on %s %s %s;",
-		verb, strings.ReplaceAll(p.what, "), ", "),\n    "), graphile.Rename(p.on, g.schema), preposition, g.toRole)
+		verb, strings.ReplaceAll(p.what, "), ", "),\n    "), graphile.Rename(p.on, c.schema), preposition, c.quotedRole())
 }
 
-func (g grantee) createPolicy(p policy, name string) string {
-	sql := fmt.Sprintf("create policy %s on %s for %s to %s", name, g.table(p.table), p.command, g.toRole)
+func (c roleChange) createPolicy(p policy) string {
+	sql := fmt.Sprintf("create policy %s on %s for %s to %s", c.policyName(p), c.table(p.table), p.command, c.quotedRole())
 	if p.using != "" {
 		sql += " using (" + p.using + ")"
 	}
@@ -328,31 +332,25 @@ func (g grantee) createPolicy(p policy, name string) string {
 	return sql + ";"
 }
 
-func (g grantee) policies(sql func(p policy, name string) []string) []string {
-	var lines []string
-	for _, p := range rights[g.kind].policies {
-		lines = append(lines, sql(p, g.policyName(p))...)
-	}
-	return lines
-}
-
 // policyName is unique on the table among all kinds, roles and commands.
-func (g grantee) policyName(p policy) string {
-	return fmt.Sprintf("gwadmin_%s_%s_%.8x", g.kind, p.command, sha256.Sum256([]byte(g.role)))
+func (c roleChange) policyName(p policy) string {
+	return fmt.Sprintf("gwadmin_%s_%s_%.8x", c.kind, p.command, sha256.Sum256([]byte(c.role)))
 }
 
-func (g grantee) hasPolicy(table, name string) string {
+func (c roleChange) hasPolicy(p policy) string {
 	return fmt.Sprintf("exists (select from pg_catalog.pg_policy\n      where polrelid = %s::pg_catalog.regclass and polname = '%s')",
-		quoteLiteral(g.table(table)), name)
+		quoteLiteral(c.table(p.table)), c.policyName(p))
 }
 
-func (g grantee) table(name string) string {
-	return graphile.Rename(graphile.DefaultSchema+"."+name, g.schema)
+func (c roleChange) table(name string) string {
+	return graphile.Rename(graphile.DefaultSchema+"."+name, c.schema)
 }
 
-// block is a DO statement under a comment. Its quotes end at their own tag, which
-// must be in no name.
-func (g grantee) block(comment string, lines []string) string {
+func (c roleChange) quotedRole() string { return pgx.Identifier{c.role}.Sanitize() }
+
+// block returns a DO statement under a comment. It quotes the lines with a tag that none
+// of them contains.
+func block(comment string, lines []string) string {
 	body := "begin\n  " + strings.Join(lines, "\n  ") + "\nend\n"
 	tag := "$gwadmin$"
 	for strings.Contains(body, tag) {

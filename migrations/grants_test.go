@@ -89,14 +89,14 @@ func (b *bench) as(role string) *pgxpool.Pool {
 
 func (b *bench) grant(kind migrations.RoleKind, role string) {
 	b.Helper()
-	if err := b.migrator.Grant(b.ctx, kind, role); err != nil {
+	if err := b.migrator.Grants().Grant(b.ctx, kind, role); err != nil {
 		b.Fatal(err)
 	}
 }
 
 func (b *bench) revoke(kind migrations.RoleKind, role string) {
 	b.Helper()
-	if err := b.migrator.Revoke(b.ctx, kind, role); err != nil {
+	if err := b.migrator.Grants().Revoke(b.ctx, kind, role); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -691,11 +691,11 @@ func TestGrantSQL(t *testing.T) {
 			}
 			before := b.rights()
 			for _, kind := range roleKinds {
-				run(b.migrator.GrantSQL(kind, role))
+				run(b.migrator.Grants().GrantSQL(kind, role))
 				granted := b.rights()
 				b.grant(kind, role)
 				b.checkRights("after the script and Grant", granted)
-				run(b.migrator.RevokeSQL(kind, role))
+				run(b.migrator.Grants().RevokeSQL(kind, role))
 				b.checkRights("after the script of Revoke", before)
 			}
 		})
@@ -737,8 +737,8 @@ func TestGrantRefuses(t *testing.T) {
 	} {
 		unchanged := test.on.unchanged()
 		for verb, call := range map[string]func(context.Context, migrations.RoleKind, string) error{
-			"grant " + string(test.kind) + " to":    test.on.migrator.Grant,
-			"revoke " + string(test.kind) + " from": test.on.migrator.Revoke,
+			"grant " + string(test.kind) + " to":    test.on.migrator.Grants().Grant,
+			"revoke " + string(test.kind) + " from": test.on.migrator.Grants().Revoke,
 		} {
 			err := call(test.on.ctx, test.kind, test.role)
 			if err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("%s role %q: ", verb, test.role)) ||
@@ -753,10 +753,10 @@ func TestGrantRefuses(t *testing.T) {
 			t.Errorf("ParseRoleKind(%q): %q, %v", kind, got, err)
 		}
 	}
-	if _, err := b.migrator.GrantSQL(migrations.Reader, "public"); err == nil {
+	if _, err := b.migrator.Grants().GrantSQL(migrations.Reader, "public"); err == nil {
 		t.Error("GrantSQL for PUBLIC: no error")
 	}
-	if _, err := b.migrator.RevokeSQL("x", other); err == nil {
+	if _, err := b.migrator.Grants().RevokeSQL("x", other); err == nil {
 		t.Error("RevokeSQL of an unknown kind: no error")
 	}
 
@@ -766,7 +766,7 @@ func TestGrantRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	unchanged := b.unchanged()
-	if err := stranger.Grant(b.ctx, migrations.Admin, other); !isDenied(err) {
+	if err := stranger.Grants().Grant(b.ctx, migrations.Admin, other); !isDenied(err) {
 		t.Errorf("grant as a stranger: got %v", err)
 	}
 	unchanged()
@@ -788,13 +788,13 @@ func TestGrantGivesWay(t *testing.T) {
 	}
 
 	var pgErr *pgconn.PgError
-	if err := patient.Grant(b.ctx, migrations.Admin, role); !errors.As(err, &pgErr) || pgErr.Code != "55P03" {
+	if err := patient.Grants().Grant(b.ctx, migrations.Admin, role); !errors.As(err, &pgErr) || pgErr.Code != "55P03" {
 		t.Errorf("grant beside a long transaction: got %v", err)
 	}
 	b.checkRights("after a grant in vain", before)
 
 	done := make(chan error, 1)
-	go func() { done <- patient.Grant(b.ctx, migrations.Admin, role) }()
+	go func() { done <- patient.Grants().Grant(b.ctx, migrations.Admin, role) }()
 	b.awaitLocks(1)
 	// Meanwhile work goes on.
 	for range 5 {
@@ -816,7 +816,7 @@ func TestGrantGivesWay(t *testing.T) {
 	if _, err := holder.Exec(b.ctx, "lock table graphile_worker._private_jobs in share mode"); err != nil {
 		t.Fatal(err)
 	}
-	if err := patient.Grant(b.ctx, migrations.Admin, role); err != nil {
+	if err := patient.Grants().Grant(b.ctx, migrations.Admin, role); err != nil {
 		t.Errorf("grant again beside a long transaction: %v", err)
 	}
 }
@@ -826,7 +826,7 @@ func TestGrantAtOnce(t *testing.T) {
 	b := newBench(t, testdb.Ours(""))
 	before := b.rights()
 	role := b.role("busy ")
-	for _, call := range []func(context.Context, migrations.RoleKind, string) error{b.migrator.Grant, b.migrator.Revoke} {
+	for _, call := range []func(context.Context, migrations.RoleKind, string) error{b.migrator.Grants().Grant, b.migrator.Grants().Revoke} {
 		var wg sync.WaitGroup
 		for range 2 {
 			for _, kind := range roleKinds {

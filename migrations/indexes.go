@@ -8,41 +8,41 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
 var (
-	// ErrNoIndex says that no index of that name is offered.
+	// ErrNoIndex says that there is no index of that name among those of [Indexes].
 	ErrNoIndex = errors.New("no such index")
 	// ErrIndexTaken says that something else has the name of an index. It is left
-	// as it is.
+	// unchanged.
 	ErrIndexTaken = errors.New("something else has the name")
 )
 
-// An IndexState says how much of an index is there.
+// An IndexState says whether an index exists.
 type IndexState string
 
 // The states of indexes.
 const (
 	IndexAbsent   IndexState = "absent"
 	IndexPresent  IndexState = "present"
-	IndexInvalid  IndexState = "invalid"  // its build was interrupted: it costs and serves nothing
-	IndexBuilding IndexState = "building" // by somebody, now
-	IndexTaken    IndexState = "taken"    // the name is something else's
+	IndexInvalid  IndexState = "invalid"  // its build was interrupted: PostgreSQL does not use it
+	IndexBuilding IndexState = "building" // somebody is building it
+	IndexTaken    IndexState = "taken"    // something else has its name
 )
 
-// An Index is one that this package offers to build on Graphile Worker's jobs, for
-// those who list jobs in a large table. None is there unless it is asked for.
+// An Index is an optional index on Graphile Worker's table of jobs.
 type Index struct {
 	Name       string     `json:"name"`
 	Serves     string     `json:"serves"`     // which lists it speeds up
-	Definition string     `json:"definition"` // as in PostgreSQL's words, from USING on
+	Definition string     `json:"definition"` // in PostgreSQL's words, from USING on
 	State      IndexState `json:"state"`
 	Bytes      int64      `json:"bytes"` // its size; 0 while it is absent
 }
 
-// offered are the indexes, from the one that costs least. The definitions are in the
-// server's words, to be compared with.
+// offered are the indexes, the cheapest first. The server's definitions are compared with
+// these.
 var offered = []Index{
 	{Name: "gwadmin_jobs_held", Serves: "running and stale jobs, locked_at, workers and unlocking them",
 		Definition: "USING btree (id) WHERE ((locked_at IS NOT NULL) OR (locked_by IS NOT NULL))"},
@@ -62,8 +62,7 @@ var offered = []Index{
 		Definition: "USING btree (attempts, id)"},
 }
 
-// IndexNames returns the names of the indexes that are offered, from the one that
-// costs least.
+// IndexNames returns the names of all optional indexes, the cheapest first.
 func IndexNames() []string {
 	var names []string
 	for _, index := range offered {
@@ -72,12 +71,32 @@ func IndexNames() []string {
 	return names
 }
 
-// Indexes returns the indexes that are offered, each with its state, from the one
-// that costs least. It changes nothing and holds up nobody. Its errors are those of
-// [Migrator.AddIndexes].
-func (m *Migrator) Indexes(ctx context.Context) (indexes []Index, err error) {
-	err = m.read(ctx, pgx.ReadCommitted, func(tx pgx.Tx) error {
-		indexes, err = m.indexes(ctx, tx)
+// Indexes are optional indexes for those who list jobs in a large table. None exists unless
+// it is added, since each costs time whenever a job is added or run. It is safe for
+// concurrent use.
+type Indexes struct{ m *Migrator }
+
+// Indexes returns the optional indexes of the migrator's schema. It does not connect.
+func (m *Migrator) Indexes() *Indexes { return &Indexes{m} }
+
+// An IndexStep is what is done about one index.
+type IndexStep struct {
+	Index string   `json:"index"`
+	SQL   []string `json:"sql"` // statements, each outside of a transaction
+}
+
+// IndexOptions are those of [Indexes.Add] and [Indexes.Remove]. The zero value, or nil,
+// means the defaults.
+type IndexOptions struct {
+	DryRun  bool            // return the steps, and change nothing
+	Started func(IndexStep) // is called before each step
+}
+
+// List returns the optional indexes with their states, the cheapest first. It changes
+// nothing and blocks nobody. Its errors are those of [Indexes.Add].
+func (x *Indexes) List(ctx context.Context) (indexes []Index, err error) {
+	err = x.m.read(ctx, pgx.ReadCommitted, func(tx pgx.Tx) error {
+		indexes, err = x.list(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -86,161 +105,144 @@ func (m *Migrator) Indexes(ctx context.Context) (indexes []Index, err error) {
 	return indexes, nil
 }
 
-// An IndexStep is what is done about one index.
-type IndexStep struct {
-	Index string   `json:"index"`
-	SQL   []string `json:"sql"` // each statement outside a transaction
-}
-
-// AddIndexes builds those of the named indexes that are not there, one after the
-// other, and returns what it did. One that an interrupted build has left invalid it
-// drops and builds anew. The function started, unless nil, is told of each before
-// it begins.
+// Add builds those of the named indexes that are absent, one after the other, and returns
+// what it did. It drops one that an interrupted build left invalid, and builds it anew.
 //
-// Writers go on meanwhile: the statements are create index concurrently and drop
-// index concurrently, each outside a transaction. LockTimeout bounds how long each
-// waits for who is altering, vacuuming or indexing the table; then it waits, holding
-// up nobody, for transactions that are older than itself, as long as the context or
-// StatementTimeout lasts. It changes no setting of the session, so that a
-// transaction-mode pooler is no obstacle; a statement_timeout of the server or the
-// role ends it. What ends a build leaves the index invalid, until AddIndexes or
-// [Migrator.RemoveIndexes] is called again.
+// It uses create index concurrently and drop index concurrently, each outside of a
+// transaction, so that producers and workers go on. First each waits for whoever alters,
+// vacuums or indexes the table, up to LockTimeout. Then it waits, blocking nobody, for
+// transactions that are older than itself, as long as the context or StatementTimeout
+// lasts. It changes no setting of the session, so that it works through a transaction-mode
+// pooler; a statement_timeout of the server or the role therefore ends it. A build that
+// ends early leaves the index invalid, until Add or [Indexes.Remove] is called again.
 //
-// An unknown name is [ErrNoIndex], and one that something else has [ErrIndexTaken],
-// before anything is done. An index that somebody else is building is [ErrLocked],
-// [ErrNotInstalled] says that there is no schema, [ErrForeign] that it is not Graphile
-// Worker's, and a [*RevisionError] that its revision is not supported. The role must
-// own the table of jobs. With an error come the steps that were done before it.
-func (m *Migrator) AddIndexes(ctx context.Context, names []string, started func(IndexStep)) ([]IndexStep, error) {
-	return m.changeIndexes(ctx, "add indexes", names, m.addIndex, started)
+// Before anything is done, an unknown name is refused with [ErrNoIndex], and a name that
+// something else has with [ErrIndexTaken]. An index that somebody is building is
+// [ErrLocked]. A schema where nothing is installed is [ErrNotInstalled], one that is not
+// Graphile Worker's [ErrForeign], and an unsupported revision a [*RevisionError]. The role
+// must own the table of jobs. An error comes with the steps that were done before it.
+func (x *Indexes) Add(ctx context.Context, names []string, options *IndexOptions) ([]IndexStep, error) {
+	return x.change(ctx, "add indexes", names, x.addSQL, options)
 }
 
-// RemoveIndexes drops those of the named indexes that are there, in whatever state,
-// as [Migrator.AddIndexes] builds them, and with its errors.
-func (m *Migrator) RemoveIndexes(ctx context.Context, names []string, started func(IndexStep)) ([]IndexStep, error) {
-	return m.changeIndexes(ctx, "remove indexes", names, m.removeIndex, started)
+// Remove drops those of the named indexes that exist, in whatever state. It works like
+// [Indexes.Add], and its errors are the same.
+func (x *Indexes) Remove(ctx context.Context, names []string, options *IndexOptions) ([]IndexStep, error) {
+	return x.change(ctx, "remove indexes", names, x.removeSQL, options)
 }
 
-// PlanAddIndexes returns what [Migrator.AddIndexes] would do, and changes nothing.
-func (m *Migrator) PlanAddIndexes(ctx context.Context, names []string) ([]IndexStep, error) {
-	return m.planIndexes(ctx, "plan to add indexes", names, m.addIndex)
-}
-
-// PlanRemoveIndexes returns what [Migrator.RemoveIndexes] would do, and changes nothing.
-func (m *Migrator) PlanRemoveIndexes(ctx context.Context, names []string) ([]IndexStep, error) {
-	return m.planIndexes(ctx, "plan to remove indexes", names, m.removeIndex)
-}
-
-func (m *Migrator) addIndex(index Index) []string {
-	create := fmt.Sprintf("create index concurrently %s on %s %s", index.Name, m.jobsTable(), index.Definition)
+func (x *Indexes) addSQL(index Index) []string {
+	create := fmt.Sprintf("create index concurrently %s on %s %s", index.Name, x.m.table("_private_jobs"), index.Definition)
 	switch index.State {
 	case IndexPresent:
 		return nil
 	case IndexInvalid:
-		return append(m.removeIndex(index), create)
+		return append(x.removeSQL(index), create)
 	}
 	return []string{create}
 }
 
-func (m *Migrator) removeIndex(index Index) []string {
+func (x *Indexes) removeSQL(index Index) []string {
 	if index.State == IndexAbsent {
 		return nil
 	}
-	return []string{"drop index concurrently if exists " + pgx.Identifier{m.schema, index.Name}.Sanitize()}
+	return []string{"drop index concurrently if exists " + x.m.table(index.Name)}
 }
 
-func (m *Migrator) planIndexes(ctx context.Context, title string, names []string, sql func(Index) []string) ([]IndexStep, error) {
-	if err := checkIndexes(names); err != nil {
-		return nil, fmt.Errorf("%s: %w", title, err)
+func (x *Indexes) change(ctx context.Context, title string, names []string, sql func(Index) []string, options *IndexOptions) ([]IndexStep, error) {
+	if options == nil {
+		options = &IndexOptions{}
 	}
-	steps := []IndexStep{}
-	err := m.read(ctx, pgx.ReadCommitted, func(tx pgx.Tx) error {
-		steps = steps[:0]
-		indexes, err := m.indexes(ctx, tx)
-		if err != nil {
+	var steps []IndexStep
+	err := checkIndexes(names)
+	if err == nil {
+		err = x.m.read(ctx, pgx.ReadCommitted, func(tx pgx.Tx) (err error) {
+			steps, err = x.plan(ctx, tx, names, sql)
 			return err
-		}
-		for _, index := range indexes {
-			if !slices.Contains(names, index.Name) {
-				continue
-			}
-			if err := index.fault(); err != nil {
-				return err
-			}
-			if sql := sql(index); len(sql) > 0 {
-				steps = append(steps, IndexStep{index.Name, sql})
-			}
-		}
-		return nil
-	})
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", title, err)
 	}
-	return steps, nil
-}
-
-func (m *Migrator) changeIndexes(ctx context.Context, title string, names []string, sql func(Index) []string, started func(IndexStep)) ([]IndexStep, error) {
-	steps, err := m.planIndexes(ctx, title, names, sql)
-	if err != nil {
-		return nil, err
+	if options.DryRun {
+		return steps, nil
 	}
 	done := []IndexStep{}
 	for _, step := range steps {
-		if started != nil {
-			started(step)
+		if options.Started != nil {
+			options.Started(step)
 		}
-		step, err := m.changeIndex(ctx, step.Index, sql)
-		if err != nil {
-			return done, fmt.Errorf("%s: %s: %w", title, step.Index, err)
-		}
+		step, err := x.changeOne(ctx, step.Index, sql)
 		if len(step.SQL) > 0 {
 			done = append(done, step)
+		}
+		if err != nil {
+			return done, fmt.Errorf("%s: %s: %w", title, step.Index, err)
 		}
 	}
 	return done, nil
 }
 
-// changeIndex does what one index needs now, anew when somebody else did the same.
-func (m *Migrator) changeIndex(ctx context.Context, name string, sql func(Index) []string) (IndexStep, error) {
+// plan returns what the named indexes need.
+func (x *Indexes) plan(ctx context.Context, tx pgx.Tx, names []string, sql func(Index) []string) ([]IndexStep, error) {
+	indexes, err := x.list(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	steps := []IndexStep{}
+	for _, index := range indexes {
+		switch sql := sql(index); {
+		case !slices.Contains(names, index.Name):
+		case index.State == IndexTaken:
+			return nil, fmt.Errorf("%w %s", ErrIndexTaken, index.Name)
+		case index.State == IndexBuilding:
+			return nil, fmt.Errorf("%w: it is building %s", ErrLocked, index.Name)
+		case len(sql) > 0:
+			steps = append(steps, IndexStep{index.Name, sql})
+		}
+	}
+	return steps, nil
+}
+
+// changeOne does what one index needs now, and tries again after a conflict. With an error
+// it returns the statements that succeeded.
+func (x *Indexes) changeOne(ctx context.Context, name string, sql func(Index) []string) (IndexStep, error) {
 	step := IndexStep{Index: name}
 	for try := 1; ; try++ {
-		var todo []string
-		err := m.change(ctx, func(s *session) error {
-			if _, err := s.tx.Exec(ctx, "lock table "+m.jobsTable()+" in share update exclusive mode"); err != nil {
+		var steps []IndexStep
+		err := x.m.write(ctx, func(s *session) (err error) {
+			lock := "lock table " + x.m.table("_private_jobs") + " in share update exclusive mode"
+			if _, err := s.tx.Exec(ctx, lock); err != nil {
 				return err
 			}
-			indexes, err := m.indexes(ctx, s.tx)
-			if err != nil {
-				return err
-			}
-			i := slices.IndexFunc(indexes, func(index Index) bool { return index.Name == name })
-			todo = sql(indexes[i])
-			return indexes[i].fault()
+			steps, err = x.plan(ctx, s.tx, []string{name}, sql)
+			return err
 		})
 		if err != nil {
 			return step, err
 		}
-		for _, statement := range todo {
-			if err = m.alone(ctx, statement); err != nil {
-				break
+		for _, todo := range steps {
+			for _, statement := range todo.SQL {
+				if err = x.exec(ctx, statement); err != nil {
+					break
+				}
+				step.SQL = append(step.SQL, statement)
 			}
-			step.SQL = append(step.SQL, statement)
 		}
-		var pgErr *pgconn.PgError
-		if try == tries || !errors.As(err, &pgErr) || !slices.Contains(clashes, pgErr.Code) {
+		if try == tries || !slices.Contains(conflicts, sqlState(err)) {
 			return step, err
 		}
 	}
 }
 
-// alone runs a statement that may not be in a transaction.
-func (m *Migrator) alone(ctx context.Context, statement string) error {
-	if m.options.StatementTimeout > 0 {
+// exec runs a statement outside of a transaction.
+func (x *Indexes) exec(ctx context.Context, statement string) error {
+	if x.m.options.StatementTimeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, m.options.StatementTimeout)
+		ctx, cancel = context.WithTimeout(ctx, x.m.options.StatementTimeout)
 		defer cancel()
 	}
-	_, err := m.pool.Exec(ctx, statement)
+	_, err := x.m.pool.Exec(ctx, statement)
 	return err
 }
 
@@ -256,30 +258,16 @@ func checkIndexes(names []string) error {
 	return nil
 }
 
-// fault says why an index can be neither built nor dropped.
-func (index Index) fault() error {
-	switch index.State {
-	case IndexTaken:
-		return fmt.Errorf("%w %s", ErrIndexTaken, index.Name)
-	case IndexBuilding:
-		return fmt.Errorf("%w: it is building %s", ErrLocked, index.Name)
-	}
-	return nil
-}
-
-// indexes reads the states of the indexes in a supported schema.
-func (m *Migrator) indexes(ctx context.Context, tx pgx.Tx) ([]Index, error) {
-	status, err := m.status(ctx, tx)
+// list reads the states of the indexes in a supported schema.
+func (x *Indexes) list(ctx context.Context, tx pgx.Tx) ([]Index, error) {
+	ledger, err := graphile.ReadLedger(ctx, tx, x.m.schema)
 	if err != nil {
 		return nil, err
 	}
-	if err := status.Supported(); err != nil {
+	if err := ledger.Check(); err != nil {
 		return nil, err
 	}
-	if status.Revision == 0 {
-		return nil, fmt.Errorf("%w: schema %q", ErrNotInstalled, m.schema)
-	}
-	if _, err := tx.Exec(ctx, "select pg_catalog.set_config('quote_all_identifiers', 'off', true)"); err != nil {
+	if err := set(ctx, tx, "quote_all_identifiers", "off"); err != nil {
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, `
@@ -294,7 +282,7 @@ func (m *Migrator) indexes(ctx context.Context, tx pgx.Tx) ([]Index, error) {
 		join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 		left join pg_catalog.pg_index as i on i.indexrelid = c.oid
 		left join pg_catalog.pg_class as jobs on jobs.oid = i.indrelid
-		where n.nspname = $1 and c.relname like 'gwadmin\_jobs\_%'`, m.schema)
+		where n.nspname = $1 and c.relname like 'gwadmin\_jobs\_%'`, x.m.schema)
 	if err != nil {
 		return nil, fmt.Errorf("look for indexes: %w", err)
 	}

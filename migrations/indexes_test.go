@@ -22,7 +22,7 @@ import (
 // indexStates are the indexes' states by their names.
 func (b *bench) indexStates() map[string]migrations.IndexState {
 	b.Helper()
-	indexes, err := b.migrator.Indexes(b.ctx)
+	indexes, err := b.migrator.Indexes().List(b.ctx)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -65,12 +65,14 @@ func touched(steps []migrations.IndexStep) (names []string) {
 // addIndexes adds all, and checks that it is told what is done.
 func (b *bench) addIndexes(m *migrations.Migrator) []migrations.IndexStep {
 	b.Helper()
-	planned, err := m.PlanAddIndexes(b.ctx, migrations.IndexNames())
+	planned, err := m.Indexes().Add(b.ctx, migrations.IndexNames(), &migrations.IndexOptions{DryRun: true})
 	if err != nil {
 		b.Fatal(err)
 	}
 	started := []migrations.IndexStep{}
-	done, err := m.AddIndexes(b.ctx, migrations.IndexNames(), func(step migrations.IndexStep) { started = append(started, step) })
+	done, err := m.Indexes().Add(b.ctx, migrations.IndexNames(), &migrations.IndexOptions{
+		Started: func(step migrations.IndexStep) { started = append(started, step) },
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -95,7 +97,7 @@ func testIndexes(b *bench) {
 	if again := b.addIndexes(b.migrator); len(again) > 0 {
 		b.Errorf("adding them again did %v", again)
 	}
-	removed, err := b.migrator.RemoveIndexes(b.ctx, migrations.IndexNames(), nil)
+	removed, err := b.migrator.Indexes().Remove(b.ctx, migrations.IndexNames(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -105,7 +107,7 @@ func testIndexes(b *bench) {
 	if diff := cmp.Diff(len(before), len(b.objects())); diff != "" {
 		b.Errorf("objects after removing: -want +got\n%s", diff)
 	}
-	if again, err := b.migrator.RemoveIndexes(b.ctx, migrations.IndexNames(), nil); err != nil || len(again) > 0 {
+	if again, err := b.migrator.Indexes().Remove(b.ctx, migrations.IndexNames(), nil); err != nil || len(again) > 0 {
 		b.Errorf("removing them again did %v (%v)", again, err)
 	}
 }
@@ -197,14 +199,14 @@ func TestAddIndexesInterrupted(t *testing.T) {
 	ended := make(chan error, 1)
 	other := b.another()
 	go func() {
-		_, err := other.migrator.AddIndexes(ctx, []string{name}, nil)
+		_, err := other.migrator.Indexes().Add(ctx, []string{name}, nil)
 		ended <- err
 	}()
 	for b.indexStates()[name] != migrations.IndexBuilding { // it waits for the writer
 		time.Sleep(5 * time.Millisecond)
 	}
-	for reason, change := range map[string]func(context.Context, []string, func(migrations.IndexStep)) ([]migrations.IndexStep, error){
-		"add": b.migrator.AddIndexes, "remove": b.migrator.RemoveIndexes,
+	for reason, change := range map[string]func(context.Context, []string, *migrations.IndexOptions) ([]migrations.IndexStep, error){
+		"add": b.migrator.Indexes().Add, "remove": b.migrator.Indexes().Remove,
 	} {
 		if _, err := change(b.ctx, []string{name}, nil); !errors.Is(err, migrations.ErrLocked) {
 			t.Errorf("%s while it is being built: %v, want ErrLocked", reason, err)
@@ -246,7 +248,7 @@ func TestIndexesTaken(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, testdb.Ours(""))
 			b.exec(sql)
-			indexes, err := b.migrator.Indexes(b.ctx)
+			indexes, err := b.migrator.Indexes().List(b.ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -256,8 +258,8 @@ func TestIndexesTaken(t *testing.T) {
 				}
 			}
 			unchanged := b.unchanged()
-			_, addErr := b.migrator.AddIndexes(b.ctx, migrations.IndexNames(), nil)
-			_, removeErr := b.migrator.RemoveIndexes(b.ctx, migrations.IndexNames(), nil)
+			_, addErr := b.migrator.Indexes().Add(b.ctx, migrations.IndexNames(), nil)
+			_, removeErr := b.migrator.Indexes().Remove(b.ctx, migrations.IndexNames(), nil)
 			for _, err := range []error{addErr, removeErr} {
 				if !errors.Is(err, migrations.ErrIndexTaken) || !strings.Contains(err.Error(), "gwadmin_jobs_key") {
 					t.Errorf("%v, want ErrIndexTaken", err)
@@ -275,7 +277,7 @@ func TestIndexesAtOnce(t *testing.T) {
 	for range cap(ended) {
 		m := b.another().migrator
 		go func() {
-			_, err := m.AddIndexes(b.ctx, []string{"gwadmin_jobs_held", "gwadmin_jobs_run_at"}, nil)
+			_, err := m.Indexes().Add(b.ctx, []string{"gwadmin_jobs_held", "gwadmin_jobs_run_at"}, nil)
 			ended <- err
 		}()
 	}
@@ -293,10 +295,12 @@ func TestIndexesRefused(t *testing.T) {
 	t.Parallel()
 	calls := func(m *migrations.Migrator, names ...string) map[string]func(context.Context) error {
 		return map[string]func(context.Context) error{
-			"add":    func(ctx context.Context) error { _, err := m.AddIndexes(ctx, names, nil); return err },
-			"remove": func(ctx context.Context) error { _, err := m.RemoveIndexes(ctx, names, nil); return err },
-			"plan":   func(ctx context.Context) error { _, err := m.PlanAddIndexes(ctx, names); return err },
-			"undo":   func(ctx context.Context) error { _, err := m.PlanRemoveIndexes(ctx, names); return err },
+			"add":    func(ctx context.Context) error { _, err := m.Indexes().Add(ctx, names, nil); return err },
+			"remove": func(ctx context.Context) error { _, err := m.Indexes().Remove(ctx, names, nil); return err },
+			"plan": func(ctx context.Context) error {
+				_, err := m.Indexes().Add(ctx, names, &migrations.IndexOptions{DryRun: true})
+				return err
+			},
 		}
 	}
 	all := migrations.IndexNames()
@@ -331,7 +335,7 @@ func TestIndexesRefused(t *testing.T) {
 		if _, err := b.begin().Exec(b.ctx, "lock table graphile_worker._private_jobs in share update exclusive mode"); err != nil {
 			t.Fatal(err)
 		}
-		_, err := b.limited(migrations.Options{LockTimeout: 5 * time.Millisecond}).AddIndexes(b.ctx, all, nil)
+		_, err := b.limited(migrations.Options{LockTimeout: 5 * time.Millisecond}).Indexes().Add(b.ctx, all, nil)
 		var pgErr *pgconn.PgError
 		if !errors.As(err, &pgErr) || pgErr.Code != "55P03" {
 			t.Errorf("%v, want a lock timeout", err)

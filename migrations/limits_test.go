@@ -58,7 +58,7 @@ func TestWaitLock(t *testing.T) {
 		"migrate up":   func(ctx context.Context) error { _, err := m.Up(ctx, nil); return err },
 		"migrate down": func(ctx context.Context) error { _, err := m.Down(ctx, migrations.DownOptions{}); return err },
 		`grant reader to role "x"`: func(ctx context.Context) error {
-			return m.Grant(ctx, migrations.Reader, "x")
+			return m.Grants().Grant(ctx, migrations.Reader, "x")
 		},
 	} {
 		start := time.Now()
@@ -158,7 +158,7 @@ func TestLockTimeoutEnds(t *testing.T) {
 	if errors.Is(err, migrations.ErrLocked) {
 		t.Error("the error says that another migrator is at work")
 	}
-	const want = "migrate down: nothing was changed: not locked in time, at any of 10 tries: " +
+	const want = "migrate down: nothing was changed: a lock was not available at any of 10 tries: " +
 		`lock table "graphile_worker"."_private_jobs": ERROR: canceling statement due to lock timeout (SQLSTATE 55P03)`
 	if err != nil {
 		if diff := cmp.Diff(want, err.Error()); diff != "" {
@@ -191,7 +191,7 @@ func TestLockTimeoutSays(t *testing.T) {
 		{"insert into graphile_worker.migrations (id) values (19)", `: while inserting index tuple (0,19) in relation "migrations", by SQL statement "insert into `,
 			func() error { _, err := m.Up(b.ctx, nil); return err }},
 		{"select from graphile_worker._private_jobs", "graphile_worker._private_jobs for ",
-			func() error { return m.Grant(b.ctx, migrations.Producer, role) }},
+			func() error { return m.Grants().Grant(b.ctx, migrations.Producer, role) }},
 	} {
 		holder := b.begin()
 		if _, err := holder.Exec(b.ctx, tc.held); err != nil {
@@ -203,7 +203,7 @@ func TestLockTimeoutSays(t *testing.T) {
 		if !errors.As(err, &pgErr) || pgErr.Code != "55P03" {
 			t.Fatalf("%s: got %v, want SQLSTATE 55P03 (lock_not_available)", tc.held, err)
 		}
-		for _, part := range []string{"nothing was changed: not locked in time, at any of 10 tries: ", tc.names} {
+		for _, part := range []string{"nothing was changed: a lock was not available at any of 10 tries: ", tc.names} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%q is not in %q", part, err)
 			}
@@ -226,11 +226,14 @@ func TestLockTimeoutOfReads(t *testing.T) {
 	}
 	m := b.limited(migrations.Options{LockTimeout: 10 * time.Millisecond})
 	calls := map[string]func(context.Context) error{
-		"look for workers that hold jobs: ": func(ctx context.Context) error { _, err := m.Holders(ctx); return err },
-		"migration status: ":                func(ctx context.Context) error { _, err := m.Status(ctx); return err },
-		"plan: migration status: ":          func(ctx context.Context) error { _, err := m.Plan(ctx); return err },
-		"plan down: ":                       func(ctx context.Context) error { _, err := m.PlanDown(ctx, 0); return err },
-		"validate: ":                        func(ctx context.Context) error { _, err := m.Validate(ctx); return err },
+		"migration status: ": func(ctx context.Context) error { _, err := m.Status(ctx); return err },
+		"plan: ":             func(ctx context.Context) error { _, err := m.Plan(ctx, nil); return err },
+		"migrate down: ": func(ctx context.Context) error {
+			_, err := m.Down(ctx, migrations.DownOptions{DryRun: true})
+			return err
+		},
+		"indexes: ":  func(ctx context.Context) error { _, err := m.Indexes().List(ctx); return err },
+		"validate: ": func(ctx context.Context) error { _, err := m.Validate(ctx); return err },
 	}
 	for title, call := range calls {
 		ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
@@ -239,7 +242,7 @@ func TestLockTimeoutOfReads(t *testing.T) {
 		var pgErr *pgconn.PgError
 		if !errors.As(err, &pgErr) || pgErr.Code != "55P03" {
 			t.Errorf("%s got %v, want SQLSTATE 55P03 (lock_not_available)", title, err)
-		} else if want := title + "not locked in time, at any of 10 tries: "; !strings.HasPrefix(err.Error(), want) {
+		} else if want := title + "a lock was not available at any of 10 tries: "; !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q does not begin with %q", err, want)
 		}
 	}

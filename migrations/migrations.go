@@ -1,15 +1,20 @@
-// Package migrations brings a PostgreSQL database to the schema of Graphile
-// Worker 0.18.0 (revision 20), with Goose and without a JavaScript runtime.
+// Package migrations brings a PostgreSQL database to the schema of Graphile Worker
+// 0.18.0 (revision 20), with Goose and without a JavaScript runtime.
 //
-// The migrations converge: an empty database, and one that Graphile Worker 0.16
-// or newer installed, end in the same schema, every row kept. They record
-// Graphile Worker's own revisions, so that a JavaScript worker that starts
-// afterwards finds nothing to do, and send the notifications that make running
-// workers of an incompatible release stop.
+// A [Migrator] applies and undoes the migrations, says what it would do, and compares a
+// database with what they build. [Grants] let roles other than the owner use the schema,
+// and [Indexes] speed up listing a large table.
 //
-// Each change is one transaction on one connection: it happens whole or not at
-// all, and a transaction-mode pooler is no obstacle. An advisory lock held for
-// that transaction keeps migrators of one schema apart.
+// The migrations converge: an empty database, and one that Graphile Worker 0.16 or newer
+// installed, end in the same schema, with every row kept. They record Graphile Worker's
+// own revisions, so that a JavaScript worker that starts afterwards has nothing to
+// migrate, and send the notifications that stop running workers of an incompatible
+// release.
+//
+// Each call that changes the schema is one transaction on one connection: it happens
+// completely or not at all, and works through a transaction-mode pooler. Only indexes are
+// built outside of a transaction. An advisory lock, held until the transaction ends, lets
+// one migrator at a time change a schema.
 package migrations
 
 import (
@@ -22,85 +27,75 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// Files holds the migrations as Goose reads them, for the schema
-// graphile_worker. They work with the goose command, too.
+// Files holds the migrations as Goose reads them, for the schema graphile_worker. They
+// work with the goose command, too.
 //
 //go:embed *.sql
 var Files embed.FS
 
 // VersionTable is Goose's version table, inside the migrated schema.
-const VersionTable = "goose_db_version"
+const VersionTable = graphile.VersionTable
 
 var (
-	// ErrRevisionTooOld matches a [*RevisionError] for a schema that Graphile
-	// Worker must upgrade first.
-	ErrRevisionTooOld = graphile.ErrRevisionTooOld
-	// ErrRevisionTooNew matches a [*RevisionError] for a schema that has been
-	// through a breaking revision which this package does not know.
-	ErrRevisionTooNew = graphile.ErrRevisionTooNew
+	// ErrNotInstalled says that the schema does not exist, or has nothing of Graphile
+	// Worker's in it.
+	ErrNotInstalled = graphile.ErrNotInstalled
 	// ErrForeign says that the schema has a table migrations that is not Graphile
-	// Worker's ledger, or that the tables which go with the ledger are gone.
-	ErrForeign = errors.New("a table migrations that is not Graphile Worker's")
+	// Worker's ledger, or a ledger without the other tables.
+	ErrForeign = graphile.ErrForeign
+	// ErrRevisionTooOld matches a [*RevisionError] for a schema that Graphile Worker must
+	// upgrade first.
+	ErrRevisionTooOld = graphile.ErrRevisionTooOld
+	// ErrRevisionTooNew matches a [*RevisionError] for a schema that has a revision which
+	// this package does not know, and which makes the call unsafe.
+	ErrRevisionTooNew = graphile.ErrRevisionTooNew
+	// ErrNoMigration says that there is no migration of that number.
+	ErrNoMigration = errors.New("no such migration")
 	// ErrJobsLeft matches a [*JobsLeftError].
 	ErrJobsLeft = errors.New("jobs would be lost")
 	// ErrBusy matches a [*BusyError].
 	ErrBusy = errors.New("workers hold jobs")
-	// ErrLocked says that another migrator of the schema was still at work when
-	// Options.WaitLock was over.
+	// ErrLocked says that another migrator of the schema was still at work after
+	// Options.WaitLock, or is building an index.
 	ErrLocked = errors.New("another migrator is at work")
 )
 
 // RevisionError says at which unsupported revision a schema is.
 type RevisionError = graphile.RevisionError
 
-// JobsLeftError says that [Migrator.Down] was about to drop a jobs table that
-// is not empty. It matches [ErrJobsLeft].
-type JobsLeftError struct {
-	Schema string
-	Jobs   int64 // all jobs in the table
-	Locked int64 // those of them that a worker holds
-}
-
-func (e *JobsLeftError) Error() string {
-	return fmt.Sprintf("%v: schema %q holds %d jobs, %d of them locked by workers: set LoseJobs to drop so many",
-		ErrJobsLeft, e.Schema, e.Jobs, e.Locked)
-}
-
-func (e *JobsLeftError) Unwrap() error { return ErrJobsLeft }
-
-// Options say what to migrate. The zero value, or nil, is Graphile Worker's default.
+// Options are those of a [Migrator]. The zero value, or nil, means the defaults.
 type Options struct {
 	// Schema is the schema to migrate; empty means graphile_worker.
 	Schema string
-	// WaitLock is how long to wait for another migrator of the schema; 0 means
-	// for as long as the context lasts. After it the error is [ErrLocked]. No
-	// other timeout, of this package or the server, counts meanwhile.
+	// WaitLock is how long to wait for another migrator of the schema; 0 means as long
+	// as the context lasts. After it the error is [ErrLocked]. No other timeout, of this
+	// package or of the server, applies to the wait.
 	WaitLock time.Duration
-	// LockTimeout is how long a statement waits for a lock that somebody else
-	// holds, while others wait behind it; 0 means 5 seconds. After it everything
-	// is rolled back and tried again, up to ten times; then the error wraps
-	// PostgreSQL's 55P03. It bounds what only reads, too.
+	// LockTimeout is how long a statement waits for any other lock; 0 means 5 seconds.
+	// While it waits, others wait behind it. After it the transaction is rolled back and
+	// tried again, up to ten times; then the error wraps PostgreSQL's 55P03. It applies
+	// to calls that only read, too.
 	LockTimeout time.Duration
-	// StatementTimeout is how long a statement may take; 0 means what the
-	// server is set to.
+	// StatementTimeout is how long a statement may take; 0 means the setting of the
+	// server or the role.
 	StatementTimeout time.Duration
 }
 
-// A Migrator migrates one schema of one database. It may be used from many
-// goroutines at once.
+// A Migrator migrates one schema of one database. It is safe for concurrent use.
 type Migrator struct {
 	pool    *pgxpool.Pool
 	schema  string
 	options Options
 }
 
-// New returns a Migrator that works over the pool, of which each call takes one
-// connection. It connects to nothing yet.
+// New returns a Migrator for the database of the pool. It does not connect. Each call
+// takes one connection of the pool.
 func New(pool *pgxpool.Pool, options *Options) (*Migrator, error) {
 	if pool == nil {
 		return nil, errors.New("new migrator: the pool is nil")
@@ -113,7 +108,7 @@ func New(pool *pgxpool.Pool, options *Options) (*Migrator, error) {
 	return m, nil
 }
 
-// newMigrator returns one without a pool.
+// newMigrator returns a Migrator without a pool.
 func newMigrator(options *Options) (*Migrator, error) {
 	if options == nil {
 		options = &Options{}
@@ -133,7 +128,10 @@ func newMigrator(options *Options) (*Migrator, error) {
 	return m, nil
 }
 
-// renamedFiles are [Files] with another schema's name.
+// table returns the quoted name of a table of the schema.
+func (m *Migrator) table(name string) string { return pgx.Identifier{m.schema, name}.Sanitize() }
+
+// renamedFiles are [Files] for another schema.
 type renamedFiles struct{ schema string }
 
 func (r renamedFiles) Open(name string) (fs.File, error) {
@@ -142,10 +140,7 @@ func (r renamedFiles) Open(name string) (fs.File, error) {
 		return file, err
 	}
 	body, err := io.ReadAll(file)
-	if err != nil {
-		return nil, err
-	}
-	return renamedFile{file, strings.NewReader(graphile.Rename(string(body), r.schema))}, nil
+	return renamedFile{file, strings.NewReader(graphile.Rename(string(body), r.schema))}, err
 }
 
 type renamedFile struct {

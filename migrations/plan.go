@@ -3,7 +3,7 @@ package migrations
 import (
 	"context"
 	"fmt"
-	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -11,152 +11,116 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// A Step is a migration with the SQL that applies it.
-type Step struct {
-	Version int64  `json:"version"`
-	Name    string `json:"name"`
-	SQL     string `json:"sql"`
+// A Plan is what [Migrator.Up] would do.
+type Plan struct {
+	// Steps are the pending migrations, in order; empty, not nil, if there are none.
+	Steps []Step
+	// Holders are the workers that hold jobs while a breaking revision is pending, in
+	// the order of their ids.
+	Holders []Holder
+	// Script is SQL that does what the steps say and what Goose would record, in one
+	// transaction, so that Up then finds the steps applied. Run it with
+	// psql -X -v ON_ERROR_STOP=1 -f script.sql. It waits for other migrators without a
+	// limit. Running it again changes nothing. It is empty if there are no steps.
+	Script string
+	// Body is Script without begin, commit and settings, for another tool that runs it
+	// in a transaction of its own. It leaves the transaction open and the session's
+	// settings as they were. Other migrators wait until the transaction ends.
+	Body string
 }
 
-// Plan returns what Up would do to the database, in order, and changes nothing. It
-// is empty, not nil, where there is nothing to do. A schema that Up would refuse
-// is an error here, too.
-func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
-	status, err := m.Status(ctx)
-	if err != nil {
+// Plan returns what Up with these options would do, and changes nothing. WaitIdle does
+// not matter. A schema that Up would refuse is an error. Where a breaking revision is
+// pending, the role needs select on the jobs.
+func (m *Migrator) Plan(ctx context.Context, options *UpOptions) (*Plan, error) {
+	if options == nil {
+		options = &UpOptions{}
+	}
+	if err := options.check(); err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
-	if err := status.Supported(); err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
-	}
-	if status.Newer() {
-		return []Step{}, nil
-	}
-	return m.steps(status.Pending())
-}
-
-// InstallScript is the [Migrator.Script] for an empty database, with the schema
-// of that name (empty: graphile_worker). It needs no connection.
-func InstallScript(schema string) (string, error) {
-	m, steps, err := install(schema)
-	if err != nil {
-		return "", fmt.Errorf("install script: %w", err)
-	}
-	return m.Script(steps), nil
-}
-
-// InstallBody is the [Migrator.Body] for an empty database, with the schema of
-// that name (empty: graphile_worker). It needs no connection.
-func InstallBody(schema string) (string, error) {
-	m, steps, err := install(schema)
-	if err != nil {
-		return "", fmt.Errorf("install body: %w", err)
-	}
-	return m.Body(steps), nil
-}
-
-// install returns a migrator without a pool and all steps.
-func install(schema string) (*Migrator, []Step, error) {
-	m, err := newMigrator(&Options{Schema: schema})
-	if err != nil {
-		return nil, nil, err
-	}
-	all, err := files()
-	if err != nil {
-		return nil, nil, err
-	}
-	steps, err := m.steps(all)
-	return m, steps, err
-}
-
-func (m *Migrator) steps(migrations []Migration) ([]Step, error) {
-	steps := []Step{}
-	for _, migration := range migrations {
-		file := fmt.Sprintf("%05d_%s.sql", migration.Version, migration.Name)
-		body, err := fs.ReadFile(renamedFiles{m.schema}, file)
+	var plan *Plan
+	err := m.read(ctx, pgx.ReadCommitted, func(tx pgx.Tx) error {
+		status, err := m.status(ctx, tx)
 		if err != nil {
-			return nil, fmt.Errorf("plan: %w", err)
+			return err
 		}
-		steps = append(steps, Step{Version: migration.Version, Name: migration.Name, SQL: upSection(string(body))})
-	}
-	return steps, nil
-}
-
-// upSection returns what a migration file has between its Up and Down marks,
-// without Goose's own marks, and the comment at its head.
-func upSection(body string) string {
-	head, rest, _ := strings.Cut(body, "-- +goose Up\n")
-	up, _, _ := strings.Cut(rest, "-- +goose Down\n")
-	var sql strings.Builder
-	sql.WriteString(strings.TrimSpace(head) + "\n")
-	for line := range strings.Lines(up) {
-		if !strings.HasPrefix(line, "-- +goose ") {
-			sql.WriteString(line)
+		if err := status.Supported(); err != nil {
+			return err
 		}
+		pending := []Step{}
+		for i, step := range steps() {
+			if status.Migrations[i].AppliedAt == nil && !status.Newer() && (options.To == nil || step.Version <= *options.To) {
+				pending = append(pending, step)
+			}
+		}
+		plan = m.plan(pending)
+		plan.Holders, err = m.holders(ctx, tx, status)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
 	}
-	return strings.TrimSpace(sql.String()) + "\n"
+	return plan, nil
 }
 
-// Script returns SQL that does what the steps say, Goose's own records included,
-// for psql to run in one transaction: psql -X -v ON_ERROR_STOP=1 -f script.sql. Up
-// then finds the steps applied. It waits for another migrator however long that
-// takes. Running it again changes nothing. Without a step it is empty.
-func (m *Migrator) Script(steps []Step) string {
-	if len(steps) == 0 {
-		return ""
+// InstallPlan returns the plan for an empty database. It does not connect.
+func InstallPlan(options *Options) (*Plan, error) {
+	m, err := newMigrator(options)
+	if err != nil {
+		return nil, fmt.Errorf("plan to install: %w", err)
 	}
-	limits := "set local lock_timeout = '" + milliseconds(m.options.LockTimeout) + "ms';\n"
-	if m.options.StatementTimeout > 0 {
-		limits += "set local statement_timeout = '" + milliseconds(m.options.StatementTimeout) + "ms';\n"
-	}
-	return fmt.Sprintf(`-- Graphile Worker's schema %s, revision %d.
-begin;
-set local search_path = '';
-set local standard_conforming_strings = on;
-%s%s%scommit;
-`, pgx.Identifier{m.schema}.Sanitize(), graphile.NewestRevision, m.lockSQL(), limits, m.body(steps))
+	return m.plan(slices.Clone(steps())), nil
 }
 
-// Body is the [Migrator.Script] without begin and commit, and without settings,
-// for another tool that runs it in a transaction of its own: it leaves that
-// transaction open and its session as it was. Other migrators wait until the
-// transaction ends.
-func (m *Migrator) Body(steps []Step) string {
-	if len(steps) == 0 {
-		return ""
-	}
-	return m.lockSQL() + m.body(steps)
-}
-
-func (m *Migrator) lockSQL() string {
-	return fmt.Sprintf("select pg_catalog.pg_advisory_xact_lock(%d);\n", m.lockKey())
-}
-
-func (m *Migrator) body(steps []Step) string {
-	var sql strings.Builder
-	sql.WriteString(graphile.Rename(`do $body$ begin
+// createSchema creates the schema if it is missing. Unlike create schema if not exists it
+// then needs no privilege on the database.
+const createSchema = `do $body$ begin
   if not exists (select from pg_catalog.pg_namespace as n where n.nspname = 'graphile_worker') then
     create schema graphile_worker;
   end if;
 end $body$;
-create table if not exists graphile_worker.`+VersionTable+` (
+`
+
+// plan returns the plan for steps that are written for graphile_worker.
+func (m *Migrator) plan(steps []Step) *Plan {
+	plan := &Plan{Steps: steps}
+	if len(steps) == 0 {
+		return plan
+	}
+	lock := fmt.Sprintf("select pg_catalog.pg_advisory_xact_lock(%d);\n", m.lockKey())
+	limits := "set local lock_timeout = '" + milliseconds(m.options.LockTimeout) + "ms';\n"
+	if m.options.StatementTimeout > 0 {
+		limits += "set local statement_timeout = '" + milliseconds(m.options.StatementTimeout) + "ms';\n"
+	}
+
+	var sql strings.Builder
+	sql.WriteString(graphile.Rename(createSchema+`create table if not exists graphile_worker.`+VersionTable+` (
   id integer primary key generated by default as identity,
   version_id bigint not null,
   is_applied boolean not null,
   tstamp timestamp not null default now()
 );
 `, m.schema))
-	versions := pgx.Identifier{m.schema, VersionTable}.Sanitize()
 	record := func(version int64) {
 		fmt.Fprintf(&sql, `insert into %s (version_id, is_applied, tstamp)
 select %d, true, pg_catalog.now() at time zone 'UTC'
 where not exists (select from %[1]s where version_id = %[2]d);
-`, versions, version)
+`, m.table(VersionTable), version)
 	}
 	record(0)
-	for _, step := range steps {
+	for i := range steps {
+		step := &steps[i]
+		step.SQL = graphile.Rename(step.SQL, m.schema)
 		fmt.Fprintf(&sql, "\n-- Migration %d: %s\n%s\n", step.Version, step.Name, step.SQL)
 		record(step.Version)
 	}
-	return sql.String()
+	plan.Body = lock + sql.String()
+	plan.Script = fmt.Sprintf(`-- Graphile Worker's schema %s, revision %d.
+begin;
+set local search_path = '';
+set local standard_conforming_strings = on;
+%s%s%scommit;
+`, pgx.Identifier{m.schema}.Sanitize(), graphile.NewestRevision, lock, limits, sql.String())
+	return plan
 }

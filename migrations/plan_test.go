@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/internal/pgtest"
 	"github.com/gwadmin/gwadmin/internal/upstream"
@@ -35,19 +34,19 @@ func (b *bench) psql(script string) error {
 	return nil
 }
 
-func (b *bench) plan() []migrations.Step {
+func (b *bench) plan() *migrations.Plan {
 	b.Helper()
-	steps, err := b.migrator.Plan(b.ctx)
+	plan, err := b.migrator.Plan(b.ctx, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return steps
+	return plan
 }
 
 // script is what a DBA gets for this database.
 func (b *bench) script() string {
 	b.Helper()
-	return b.migrator.Script(b.plan())
+	return b.plan().Script
 }
 
 // A gooseTable is Goose's version table: what it is made of, and its rows.
@@ -128,12 +127,12 @@ func TestScript(t *testing.T) {
 			}
 			script := b.script()
 			if s.on == "" {
-				install, err := migrations.InstallScript(s.schema)
+				install, err := migrations.InstallPlan(&migrations.Options{Schema: s.schema})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(install, script); diff != "" {
-					t.Errorf("on nothing: -InstallScript +Script\n%s", diff)
+				if diff := cmp.Diff(install, b.plan()); diff != "" {
+					t.Errorf("on nothing: -InstallPlan +Plan\n%s", diff)
 				}
 			}
 			if err := b.psql(script); err != nil {
@@ -152,7 +151,7 @@ func TestScript(t *testing.T) {
 				}
 			}
 			unchanged := b.unchanged()
-			if diff := cmp.Diff(&migrations.UpResult{Before: 20, After: 20}, b.up()); diff != "" {
+			if diff := cmp.Diff(&migrations.UpResult{Applied: []migrations.Migration{}, Before: 20, After: 20}, b.up()); diff != "" {
 				t.Errorf("Up after it: -want +got\n%s", diff)
 			}
 			unchanged()
@@ -179,7 +178,7 @@ func TestScript(t *testing.T) {
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	all := b.plan()
+	all := b.plan().Steps
 	var got []migrations.Migration
 	for _, step := range all {
 		got = append(got, migrations.Migration{Version: step.Version, Name: step.Name})
@@ -191,21 +190,28 @@ func TestPlan(t *testing.T) {
 		t.Errorf("-want +got\n%s", diff)
 	}
 	b.up()
-	if diff := cmp.Diff([]migrations.Step{}, b.plan()); diff != "" {
+	if diff := cmp.Diff(&migrations.Plan{Steps: []migrations.Step{}}, b.plan()); diff != "" {
 		t.Errorf("after Up: -want +got\n%s", diff)
 	}
 	b.down(migrations.DownOptions{To: 2})
 	unchanged := b.unchanged()
 	rest := b.plan()
-	if diff := cmp.Diff(all[2:], rest); diff != "" {
+	if diff := cmp.Diff(all[2:], rest.Steps); diff != "" {
 		t.Errorf("after Down to 2: -want +got\n%s", diff)
 	}
+	upToThree, err := b.migrator.Plan(b.ctx, &migrations.UpOptions{To: new(int64(3))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(all[2:3], upToThree.Steps); diff != "" {
+		t.Errorf("up to 3: -want +got\n%s", diff)
+	}
 	unchanged()
-	if err := b.psql(b.migrator.Script(rest)); err != nil {
+	if err := b.psql(rest.Script); err != nil {
 		t.Fatal(err)
 	}
 	b.checkCatalog()
-	if applied := b.up().Applied; applied != nil {
+	if applied := b.up().Applied; len(applied) > 0 {
 		t.Errorf("Up applied %v", applied)
 	}
 }
@@ -225,15 +231,15 @@ func TestPlanOfOtherRevisions(t *testing.T) {
 			b := newBench(t, seeded(t, "0.18.0"))
 			b.exec(tc.sql)
 			unchanged := b.unchanged()
-			steps, err := b.migrator.Plan(b.ctx)
+			plan, err := b.migrator.Plan(b.ctx, nil)
 			if !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
 			}
-			var want []migrations.Step
+			var want *migrations.Plan
 			if tc.want == nil {
-				want = []migrations.Step{}
+				want = &migrations.Plan{Steps: []migrations.Step{}}
 			}
-			if diff := cmp.Diff(want, steps); diff != "" {
+			if diff := cmp.Diff(want, plan); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 			unchanged()
@@ -295,15 +301,15 @@ func TestScriptNotifies(t *testing.T) {
 func TestScriptBesideUp(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	steps := b.plan()
+	plan := b.plan()
 	first := b.begin()
-	if _, err := first.Exec(b.ctx, b.migrator.Body(steps), pgx.QueryExecModeSimpleProtocol); err != nil {
+	if _, err := first.Exec(b.ctx, plan.Body, pgx.QueryExecModeSimpleProtocol); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			if err := b.psql(b.migrator.Script(steps)); err != nil {
+			if err := b.psql(plan.Script); err != nil {
 				t.Error(err)
 			}
 		})
@@ -350,7 +356,6 @@ func TestScriptAsRole(t *testing.T) {
 
 func TestScriptLimits(t *testing.T) {
 	t.Parallel()
-	pool := pgtest.Pool(t, nil, func(c *pgxpool.Config) { c.MaxConns = 1 })
 	for _, tc := range []struct {
 		reason  string
 		options migrations.Options
@@ -369,12 +374,12 @@ func TestScriptLimits(t *testing.T) {
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
-			m, err := migrations.New(pool, &tc.options)
+			plan, err := migrations.InstallPlan(&tc.options)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for line := range strings.Lines(m.Script([]migrations.Step{{Version: 1}})) {
+			for line := range strings.Lines(plan.Script) {
 				if strings.Contains(line, "_timeout") {
 					got = append(got, strings.TrimSpace(line))
 				}
@@ -386,25 +391,23 @@ func TestScriptLimits(t *testing.T) {
 	}
 }
 
-func TestInstallScriptRefuses(t *testing.T) {
+func TestInstallPlanRefuses(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{"pg_jobs", "a\nb", strings.Repeat("x", 64)} {
-		if script, err := migrations.InstallScript(schema); err == nil || script != "" {
-			t.Errorf("schema %q: got a script of %d bytes and the error %v", schema, len(script), err)
-		}
-		if body, err := migrations.InstallBody(schema); err == nil || body != "" {
-			t.Errorf("schema %q: got a body of %d bytes and the error %v", schema, len(body), err)
+		if plan, err := migrations.InstallPlan(&migrations.Options{Schema: schema}); err == nil || plan != nil {
+			t.Errorf("schema %q: got a plan and the error %v", schema, err)
 		}
 	}
 }
 
-func TestPlanDown(t *testing.T) {
+func TestDownDryRun(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, seeded(t, "0.17.3"))
-	check := func(to int64, want migrations.DownPlan) {
+	check := func(to int64, want migrations.DownResult) {
 		t.Helper()
+		want.DryRun = true
 		unchanged := b.unchanged()
-		got, err := b.migrator.PlanDown(b.ctx, to)
+		got, err := b.migrator.Down(b.ctx, migrations.DownOptions{To: to, DryRun: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -413,7 +416,7 @@ func TestPlanDown(t *testing.T) {
 		}
 		unchanged()
 	}
-	check(0, migrations.DownPlan{Undo: []migrations.Migration{}}) // Graphile Worker's, of which nothing is ours
+	check(0, migrations.DownResult{Undone: []migrations.Migration{}}) // Graphile Worker's, of which nothing is ours
 	b.up()
 	jobs := rowsOf[int64](b, "select count(*) from graphile_worker._private_jobs")[0]
 	locked := rowsOf[int64](b, "select count(*) from graphile_worker._private_jobs where locked_by is not null")[0]
@@ -422,12 +425,12 @@ func TestPlanDown(t *testing.T) {
 	}
 	undo := appliedMigrations()
 	slices.Reverse(undo)
-	check(0, migrations.DownPlan{Undo: undo, Jobs: jobs, Locked: locked})
+	check(0, migrations.DownResult{Undone: undo, Jobs: jobs, Locked: locked})
 	for to := range int64(4) {
-		check(to+1, migrations.DownPlan{Undo: undo[:3-to]})
+		check(to+1, migrations.DownResult{Undone: undo[: 3-to : 3-to]})
 	}
 	for _, to := range []int64{-1, 5} {
-		if plan, err := b.migrator.PlanDown(b.ctx, to); !errors.Is(err, migrations.ErrNoMigration) {
+		if plan, err := b.migrator.Down(b.ctx, migrations.DownOptions{To: to, DryRun: true}); !errors.Is(err, migrations.ErrNoMigration) {
 			t.Errorf("to %d: got %+v and %v, want ErrNoMigration", to, plan, err)
 		}
 	}
@@ -456,7 +459,7 @@ func TestUpTo(t *testing.T) {
 				unchanged := b.unchanged()
 				for back := range to + 1 { // which is behind it already
 					got, err := b.migrator.Up(b.ctx, &migrations.UpOptions{To: new(back + 1)})
-					if err != nil || got.Applied != nil {
+					if err != nil || len(got.Applied) > 0 {
 						t.Errorf("to %d after %d: got %+v and %v", back+1, to+1, got, err)
 					}
 				}
@@ -498,10 +501,12 @@ func TestLooksBesideUpAndDown(t *testing.T) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for name, look := range map[string]func(*migrations.Migrator) error{
-		"status":    func(m *migrations.Migrator) error { _, err := m.Status(b.ctx); return err },
-		"plan":      func(m *migrations.Migrator) error { _, err := m.Plan(b.ctx); return err },
-		"plan down": func(m *migrations.Migrator) error { _, err := m.PlanDown(b.ctx, 0); return err },
-		"holders":   func(m *migrations.Migrator) error { _, err := m.Holders(b.ctx); return err },
+		"status": func(m *migrations.Migrator) error { _, err := m.Status(b.ctx); return err },
+		"plan":   func(m *migrations.Migrator) error { _, err := m.Plan(b.ctx, nil); return err },
+		"down": func(m *migrations.Migrator) error {
+			_, err := m.Down(b.ctx, migrations.DownOptions{DryRun: true})
+			return err
+		},
 	} {
 		other := b.another()
 		wg.Go(func() {

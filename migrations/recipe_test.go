@@ -121,7 +121,7 @@ func TestRecipePlainSQL(t *testing.T) {
 					}
 					b = benchOn(t, b.pool, schema)
 				}
-				body, err := migrations.InstallBody(schema)
+				plan, err := migrations.InstallPlan(&migrations.Options{Schema: schema})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -156,7 +156,7 @@ func TestRecipePlainSQL(t *testing.T) {
 					}
 					exec("begin")
 					before := state()
-					exec(body)
+					exec(plan.Body)
 					exec("insert into applied default values")
 					if diff := cmp.Diff(before, state()); diff != "" {
 						t.Errorf("transaction and settings: -before +after\n%s", diff)
@@ -170,7 +170,7 @@ func TestRecipePlainSQL(t *testing.T) {
 				b.checkLedger()
 				b.checkValid()
 				unchanged = b.unchanged()
-				if diff := cmp.Diff(&migrations.UpResult{Before: 20, After: 20}, b.up()); diff != "" {
+				if diff := cmp.Diff(&migrations.UpResult{Applied: []migrations.Migration{}, Before: 20, After: 20}, b.up()); diff != "" {
 					t.Errorf("Up: -want +got\n%s", diff)
 				}
 				unchanged()

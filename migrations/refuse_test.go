@@ -117,7 +117,7 @@ func TestUpLeavesNewerAlone(t *testing.T) {
 			tc.prepare(b)
 			b.exec("insert into graphile_worker.migrations (id, breaking) values (21, false)")
 			unchanged := b.unchanged()
-			want := &migrations.UpResult{Before: 21, After: 21, Newer: true}
+			want := &migrations.UpResult{Applied: []migrations.Migration{}, Before: 21, After: 21, Newer: true}
 			if diff := cmp.Diff(want, b.up()); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}

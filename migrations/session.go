@@ -21,16 +21,16 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// A session is one transaction on one connection, with the schema's migrator
-// lock held until it ends.
+// A session is a transaction that holds the lock of the schema's migrators, and a Goose
+// provider that works inside of it.
 type session struct {
 	tx       pgx.Tx
 	provider *goose.Provider
 }
 
-// clashes are the SQLSTATEs that mean another installer did the same thing at
-// the same moment: the next try finds it done.
-var clashes = []string{
+// conflicts are the SQLSTATEs that mean that another installer did the same at the same
+// time, or that a lock was not available. Another try may succeed.
+var conflicts = []string{
 	"23505", // unique_violation
 	"42P06", // duplicate_schema
 	"42P07", // duplicate_table
@@ -46,15 +46,22 @@ const (
 	tries          = 10
 )
 
-// change runs fn in a session and commits, anew when another installer was in the way.
-func (m *Migrator) change(ctx context.Context, fn func(*session) error) error {
+// sqlState returns the SQLSTATE of PostgreSQL's error in err; empty if there is none.
+func sqlState(err error) string {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.Code
+	}
+	return ""
+}
+
+// write runs fn in a session and commits. It tries again after a conflict.
+func (m *Migrator) write(ctx context.Context, fn func(*session) error) error {
 	for try := 1; ; try++ {
-		err := m.once(ctx, fn)
-		var pgErr *pgconn.PgError
-		switch {
-		case errors.Is(err, ErrLocked) || !errors.As(err, &pgErr) || !slices.Contains(clashes, pgErr.Code):
+		err := m.writeOnce(ctx, fn)
+		switch code := sqlState(err); {
+		case errors.Is(err, ErrLocked) || !slices.Contains(conflicts, code):
 			return err
-		case try == tries && pgErr.Code == lockTimeout:
+		case try == tries && code == lockTimeout:
 			return fmt.Errorf("nothing was changed: %w", notLocked(err))
 		case try == tries:
 			return err
@@ -67,11 +74,11 @@ func (m *Migrator) change(ctx context.Context, fn func(*session) error) error {
 	}
 }
 
-// notLocked says of the last try's lock timeout that it was the last, and what
-// was to be locked as far as the server says. Another error it returns as it is.
+// notLocked adds to the last try's lock timeout how many tries there were, and what was
+// to be locked if the server says so. It returns other errors unchanged.
 func notLocked(err error) error {
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) || pgErr.Code != lockTimeout {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pgErr.Code != lockTimeout {
 		return err
 	}
 	what := ""
@@ -80,99 +87,82 @@ func notLocked(err error) error {
 		where = strings.ReplaceAll(where, "\nSQL statement", ", by SQL statement")
 		what = ": " + strings.Join(strings.Fields(where), " ")
 	}
-	return fmt.Errorf("not locked in time, at any of %d tries%s: %w", tries, what, err)
+	return fmt.Errorf("a lock was not available at any of %d tries%s: %w", tries, what, err)
 }
 
-func (m *Migrator) once(ctx context.Context, fn func(*session) error) (err error) {
-	conn, err := stdlib.GetPoolConnector(m.pool).Connect(ctx)
+func (m *Migrator) writeOnce(ctx context.Context, fn func(*session) error) (err error) {
+	driverConn, err := stdlib.GetPoolConnector(m.pool).Connect(ctx)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return err
 	}
-	pgxConn := conn.(*stdlib.Conn).Conn()
-	tx, err := pgxConn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
-	if err != nil {
-		return errors.Join(fmt.Errorf("begin: %w", err), conn.Close())
-	}
-	db := sql.OpenDB(&onlyConn{inTx{conn.(*stdlib.Conn), tx}})
-	db.SetMaxOpenConns(1)
-	defer func() {
-		_ = db.Close() // which leaves the connection open
-		if err == nil {
-			err = tx.Commit(ctx)
+	defer func() { err = errors.Join(err, driverConn.Close()) }()
+	conn := driverConn.(*stdlib.Conn)
+	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
+	return pgx.BeginTxFunc(ctx, conn.Conn(), options, func(tx pgx.Tx) error {
+		if err := m.lock(ctx, tx); err != nil {
+			return err
 		}
+		db := sql.OpenDB(connector{inTx{conn, tx}})
+		defer db.Close() // does not close the connection
+		db.SetMaxOpenConns(1)
+		store, err := database.NewStore(database.DialectPostgres, m.table(VersionTable))
 		if err != nil {
-			// The caller's context may be over; the connection goes back clean.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			_ = tx.Rollback(ctx)
+			return err
 		}
-		err = errors.Join(err, conn.Close())
-	}()
-
-	// Nothing in here may depend on how the server or the role is set up.
-	if _, err := tx.Exec(ctx, `select
-		pg_catalog.set_config('search_path', '', true),
-		pg_catalog.set_config('TimeZone', 'UTC', true),
-		pg_catalog.set_config('standard_conforming_strings', 'on', true)`); err != nil {
-		return fmt.Errorf("set up the session: %w", err)
-	}
-	if err := m.lock(ctx, tx); err != nil {
-		return err
-	}
-	store, err := m.versionStore()
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectCustom, db, renamedFiles{m.schema},
-		goose.WithStore(store), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return err
-	}
-	return fn(&session{tx: tx, provider: provider})
+		provider, err := goose.NewProvider(goose.DialectCustom, db, renamedFiles{m.schema},
+			goose.WithStore(versionStore{store, m.schema}), goose.WithDisableGlobalRegistry(true))
+		if err != nil {
+			return err
+		}
+		return fn(&session{tx, provider})
+	})
 }
 
-// lock takes the schema's migrator lock and bounds what comes after it.
+// lock waits for the lock of the schema's migrators. For the rest of the transaction it
+// replaces the settings of the server and the role that matter here.
 func (m *Migrator) lock(ctx context.Context, tx pgx.Tx) error {
-	if err := limit(ctx, tx, "lock_timeout", m.options.WaitLock); err != nil {
-		return err
-	}
-	var before string // the server's, or the role's
-	if err := tx.QueryRow(ctx, "select pg_catalog.current_setting('statement_timeout')").Scan(&before); err != nil {
+	var statementTimeout string
+	if err := tx.QueryRow(ctx, "select pg_catalog.current_setting('statement_timeout')").Scan(&statementTimeout); err != nil {
 		return fmt.Errorf("read statement_timeout: %w", err)
 	}
-	if err := limit(ctx, tx, "statement_timeout", 0); err != nil {
+	if m.options.StatementTimeout > 0 {
+		statementTimeout = milliseconds(m.options.StatementTimeout)
+	}
+	err := set(ctx, tx, "search_path", "", "TimeZone", "UTC", "standard_conforming_strings", "on",
+		"lock_timeout", milliseconds(m.options.WaitLock), "statement_timeout", "0")
+	if err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, "select pg_catalog.pg_advisory_xact_lock($1)", m.lockKey()); err != nil {
-		var pgErr *pgconn.PgError
-		if errors.As(err, &pgErr) && pgErr.Code == lockTimeout {
+		if sqlState(err) == lockTimeout {
 			return fmt.Errorf("%w on schema %q: waited %s for it: %w", ErrLocked, m.schema, m.options.WaitLock, err)
 		}
 		return fmt.Errorf("wait for other migrators: %w", err)
 	}
-	if err := limit(ctx, tx, "lock_timeout", m.options.LockTimeout); err != nil {
-		return err
-	}
-	if m.options.StatementTimeout == 0 {
-		return set(ctx, tx, "statement_timeout", before)
-	}
-	return limit(ctx, tx, "statement_timeout", m.options.StatementTimeout)
+	return set(ctx, tx, "lock_timeout", milliseconds(m.options.LockTimeout), "statement_timeout", statementTimeout)
 }
 
-// limit sets a timeout for the rest of the transaction; 0 means none.
-func limit(ctx context.Context, tx pgx.Tx, setting string, d time.Duration) error {
-	return set(ctx, tx, setting, milliseconds(d))
+// lockKey is the advisory lock of this schema's migrators.
+func (m *Migrator) lockKey() int64 {
+	h := fnv.New64a()
+	h.Write([]byte("gwadmin migrator " + m.schema))
+	return int64(h.Sum64())
 }
 
-func set(ctx context.Context, tx pgx.Tx, setting, value string) error {
-	if _, err := tx.Exec(ctx, "select pg_catalog.set_config($1, $2, true)", setting, value); err != nil {
-		return fmt.Errorf("set %s: %w", setting, err)
+// set changes settings, given as names and values, for the rest of the transaction.
+func set(ctx context.Context, tx pgx.Tx, pairs ...any) error {
+	calls := make([]string, len(pairs)/2)
+	for i := range calls {
+		calls[i] = fmt.Sprintf("pg_catalog.set_config($%d, $%d, true)", 2*i+1, 2*i+2)
+	}
+	if _, err := tx.Exec(ctx, "select "+strings.Join(calls, ", "), pairs...); err != nil {
+		return fmt.Errorf("change the session's settings: %w", err)
 	}
 	return nil
 }
 
-// milliseconds is a duration as PostgreSQL's timeouts take it, rounded up: 0 would
-// mean none, and the most they take is 24 days.
+// milliseconds is a duration for a timeout setting of PostgreSQL, rounded up, as 0 means
+// no timeout. The longest that PostgreSQL takes are 24 days.
 func milliseconds(d time.Duration) string {
 	ms := d.Milliseconds()
 	if time.Duration(ms)*time.Millisecond < d {
@@ -181,15 +171,39 @@ func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(min(ms, math.MaxInt32), 10)
 }
 
-// lockKey is the advisory lock that migrators of this schema share.
-func (m *Migrator) lockKey() int64 {
-	h := fnv.New64a()
-	h.Write([]byte("gwadmin migrator " + m.schema))
-	return int64(h.Sum64())
+// read runs fn in a read-only transaction. It tries again when a lock was not available,
+// and when a table is gone that fn has just seen, as Down was faster.
+func (m *Migrator) read(ctx context.Context, level pgx.TxIsoLevel, fn func(pgx.Tx) error) error {
+	for try := 1; ; try++ {
+		options := pgx.TxOptions{IsoLevel: level, AccessMode: pgx.ReadOnly}
+		err := pgx.BeginTxFunc(ctx, m.pool, options, func(tx pgx.Tx) error {
+			if err := set(ctx, tx, "lock_timeout", milliseconds(m.options.LockTimeout)); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
+		if code := sqlState(err); code != undefinedTable && code != lockTimeout {
+			return err
+		}
+		if try == tries {
+			return notLocked(err)
+		}
+	}
 }
 
-// inTx shows a connection inside a transaction as one outside: what Goose takes
-// for transactions are savepoints.
+// rollback runs fn, which only reads, in a savepoint and rolls that back, which releases
+// the locks on the tables: an installer or Down must not wait for a transaction that is
+// about to wait for it.
+func rollback(ctx context.Context, tx pgx.Tx, fn func(pgx.Tx) error) error {
+	savepoint, err := tx.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(savepoint), savepoint.Rollback(ctx))
+}
+
+// inTx is a connection inside a transaction. It looks to Goose like one outside: Goose's
+// transactions are savepoints.
 type inTx struct {
 	*stdlib.Conn
 	tx pgx.Tx
@@ -197,15 +211,11 @@ type inTx struct {
 
 func (c inTx) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
 	tx, err := c.tx.Begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return savepoint{ctx, tx}, nil
+	return savepoint{ctx, tx}, err
 }
 
 func (c inTx) ResetSession(context.Context) error { return nil }
-
-func (c inTx) Close() error { return nil }
+func (c inTx) Close() error                       { return nil }
 
 type savepoint struct {
 	ctx context.Context
@@ -215,23 +225,16 @@ type savepoint struct {
 func (s savepoint) Commit() error   { return s.tx.Commit(s.ctx) }
 func (s savepoint) Rollback() error { return s.tx.Rollback(context.WithoutCancel(s.ctx)) }
 
-// onlyConn connects database/sql to one given connection.
-type onlyConn struct{ conn driver.Conn }
+// A connector connects database/sql to the one connection that it is.
+type connector struct{ inTx }
 
-func (c *onlyConn) Connect(context.Context) (driver.Conn, error) { return c.conn, nil }
-func (c *onlyConn) Driver() driver.Driver                        { return stdlib.GetDefaultDriver() }
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.inTx, nil }
+func (c connector) Driver() driver.Driver                        { return stdlib.GetDefaultDriver() }
 
-// A versionStore is Goose's, but that it finds its table in a schema whose name
-// needs quotes.
+// A versionStore is Goose's, but finds its table in a schema whose name needs quotes.
 type versionStore struct {
 	database.Store
 	schema string
-}
-
-func (m *Migrator) versionStore() (versionStore, error) {
-	table := pgx.Identifier{m.schema, VersionTable}.Sanitize()
-	store, err := database.NewStore(database.DialectPostgres, table)
-	return versionStore{store, m.schema}, err
 }
 
 // TableExists implements [database.StoreExtender].

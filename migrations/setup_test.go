@@ -82,13 +82,17 @@ func (b *bench) upAside(ctx context.Context) (*bench, <-chan error) {
 	return other, result
 }
 
+// down returns what Down undid, without the times when it was applied.
 func (b *bench) down(options migrations.DownOptions) []migrations.Migration {
 	b.Helper()
-	undone, err := b.migrator.Down(b.ctx, options)
+	result, err := b.migrator.Down(b.ctx, options)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return undone
+	for i := range result.Undone {
+		result.Undone[i].AppliedAt = nil
+	}
+	return result.Undone
 }
 
 // install runs the npm package's own migrations.

@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/pressly/goose/v3"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
@@ -21,64 +19,92 @@ import (
 // A Migration is one of this package's files.
 type Migration struct {
 	Version int64  `json:"version"`
-	Name    string `json:"name"` // the file's name without number and ending, such as "tables"
-	// AppliedAt is when it was applied, in UTC; nil while it is pending, and in
-	// the result of Up and Down.
-	AppliedAt *time.Time `json:"applied_at"`
+	Name    string `json:"name"` // such as "tables": the file's name without number and ending
+	// AppliedAt is when it was applied, in UTC; nil while it is pending, and in the
+	// result of Up.
+	AppliedAt *time.Time `json:"applied_at,omitempty"`
 }
 
-func newMigration(source *goose.Source) Migration {
-	return Migration{Version: source.Version, Name: nameOf(source.Path)}
+// A Step is a migration with the SQL that applies it.
+type Step struct {
+	Version int64  `json:"version"`
+	Name    string `json:"name"`
+	SQL     string `json:"sql"`
 }
 
-func nameOf(file string) string {
-	_, name, _ := strings.Cut(strings.TrimSuffix(path.Base(file), ".sql"), "_")
-	return name
+// steps are all migrations, in order, for the schema graphile_worker.
+var steps = sync.OnceValue(func() (steps []Step) {
+	names, err := fs.Glob(Files, "*.sql")
+	for _, name := range names {
+		body, readErr := Files.ReadFile(name)
+		number, rest, _ := strings.Cut(strings.TrimSuffix(name, ".sql"), "_")
+		version, parseErr := strconv.ParseInt(number, 10, 64)
+		err = errors.Join(err, readErr, parseErr)
+		steps = append(steps, Step{version, rest, upSection(string(body))})
+	}
+	if err != nil {
+		panic(err) // the files are compiled in
+	}
+	return steps
+})
+
+// upSection returns the comment at the head of a migration file and what the file has
+// between its Up and Down marks, without any of Goose's marks.
+func upSection(body string) string {
+	head, rest, _ := strings.Cut(body, "-- +goose Up\n")
+	up, _, _ := strings.Cut(rest, "-- +goose Down\n")
+	var sql strings.Builder
+	sql.WriteString(strings.TrimSpace(head) + "\n")
+	for line := range strings.Lines(up) {
+		if !strings.HasPrefix(line, "-- +goose ") {
+			sql.WriteString(line)
+		}
+	}
+	return strings.TrimSpace(sql.String()) + "\n"
 }
 
-// Status is what a database says of its migrations.
+// stepOf returns the migration of that number, or [ErrNoMigration].
+func stepOf(version int64) (Step, error) {
+	all := steps()
+	if i := slices.IndexFunc(all, func(s Step) bool { return s.Version == version }); i >= 0 {
+		return all[i], nil
+	}
+	return Step{}, fmt.Errorf("%w: %d: they are numbered from %d to %d", ErrNoMigration, version, all[0].Version, all[len(all)-1].Version)
+}
+
+// Status is the state of a schema's migrations.
 type Status struct {
 	Schema string `json:"schema"`
 	// Revision is the newest revision in Graphile Worker's ledger, and Breaking the
-	// newest breaking one; 0 where there is no ledger or it is empty.
+	// newest breaking one; 0 if there is none.
 	Revision int `json:"revision"`
 	Breaking int `json:"breaking"`
-	// Foreign is true for a table migrations that is not Graphile Worker's: such
-	// is not taken for a ledger.
+	// Foreign reports that the schema is not Graphile Worker's: see [ErrForeign].
 	Foreign bool `json:"foreign,omitempty"`
-	// Migrations are all that this package has, in order.
+	// Migrations are all migrations of this package, in order.
 	Migrations []Migration `json:"migrations"`
 }
 
-// Supported returns a [*RevisionError] or [ErrForeign] for a schema that Up would
-// refuse.
+// Supported returns the [*RevisionError] or [ErrForeign] with which Up refuses the
+// schema. A schema where nothing is installed is supported.
 func (s *Status) Supported() error {
-	if s.Foreign {
-		return foreign(s.Schema)
-	}
-	if s.Revision == 0 {
+	if s.Revision == 0 && !s.Foreign {
 		return nil
 	}
-	return graphile.CheckRevision(s.Schema, s.Revision, s.Breaking)
+	return (&graphile.Ledger{Schema: s.Schema, Foreign: s.Foreign, Revision: s.Revision, Breaking: s.Breaking}).Check()
 }
 
-// Newer says whether the schema is at a revision newer than this package knows,
-// which Up leaves as it is.
+// Newer reports whether the schema is at a newer revision than this package knows. Up
+// leaves such a schema unchanged.
 func (s *Status) Newer() bool { return s.Revision > graphile.NewestRevision }
 
-// Pending returns the migrations that Up would apply.
+// Pending returns the migrations that are not applied.
 func (s *Status) Pending() []Migration {
-	var pending []Migration
-	for _, m := range s.Migrations {
-		if m.AppliedAt == nil {
-			pending = append(pending, m)
-		}
-	}
-	return pending
+	return slices.DeleteFunc(slices.Clone(s.Migrations), func(m Migration) bool { return m.AppliedAt != nil })
 }
 
-// Status reads which migrations a database has. It changes nothing, holds up
-// nobody, and works on a database where nothing is installed.
+// Status reads which migrations a database has. It changes nothing, blocks nobody, and
+// works on a database where nothing is installed.
 func (m *Migrator) Status(ctx context.Context) (status *Status, err error) {
 	err = m.read(ctx, pgx.ReadCommitted, func(tx pgx.Tx) (err error) {
 		status, err = m.status(ctx, tx)
@@ -90,177 +116,39 @@ func (m *Migrator) Status(ctx context.Context) (status *Status, err error) {
 	return status, nil
 }
 
-func (m *Migrator) status(ctx context.Context, tx pgx.Tx) (*Status, error) {
-	state, err := m.glance(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
-	status := &Status{Schema: m.schema, Revision: state.Revision, Breaking: state.Breaking, Foreign: state.foreign}
-	if status.Migrations, err = files(); err != nil {
-		return nil, err
-	}
-	for i := range status.Migrations {
-		if at, ok := state.applied[status.Migrations[i].Version]; ok {
-			status.Migrations[i].AppliedAt = &at
-		}
-	}
-	return status, nil
-}
-
-// read runs fn in a read-only transaction, and anew when a table that fn has just
-// seen is gone, as Down was faster, or cannot be locked within LockTimeout.
-func (m *Migrator) read(ctx context.Context, level pgx.TxIsoLevel, fn func(pgx.Tx) error) error {
-	for try := 1; ; try++ {
-		options := pgx.TxOptions{IsoLevel: level, AccessMode: pgx.ReadOnly}
-		err := pgx.BeginTxFunc(ctx, m.pool, options, func(tx pgx.Tx) error {
-			if err := limit(ctx, tx, "lock_timeout", m.options.LockTimeout); err != nil {
-				return err
-			}
-			return fn(tx)
-		})
-		var pgErr *pgconn.PgError
-		switch {
-		case !errors.As(err, &pgErr) || pgErr.Code != undefinedTable && pgErr.Code != lockTimeout:
+func (m *Migrator) status(ctx context.Context, tx pgx.Tx) (status *Status, err error) {
+	err = rollback(ctx, tx, func(tx pgx.Tx) error {
+		ledger, err := graphile.ReadLedger(ctx, tx, m.schema)
+		if err != nil {
 			return err
-		case try == tries:
-			return notLocked(err)
 		}
-	}
+		applied := map[int64]*time.Time{}
+		if ledger.Has(VersionTable) {
+			if applied, err = m.applied(ctx, tx); err != nil {
+				return fmt.Errorf("read the versions of schema %q: %w", m.schema, err)
+			}
+		}
+		status = &Status{Schema: m.schema, Revision: ledger.Revision, Breaking: ledger.Breaking, Foreign: ledger.Foreign}
+		for _, s := range steps() {
+			status.Migrations = append(status.Migrations, Migration{s.Version, s.Name, applied[s.Version]})
+		}
+		return nil
+	})
+	return status, err
 }
 
-// files returns the migrations that this package has, in order.
-func files() ([]Migration, error) {
-	names, err := fs.Glob(Files, "*.sql")
+// applied reads Goose's table: when each version was applied.
+func (m *Migrator) applied(ctx context.Context, tx pgx.Tx) (map[int64]*time.Time, error) {
+	rows, err := tx.Query(ctx, "select version_id, tstamp at time zone 'UTC' from "+m.table(VersionTable)+" where is_applied")
 	if err != nil {
 		return nil, err
 	}
-	migrations := make([]Migration, len(names))
-	for i, name := range names {
-		number, _, _ := strings.Cut(name, "_")
-		version, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return nil, err
-		}
-		migrations[i] = Migration{Version: version, Name: nameOf(name)}
-	}
-	return migrations, nil
-}
-
-// ErrNoMigration says that there is no migration of the number asked for.
-var ErrNoMigration = errors.New("no such migration")
-
-// checkVersion returns [ErrNoMigration] unless there is a migration of that number.
-func checkVersion(version int64) error {
-	all, err := files()
-	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(all, func(m Migration) bool { return m.Version == version }) {
+	applied := map[int64]*time.Time{}
+	var version int64
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&version, &at}, func() error {
+		applied[version] = new(at.UTC())
 		return nil
-	}
-	return fmt.Errorf("%w: %d: they are numbered from %d to %d", ErrNoMigration, version, all[0].Version, all[len(all)-1].Version)
-}
-
-// state is a schema as its two ledgers tell it.
-type state struct {
-	exists             bool // the schema
-	foreign            bool // there is a table migrations that is no ledger
-	Revision, Breaking int
-	applied            map[int64]time.Time
-}
-
-func (m *Migrator) state(ctx context.Context, tx pgx.Tx) (*state, error) {
-	s := &state{applied: map[int64]time.Time{}}
-	var ledger, shaped, breaking, versions bool
-	err := tx.QueryRow(ctx, `
-		select
-			n.oid is not null,
-			exists (select from pg_catalog.pg_class as c where c.relnamespace = n.oid and c.relname = 'migrations'),
-			2 = (
-				select count(*)
-				from pg_catalog.pg_attribute as a join pg_catalog.pg_class as c on c.oid = a.attrelid
-				where c.relnamespace = n.oid and c.relname = 'migrations' and c.relkind = 'r' and (
-					a.attname = 'id' and a.atttypid = 'pg_catalog.int4'::pg_catalog.regtype
-					or a.attname = 'ts' and a.atttypid = 'pg_catalog.timestamptz'::pg_catalog.regtype)
-			),
-			exists (
-				select from pg_catalog.pg_attribute as a join pg_catalog.pg_class as c on c.oid = a.attrelid
-				where c.relnamespace = n.oid and c.relname = 'migrations' and a.attname = 'breaking'
-			),
-			exists (select from pg_catalog.pg_class as c where c.relnamespace = n.oid and c.relname = $2)
-		from (values (1)) as one
-		left join pg_catalog.pg_namespace as n on n.nspname = $1`,
-		m.schema, VersionTable).Scan(&s.exists, &ledger, &shaped, &breaking, &versions)
-	if err != nil {
-		return nil, fmt.Errorf("look for schema %q: %w", m.schema, err)
-	}
-	s.foreign = ledger && !shaped
-	if shaped {
-		query := "select coalesce(max(id), 0), 0 from "
-		if breaking {
-			query = "select coalesce(max(id), 0), coalesce(max(id) filter (where breaking), 0) from "
-		}
-		err := tx.QueryRow(ctx, query+pgx.Identifier{m.schema, "migrations"}.Sanitize()).Scan(&s.Revision, &s.Breaking)
-		if err != nil {
-			return nil, fmt.Errorf("read the revision of schema %q: %w", m.schema, err)
-		}
-		if s.Revision > 0 {
-			genuine, err := m.genuine(ctx, tx, s.Revision)
-			if err != nil {
-				return nil, err
-			}
-			if !genuine {
-				s.foreign, s.Revision, s.Breaking = true, 0, 0
-			}
-		}
-	}
-	if versions {
-		rows, err := tx.Query(ctx, "select version_id, tstamp at time zone 'UTC' from "+
-			pgx.Identifier{m.schema, VersionTable}.Sanitize()+" where is_applied and version_id > 0")
-		if err != nil {
-			return nil, fmt.Errorf("read the versions of schema %q: %w", m.schema, err)
-		}
-		var version int64
-		var at time.Time
-		_, err = pgx.ForEachRow(rows, []any{&version, &at}, func() error {
-			s.applied[version] = at.UTC()
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read the versions of schema %q: %w", m.schema, err)
-		}
-	}
-	return s, nil
-}
-
-// genuine says whether a table with revisions is Graphile Worker's: the tables of
-// that revision are there. It looks after the revision was read, since an
-// installation may be under way.
-func (m *Migrator) genuine(ctx context.Context, tx pgx.Tx, revision int) (genuine bool, err error) {
-	// Revision 16 gave the tables their names of today; the column breaking is younger
-	// than the first revisions.
-	err = tx.QueryRow(ctx, `
-		with has as (
-			select
-				exists (
-					select from pg_catalog.pg_attribute as a join pg_catalog.pg_class as c on c.oid = a.attrelid
-					where c.relnamespace = n.oid and c.relname = 'migrations' and a.attname = 'breaking'
-				) as breaking,
-				exists (select from pg_catalog.pg_class as c where c.relnamespace = n.oid and c.relname = '_private_jobs') as jobs,
-				exists (select from pg_catalog.pg_class as c where c.relnamespace = n.oid and c.relname = 'job_queues') as queues
-			from pg_catalog.pg_namespace as n
-			where n.nspname = $1
-		)
-		select case when breaking then jobs or $2 < 16 else (jobs or queues) and $2 < $3 end from has`,
-		m.schema, revision, graphile.OldestRevision).Scan(&genuine)
-	if err != nil {
-		return false, fmt.Errorf("look for the tables of schema %q: %w", m.schema, err)
-	}
-	return genuine, nil
-}
-
-func (m *Migrator) foreign() error { return foreign(m.schema) }
-
-func foreign(schema string) error {
-	return fmt.Errorf("schema %q has %w: choose another schema", schema, ErrForeign)
+	})
+	return applied, err
 }

@@ -4,116 +4,117 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// UpResult says what [Migrator.Up] did.
-type UpResult struct {
-	// Applied are the migrations that ran, in order; empty when there was
-	// nothing to do.
-	Applied []Migration
-	// Before and After are the newest revisions in Graphile Worker's ledger,
-	// 0 where it had none.
-	Before, After int
-	// Newer is true where the database has been brought to a revision newer
-	// than this package knows by a change that does not break it. Such a schema
-	// is left as it is.
-	Newer bool
-}
-
-// UpOptions alter [Migrator.Up]. The zero value, or nil, applies everything,
-// whoever holds jobs.
+// UpOptions are those of [Migrator.Up]. The zero value, or nil, applies everything, even
+// while workers hold jobs.
 type UpOptions struct {
-	// To is the last migration to apply; nil means all. One that does not exist
-	// is [ErrNoMigration].
+	// To is the last migration to apply; nil means all. If there is no such migration
+	// the error is [ErrNoMigration].
 	To *int64
-	// WaitIdle is for a database whose ledger a breaking revision is to be
-	// added to. Nil goes on whoever holds jobs. Otherwise Up waits until no worker
-	// holds one, and looks again right before it changes anything: when so long
-	// after its call one still does, it fails with a [*BusyError]; 0 does not
-	// wait. Stale locks do not count.
+	// WaitIdle matters only if a breaking revision is pending: workers that are older
+	// than it cannot finish the jobs that they hold. Nil does not look for them.
+	// Otherwise Up waits until no worker holds a job, for so long at most; then it fails
+	// with a [*BusyError]. 0 does not wait. Stale locks do not count.
 	WaitIdle *time.Duration
 }
 
-// Up applies the pending migrations in one transaction. It waits for another
-// migrator of the schema to finish, and for a Graphile Worker installation that
-// is under way; running it again changes nothing. It locks no table of a schema
-// that exists: workers go on meanwhile.
+func (o *UpOptions) check() error {
+	if o.WaitIdle != nil && *o.WaitIdle < 0 {
+		return fmt.Errorf("WaitIdle is negative: %s", *o.WaitIdle)
+	}
+	if o.To == nil {
+		return nil
+	}
+	_, err := stepOf(*o.To)
+	return err
+}
+
+// UpResult is what [Migrator.Up] did.
+type UpResult struct {
+	// Applied are the migrations that it applied, in order; empty, not nil, if there was
+	// nothing to do.
+	Applied []Migration `json:"applied"`
+	// Before and After are the newest revisions in Graphile Worker's ledger; 0 if there
+	// was none.
+	Before int `json:"revision_before"`
+	After  int `json:"revision_after"`
+	// Newer reports that the schema is at a newer revision than this package knows,
+	// which is not a breaking one. Up left it unchanged.
+	Newer bool `json:"newer"`
+}
+
+// Up applies the pending migrations in one transaction. If all are applied it changes
+// nothing. It waits for another migrator of the schema, and for a Graphile Worker
+// installation that is under way. It locks no table of an installed schema: workers go
+// on meanwhile.
 //
-// A schema older than revision 18, or with a newer breaking revision, is
-// refused with a [*RevisionError] before anything is changed, and so is, with
-// [ErrForeign], one whose table migrations is not Graphile Worker's.
+// Before it changes anything it refuses a schema that is older than revision 18 or has a
+// newer breaking revision, with a [*RevisionError], and one whose table migrations is not
+// Graphile Worker's, with [ErrForeign].
 func (m *Migrator) Up(ctx context.Context, options *UpOptions) (*UpResult, error) {
 	if options == nil {
 		options = &UpOptions{}
 	}
-	if options.To != nil {
-		if err := checkVersion(*options.To); err != nil {
-			return nil, fmt.Errorf("migrate up: %w", err)
-		}
+	if err := options.check(); err != nil {
+		return nil, fmt.Errorf("migrate up: %w", err)
 	}
-	if options.WaitIdle != nil && *options.WaitIdle < 0 {
-		return nil, fmt.Errorf("migrate up: WaitIdle is negative: %s", *options.WaitIdle)
+	var deadline time.Time
+	if options.WaitIdle != nil {
+		deadline = time.Now().Add(*options.WaitIdle)
 	}
-	result, err := m.upIdle(ctx, options)
-	if err != nil {
-		return nil, fmt.Errorf("migrate up: %w", m.refusal(ctx, err))
-	}
-	return result, nil
-}
-
-// upIdle brings the schema up, as soon as WaitIdle lets it.
-func (m *Migrator) upIdle(ctx context.Context, options *UpOptions) (*UpResult, error) {
-	if options.WaitIdle == nil {
-		return m.up(ctx, options)
-	}
-	deadline := time.Now().Add(*options.WaitIdle)
 	for {
-		if err := m.waitIdle(ctx, deadline); err != nil {
-			return nil, err
-		}
 		result, err := m.up(ctx, options)
-		if !errors.Is(err, ErrBusy) || !time.Now().Before(deadline) {
-			return result, err
+		left := time.Until(deadline)
+		if !errors.Is(err, ErrBusy) || left <= 0 {
+			if err != nil {
+				return nil, fmt.Errorf("migrate up: %w", m.refusal(ctx, err))
+			}
+			return result, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("migrate up: %w: %w", ctx.Err(), err)
+		case <-time.After(min(left, 250*time.Millisecond)):
 		}
 	}
 }
 
-// up brings the schema up, or returns a [*BusyError] when WaitIdle is set and a
-// worker holds jobs now.
+// up applies the migrations, or returns a [*BusyError].
 func (m *Migrator) up(ctx context.Context, options *UpOptions) (*UpResult, error) {
 	var result *UpResult
-	err := m.change(ctx, func(s *session) error {
-		before, err := m.glance(ctx, s.tx)
+	err := m.write(ctx, func(s *session) error {
+		before, err := m.status(ctx, s.tx)
 		if err != nil {
 			return err
 		}
-		if before.foreign {
-			return m.foreign()
+		result = &UpResult{Applied: []Migration{}, Before: before.Revision, After: before.Revision}
+		// An older revision may be that of an installation under way: the first migration
+		// waits for it.
+		if before.Foreign || before.Breaking > graphile.NewestRevision {
+			return before.Supported()
 		}
-		result = &UpResult{Before: before.Revision, After: before.Revision}
-		if before.Breaking > graphile.NewestRevision {
-			return graphile.CheckRevision(m.schema, before.Revision, before.Breaking)
-		}
-		if before.Revision > graphile.NewestRevision {
-			result.Newer = true
+		if result.Newer = before.Newer(); result.Newer {
 			return nil
 		}
 		if options.WaitIdle != nil {
-			if err := m.busy(ctx, s.tx); err != nil {
+			holders, err := m.holders(ctx, s.tx, before)
+			if err != nil {
 				return err
 			}
-		}
-		if !before.exists {
-			if _, err := s.tx.Exec(ctx, "create schema "+pgx.Identifier{m.schema}.Sanitize()); err != nil {
-				return fmt.Errorf("create schema %q: %w", m.schema, err)
+			if len(holders) > 0 {
+				return &BusyError{Schema: m.schema, Revision: graphile.NewestBreaking, Holders: holders}
 			}
+		}
+		if _, err := s.tx.Exec(ctx, graphile.Rename(createSchema, m.schema)); err != nil {
+			return fmt.Errorf("create schema %q: %w", m.schema, err)
 		}
 		up := s.provider.Up
 		if options.To != nil {
@@ -123,47 +124,27 @@ func (m *Migrator) up(ctx context.Context, options *UpOptions) (*UpResult, error
 		if err != nil {
 			return err
 		}
-		for _, r := range applied {
-			result.Applied = append(result.Applied, newMigration(r.Source))
-		}
-		after, err := m.state(ctx, s.tx)
+		after, err := m.status(ctx, s.tx)
 		if err != nil {
 			return err
 		}
 		result.After = after.Revision
+		for _, r := range applied {
+			step, err := stepOf(r.Source.Version)
+			if err != nil {
+				return err
+			}
+			result.Applied = append(result.Applied, Migration{Version: step.Version, Name: step.Name})
+		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return result, nil
+	return result, err
 }
 
-// aside runs fn, which only reads, and lets go of the tables again, so that an
-// installation that is under way, or Down, does not wait for who is about to wait
-// for it.
-func aside(ctx context.Context, tx pgx.Tx, fn func(pgx.Tx) error) error {
-	inner, err := tx.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	return errors.Join(fn(inner), inner.Rollback(ctx))
-}
-
-// glance reads the state aside.
-func (m *Migrator) glance(ctx context.Context, tx pgx.Tx) (state *state, err error) {
-	err = aside(ctx, tx, func(tx pgx.Tx) error {
-		state, err = m.state(ctx, tx)
-		return err
-	})
-	return state, err
-}
-
-// refusal turns the SQLSTATE with which a migration refuses a revision into a
-// [*RevisionError], and returns any other error as it is.
+// refusal returns a [*RevisionError] for the SQLSTATEs with which a migration refuses a
+// revision, and any other error unchanged.
 func (m *Migrator) refusal(ctx context.Context, err error) error {
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) || (pgErr.Code != "GWOLD" && pgErr.Code != "GWNEW") {
+	if code := sqlState(err); code != "GWOLD" && code != "GWNEW" {
 		return err
 	}
 	status, statusErr := m.Status(ctx)
@@ -173,5 +154,59 @@ func (m *Migrator) refusal(ctx context.Context, err error) error {
 	if refused := status.Supported(); refused != nil {
 		return refused
 	}
-	return err // the schema has moved on since
+	return err // the revision has changed since
+}
+
+// A Holder is a worker pool that holds jobs (before Graphile Worker 0.17: a worker).
+type Holder struct {
+	WorkerID string    `json:"worker_id"`
+	Jobs     int64     `json:"jobs"`
+	Oldest   time.Time `json:"oldest"` // when it locked the first of them, in UTC
+}
+
+// A BusyError lists the workers that hold jobs while a breaking revision is pending. It
+// matches [ErrBusy].
+type BusyError struct {
+	Schema   string
+	Revision int // the breaking revision
+	Holders  []Holder
+}
+
+func (e *BusyError) Error() string {
+	holders := make([]string, len(e.Holders))
+	for i, h := range e.Holders {
+		holders[i] = fmt.Sprintf("%s holds %d since %s", h.WorkerID, h.Jobs, h.Oldest.Format(time.RFC3339))
+	}
+	return fmt.Sprintf("%v in schema %q, and the pending revision %d is a breaking one: %s: stop the workers, wait for them, or go on regardless",
+		ErrBusy, e.Schema, e.Revision, strings.Join(holders, ", "))
+}
+
+func (e *BusyError) Unwrap() error { return ErrBusy }
+
+// holders returns who holds jobs, if a breaking revision is pending.
+func (m *Migrator) holders(ctx context.Context, tx pgx.Tx, status *Status) (holders []Holder, err error) {
+	if status.Revision < graphile.OldestRevision || status.Revision >= graphile.NewestBreaking {
+		return nil, nil
+	}
+	err = rollback(ctx, tx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			select coalesce(locked_by, ''), count(*), min(locked_at)
+			from `+m.table("_private_jobs")+`
+			where locked_at >= pg_catalog.now() - interval '4 hours'
+			group by locked_by
+			order by locked_by`)
+		if err != nil {
+			return err
+		}
+		holders, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (h Holder, err error) {
+			err = row.Scan(&h.WorkerID, &h.Jobs, &h.Oldest)
+			h.Oldest = h.Oldest.UTC()
+			return h, err
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for workers that hold jobs: %w", err)
+	}
+	return holders, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,34 +14,32 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// ErrNotInstalled says that the schema is not there, or nothing of Graphile
-// Worker's is in it.
-var ErrNotInstalled = graphile.ErrNotInstalled
-
-// A DifferenceKind says in which way a database differs.
+// A DifferenceKind is the way in which an object differs.
 type DifferenceKind string
 
 // The kinds of differences.
 const (
-	Missing    DifferenceKind = "missing"    // an object that should be there is not
-	Unexpected DifferenceKind = "unexpected" // an object that should not be there is
-	Changed    DifferenceKind = "changed"    // an object is not what it should be
+	Missing    DifferenceKind = "missing"
+	Unexpected DifferenceKind = "unexpected"
+	Changed    DifferenceKind = "changed"
 )
 
-// A Difference is one way in which a database is not what this package builds.
+// A Difference is an object of a database that is not as this package's migrations build
+// it.
 type Difference struct {
 	Kind DifferenceKind `json:"kind"`
-	// Object is what differs, by kind and name, such as "index jobs_main_index",
-	// "column _private_jobs.priority", "function add_job", "revision 19".
+	// Object is the object's kind and name, such as "index jobs_main_index", "column
+	// _private_jobs.priority", "function add_job" or "revision 19".
 	Object string `json:"object"`
-	// Want is its definition here, in PostgreSQL's words; empty where it is unexpected.
+	// Want is the definition that the object should have, in PostgreSQL's words; empty
+	// if it is unexpected.
 	Want string `json:"want,omitempty"`
-	// Got is its definition in the database; empty where it is missing.
+	// Got is the definition in the database; empty if the object is missing.
 	Got string `json:"got,omitempty"`
 }
 
-// String is the difference as one line. What a long definition has in common
-// with the one it should be is cut.
+// String describes the difference in one line. It shortens the parts that two long
+// definitions have in common.
 func (d Difference) String() string {
 	switch d.Kind {
 	case Missing:
@@ -48,14 +47,14 @@ func (d Difference) String() string {
 	case Unexpected:
 		return fmt.Sprintf("%s is unexpected: %s", d.Object, d.Got)
 	}
-	want, got := apart(d.Want, d.Got)
+	want, got := shorten(d.Want, d.Got)
 	return fmt.Sprintf("%s is changed: want %s; got %s", d.Object, want, got)
 }
 
-// apart cuts what two texts have in common at their ends, but for a few words.
-func apart(a, b string) (string, string) {
-	const enough = 60 // characters that nobody minds reading twice
-	if len(a) <= enough && len(b) <= enough {
+// shorten cuts what two long texts have in common at both ends, but for a few words.
+func shorten(a, b string) (string, string) {
+	const long = 60
+	if len(a) <= long && len(b) <= long {
 		return a, b
 	}
 	wordsA, wordsB := strings.Fields(a), strings.Fields(b)
@@ -81,139 +80,120 @@ func apart(a, b string) (string, string) {
 	return cut(wordsA), cut(wordsB)
 }
 
-// Validate compares a schema with the one that this package's migrations build
-// and returns every difference, in the order of the objects' names; none when
-// the schema is right, whoever built it. A function may have the body that it has
-// here or in one of Graphile Worker's releases 0.16.6, 0.17.3 and 0.18.0. Of an
-// object that is missing or unexpected as a whole the parts are not listed.
+// A Validation is what [Migrator.Validate] found.
+type Validation struct {
+	Revision int // the newest revision in Graphile Worker's ledger
+	// Differences are in the order of the objects' names. There are none if the schema
+	// is right, whoever installed it.
+	Differences []Difference
+	// Unknown are differences that may come from a newer revision than this package
+	// knows: objects that are unexpected, and functions and views that are changed.
+	// Unless the schema is newer there are none.
+	Unknown []Difference
+}
+
+// Newer reports whether the schema is at a newer revision than this package knows.
+func (v *Validation) Newer() bool { return v.Revision > graphile.NewestRevision }
+
+// Validate compares a schema with the one that this package's migrations build. A function
+// may have the body that it has here or in one of Graphile Worker's releases 0.16.6,
+// 0.17.3 and 0.18.0. If an object is missing or unexpected as a whole, its parts are not
+// listed. A newer revision is not a difference in itself.
 //
-// It does not look at owners, privileges, comments, storage parameters and
-// statistics, nor at anything whose name begins with gwadmin_ or goose_.
+// Validate ignores owners, privileges, comments, storage parameters and statistics, and
+// objects whose names begin with gwadmin_ or goose_.
 //
-// Validate reads, in one read-only transaction, the server's catalog and the
-// migrations table. It holds up no worker, and waits for none, but, within
-// Options.LockTimeout, for whoever has a table locked in access exclusive mode. The role needs usage on the schema
-// and select on the migrations table, all of whose rows it must see.
+// It reads the server's catalog and the table migrations in one read-only transaction, and
+// blocks no worker. It waits only for whoever holds a table's access exclusive lock, up to
+// Options.LockTimeout. The role needs usage on the schema and select on the table
+// migrations, all of whose rows it must see.
 //
-// Where nothing is installed the error is [ErrNotInstalled], or [ErrForeign] when
-// an application has a table migrations of its own there; a revision older than 18
-// or a breaking one after 20 is a [*RevisionError].
-func (m *Migrator) Validate(ctx context.Context) ([]Difference, error) {
+// The error is [ErrNotInstalled] if nothing is installed, [ErrForeign] if an application
+// has a table migrations of its own there, and a [*RevisionError] if the revision is older
+// than 18 or there is a breaking one after 20.
+func (m *Migrator) Validate(ctx context.Context) (*Validation, error) {
 	var live *catalog.Catalog
+	var ledger *graphile.Ledger
 	err := m.read(ctx, pgx.RepeatableRead, func(tx pgx.Tx) (err error) {
-		live, err = catalog.Read(ctx, tx, m.schema)
+		if live, err = catalog.Read(ctx, tx, m.schema); err == nil {
+			ledger, err = graphile.ReadLedger(ctx, tx, m.schema)
+		}
 		return err
 	})
-	switch {
-	case err != nil:
-	case isForeign(live):
-		err = m.foreign()
-	case live.Revision > 0:
-		err = graphile.CheckRevision(m.schema, live.Revision, live.Breaking)
-	case !live.Has("table _private_jobs"):
-		err = fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only",
-			ErrNotInstalled, m.schema)
+	// A damaged ledger is a difference.
+	damaged := err == nil && (ledger.Abandoned || live.Has("table _private_jobs") && (ledger.Foreign || ledger.Revision == 0))
+	if err == nil && !damaged {
+		err = ledger.Check()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("validate: %w", err)
 	}
-	want := catalog.Expected(live.Schema)
-	return differences(
-		slices.Concat(want.Facts, withOrigins(want.Bodies)),
-		slices.Concat(live.Facts, withOrigins(live.Bodies)),
-	), nil
-}
-
-// isForeign says whether the table migrations is an application's own. As opposed
-// to Up, Validate believes a ledger whose tables are gone, and says so.
-func isForeign(live *catalog.Catalog) bool {
-	switch {
-	case !live.Has("table migrations") || live.Has("table _private_jobs"):
-		return false
-	case !live.Has("column migrations.id") || !live.Has("column migrations.ts"):
-		return true
+	found := differences(catalog.Expected(live.Schema).Comparable(), live.Comparable())
+	v := &Validation{Revision: ledger.Revision, Differences: found}
+	if v.Newer() {
+		v.Differences = slices.DeleteFunc(v.Differences, func(d Difference) bool {
+			unknown := d.Kind == Unexpected || d.Kind == Changed && replaceable.MatchString(d.Object)
+			if unknown {
+				v.Unknown = append(v.Unknown, d)
+			}
+			return unknown
+		})
 	}
-	old := live.Revision < graphile.OldestRevision && live.Has("table job_queues")
-	return live.Revision > 0 && !live.Has("column migrations.breaking") && !old
+	return v, nil
 }
 
-// withOrigins defines each known body by where it may come from, so that they all
-// are the same.
-func withOrigins(bodies []catalog.Fact) []catalog.Fact {
-	origins := catalog.Origins()
-	newest := len(origins) - 1
-	known := fmt.Sprintf("that of %s or of Graphile Worker %s or %s",
-		origins[0], strings.Join(origins[1:newest], ", "), origins[newest])
-	bodies = slices.Clone(bodies)
-	for i, body := range bodies {
-		if len(catalog.OriginsOf(body)) > 0 {
-			bodies[i].Definition = known
-		} else {
-			language, hash, _ := strings.Cut(body.Definition, " ")
-			bodies[i].Definition = fmt.Sprintf("another, in %s, with SHA-256 %s", language, hash)
+// replaceable are the objects that a revision may replace without breaking anything.
+var replaceable = regexp.MustCompile("^(view|function|attributes of function|body of function) ")
+
+// differences compares facts by their objects. Several may have the same name, as
+// functions do.
+func differences(want, got []catalog.Fact) (found []Difference) {
+	type sides struct{ want, got []catalog.Fact }
+	objects := map[string]*sides{}
+	of := func(object string) *sides {
+		if objects[object] == nil {
+			objects[object] = &sides{}
 		}
+		return objects[object]
 	}
-	return bodies
-}
-
-// differences compares facts by their objects. There may be several of one
-// name, as functions have it.
-func differences(want, got []catalog.Fact) []Difference {
-	type pair struct{ want, got []catalog.Fact }
-	objects := make(map[string]*pair)
 	for _, f := range want {
-		if objects[f.Object] == nil {
-			objects[f.Object] = &pair{}
-		}
-		objects[f.Object].want = append(objects[f.Object].want, f)
+		s := of(f.Object)
+		s.want = append(s.want, f)
 	}
 	for _, f := range got {
-		p := objects[f.Object]
-		if p == nil {
-			p = &pair{}
-			objects[f.Object] = p
-		}
-		same := slices.IndexFunc(p.want, func(w catalog.Fact) bool { return w.Definition == f.Definition })
-		if same < 0 {
-			p.got = append(p.got, f)
+		s := of(f.Object)
+		equal := slices.IndexFunc(s.want, func(w catalog.Fact) bool { return w.Definition == f.Definition })
+		if equal < 0 {
+			s.got = append(s.got, f)
 		} else {
-			p.want = slices.Delete(p.want, same, same+1)
+			s.want = slices.Delete(s.want, equal, equal+1)
 		}
 	}
 
-	type part struct {
-		Difference
-		of string
-	}
-	type whole struct {
-		kind   DifferenceKind
-		object string
-	}
-	var parts []part
-	wholes := make(map[whole]bool)
-	for object, p := range objects {
-		for i := range max(len(p.want), len(p.got)) {
-			d := part{Difference: Difference{Kind: Changed, Object: object}}
-			if i < len(p.want) {
-				d.Want, d.of = p.want[i].Definition, p.want[i].PartOf
+	partOf := map[Difference]string{}
+	whole := map[Difference]bool{} // by Kind and Object
+	for object, s := range objects {
+		for i := range max(len(s.want), len(s.got)) {
+			d := Difference{Kind: Changed, Object: object}
+			var part string
+			if i < len(s.want) {
+				d.Want, part = s.want[i].Definition, s.want[i].PartOf
 			} else {
 				d.Kind = Unexpected
 			}
-			if i < len(p.got) {
-				d.Got, d.of = p.got[i].Definition, p.got[i].PartOf
+			if i < len(s.got) {
+				d.Got, part = s.got[i].Definition, s.got[i].PartOf
 			} else {
 				d.Kind = Missing
 			}
-			parts = append(parts, d)
-			wholes[whole{d.Kind, object}] = true
+			found = append(found, d)
+			partOf[d] = part
+			whole[Difference{Kind: d.Kind, Object: object}] = true
 		}
 	}
-	var found []Difference
-	for _, d := range parts {
-		if d.Kind == Changed || !wholes[whole{d.Kind, d.of}] {
-			found = append(found, d.Difference)
-		}
-	}
+	found = slices.DeleteFunc(found, func(d Difference) bool {
+		return d.Kind != Changed && whole[Difference{Kind: d.Kind, Object: partOf[d]}]
+	})
 	slices.SortFunc(found, func(a, b Difference) int {
 		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Got, b.Got))
 	})

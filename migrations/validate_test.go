@@ -33,7 +33,10 @@ func (b *bench) checkValid(want ...migrations.Difference) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if got.Newer() || len(got.Unknown) > 0 {
+		b.Errorf("newer: %+v", got)
+	}
+	if diff := cmp.Diff(want, got.Differences); diff != "" {
 		b.Errorf("differences: -want +got\n%s", diff)
 	}
 }
@@ -402,10 +405,6 @@ var breakages = []breakage{{
 	want: []migrations.Difference{
 		changed("revision 18", "not breaking", "breaking"), changed("revision 19", "breaking", "not breaking")},
 }, {
-	name: "ledger with a newer revision",
-	sql:  "insert into graphile_worker.migrations (id) values (21)",
-	want: []migrations.Difference{unexpected("revision 21", "not breaking")},
-}, {
 	name: "ledger renamed",
 	sql:  "alter table graphile_worker.migrations rename to migrations_old",
 	want: []migrations.Difference{missing("table migrations"), unexpected("table migrations_old", "row security disabled")},
@@ -435,6 +434,65 @@ func testBreakage(b *bench, tc breakage) {
 	b.Helper()
 	b.exec(tc.sql)
 	b.checkValid(tc.want...)
+}
+
+// A newer revision is no difference, nor is what it may have added or replaced.
+func TestValidateNewer(t *testing.T) {
+	t.Parallel()
+	function := func(name, definition string) string {
+		return `create or replace function graphile_worker.` + name + ` language plpgsql as '` + definition + `'`
+	}
+	for _, tc := range []struct {
+		reason, sql string
+		differences []migrations.Difference
+		unknown     []migrations.Difference
+	}{
+		{reason: "the revision alone", sql: "select"},
+		{
+			reason: "what it may have added",
+			sql: `alter table graphile_worker._private_jobs add tenant text;
+				create index by_task on graphile_worker._private_jobs (task_id)`,
+			unknown: []migrations.Difference{
+				unexpected("column _private_jobs.tenant", "text, position 18"),
+				unexpected("index by_task", "CREATE INDEX by_task ON graphile_worker._private_jobs USING btree (task_id)"),
+			},
+		},
+		{
+			reason:  "what it may have replaced",
+			sql:     function("force_unlock_workers(worker_ids text[]) returns void", "begin end"),
+			unknown: []migrations.Difference{otherBody("force_unlock_workers", "plpgsql", "begin end")},
+		},
+		{
+			reason: "what is known and differs",
+			sql: `drop index graphile_worker.jobs_main_index;
+				drop function graphile_worker.remove_job;
+				delete from graphile_worker.migrations where id = 20;
+				alter table graphile_worker._private_jobs alter priority set default 1`,
+			differences: []migrations.Difference{
+				changed("column _private_jobs.priority", "default 0", "default 1"),
+				missing("function remove_job"),
+				missing("index jobs_main_index"),
+				missing("revision 20"),
+			},
+		},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, testdb.Ours(""))
+			b.exec("insert into graphile_worker.migrations (id) values (21);" + tc.sql)
+			got, err := b.migrator.Validate(b.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := &migrations.Validation{Revision: 21, Differences: tc.differences, Unknown: tc.unknown}
+			if diff := cmp.Diff(want, got, equateEmpty); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+			if !got.Newer() {
+				t.Error("it is not said to be newer")
+			}
+		})
+	}
 }
 
 func TestValidateEmptyLedger(t *testing.T) {
@@ -588,7 +646,7 @@ func TestValidateBodies(t *testing.T) {
 				t.Fatal(err)
 			}
 			var objects []string
-			for _, d := range got {
+			for _, d := range got.Differences {
 				objects = append(objects, d.Object)
 			}
 			if diff := cmp.Diff([]string{
@@ -784,8 +842,8 @@ func TestValidateBesideWorkers(t *testing.T) {
 		graphile_worker._private_job_queues, graphile_worker.migrations in exclusive mode`); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := b.migrator.Validate(ctx); err != nil || got != nil {
-		t.Errorf("got %v, %v", got, err)
+	if got, err := b.migrator.Validate(ctx); err != nil || got.Differences != nil {
+		t.Errorf("got %+v, %v", got, err)
 	}
 	if err := tx.Rollback(ctx); err != nil {
 		t.Fatal(err)

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -19,24 +17,25 @@ func migrateIndexesCommand(a *app) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "indexes [add|remove NAME…]",
-		Short: "List, add or remove the indexes that listing a large table may want",
-		Long: `List, add or remove the indexes that listing a large table may want.
+		Short: "List, add or remove optional indexes for listing a large table",
+		Long: `List, add or remove optional indexes for listing a large table.
 
-None is there by default: each takes its time from whoever adds or runs a job. They are
-named gwadmin_…, are built and dropped concurrently, while producers and workers go
-on, and validate does not look at them. A build that was interrupted leaves its index
-invalid; adding it again drops that and builds it anew.`,
+None exists by default, since each costs time whenever a job is added or run. They are
+named gwadmin_…, and validate ignores them. They are built and dropped concurrently,
+while producers and workers go on. An interrupted build leaves its index invalid:
+add the index again to build it anew.`,
 		Example: `  gwadmin migrate indexes
   gwadmin migrate indexes add gwadmin_jobs_held gwadmin_jobs_permafailed --dry-run
   gwadmin migrate indexes remove --all --yes`,
 		ValidArgs: append([]string{"add", "remove"}, migrations.IndexNames()...),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
 			if len(args) == 0 {
 				if all || c.dryRun || c.yes {
 					return usage(errors.New("--all, --dry-run and --yes are for add and remove"))
 				}
-				return a.withMigrator(cmd.Context(), l, func(migrator *migrations.Migrator) error {
-					indexes, err := migrator.Indexes(cmd.Context())
+				return a.withMigrator(ctx, l, func(migrator *migrations.Migrator) error {
+					indexes, err := migrator.Indexes().List(ctx)
 					if err != nil {
 						return err
 					}
@@ -53,20 +52,39 @@ invalid; adding it again drops that and builds it anew.`,
 			if all {
 				names = migrations.IndexNames()
 			}
-			for _, name := range names {
-				if !slices.Contains(migrations.IndexNames(), name) {
-					return usage(fmt.Errorf("%w: %q: there are %s", migrations.ErrNoIndex, name, strings.Join(migrations.IndexNames(), ", ")))
-				}
-			}
 			if err := c.need(a); err != nil {
 				return err
 			}
-			return a.withMigrator(cmd.Context(), l, func(migrator *migrations.Migrator) error {
-				err := a.changeIndexes(cmd.Context(), migrator, c, verb, names)
-				if errors.Is(err, migrations.ErrIndexTaken) {
-					return &statusError{exitRefused, err}
+			return a.withMigrator(ctx, l, func(migrator *migrations.Migrator) error {
+				indexes := migrator.Indexes()
+				change, question, doing := indexes.Add, "Build ", "building"
+				if verb == "remove" {
+					change, question, doing = indexes.Remove, "Drop ", "dropping"
 				}
-				return err
+				steps, err := change(ctx, names, &migrations.IndexOptions{DryRun: true})
+				if err != nil {
+					return err
+				}
+				if len(steps) == 0 {
+					a.say("nothing to do")
+				}
+				if c.dryRun || len(steps) == 0 {
+					return a.print(changedIndexes{c.dryRun, steps})
+				}
+				var touched []string
+				for _, step := range steps {
+					touched = append(touched, step.Index)
+				}
+				if err := c.ask(a, question+strings.Join(touched, ", ")+"?"); err != nil {
+					return err
+				}
+				done, err := change(ctx, names, &migrations.IndexOptions{
+					Started: func(step migrations.IndexStep) { a.say("%s %s…", doing, step.Index) },
+				})
+				if len(done) == 0 && err != nil {
+					return err
+				}
+				return errors.Join(a.print(changedIndexes{false, done}), err)
 			})
 		},
 	}
@@ -76,46 +94,10 @@ invalid; adding it again drops that and builds it anew.`,
 	return cmd
 }
 
-// changeIndexes adds or removes indexes, or prints the SQL that would.
-func (a *app) changeIndexes(ctx context.Context, migrator *migrations.Migrator, c consent, verb string, names []string) error {
-	plan, change, question, doing := migrator.PlanAddIndexes, migrator.AddIndexes, "Build %s?", "building"
-	if verb == "remove" {
-		plan, change, question, doing = migrator.PlanRemoveIndexes, migrator.RemoveIndexes, "Drop %s?", "dropping"
-	}
-	steps, err := plan(ctx, names)
-	if err != nil {
-		return err
-	}
-	if len(steps) == 0 {
-		a.say("nothing to do")
-	}
-	if c.dryRun || len(steps) == 0 {
-		return a.print(changedIndexes{c.dryRun, steps})
-	}
-	var touched []string
-	for _, step := range steps {
-		touched = append(touched, step.Index)
-	}
-	if err := c.ask(a, fmt.Sprintf(question, strings.Join(touched, ", "))); err != nil {
-		return err
-	}
-	done, err := change(ctx, names, func(step migrations.IndexStep) { a.say("%s %s…", doing, step.Index) })
-	if len(done) == 0 && err != nil {
-		return err
-	}
-	return errors.Join(a.print(changedIndexes{false, done}), err)
-}
-
-// offeredIndexes prints which indexes there are.
+// offeredIndexes prints the indexes with their states.
 type offeredIndexes []migrations.Index
 
-func (o offeredIndexes) lines() []any {
-	var lines []any
-	for _, index := range o {
-		lines = append(lines, index)
-	}
-	return lines
-}
+func (o offeredIndexes) lines() []any { return anys(o) }
 
 func (o offeredIndexes) tables(a *app) []table.Writer {
 	t := a.table("INDEXES", "index", "state", "MB", "serves")
@@ -129,7 +111,7 @@ func (o offeredIndexes) tables(a *app) []table.Writer {
 	return []table.Writer{t}
 }
 
-// changedIndexes prints what was, or would be, done about indexes: as SQL.
+// changedIndexes prints what was done about indexes, or would be, as SQL.
 type changedIndexes struct {
 	DryRun bool                   `json:"dry_run"`
 	Steps  []migrations.IndexStep `json:"steps"`
@@ -148,9 +130,7 @@ func (c changedIndexes) lines() []any {
 
 func (c changedIndexes) tables(a *app) []table.Writer {
 	for _, step := range c.Steps {
-		for _, statement := range step.SQL {
-			fmt.Fprintln(a.stdout, statement+";")
-		}
+		fmt.Fprintln(a.stdout, strings.Join(step.SQL, ";\n")+";")
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ func migrateStatusCommand(a *app) *cobra.Command {
 		Use:     "status",
 		Short:   "Say which migrations are applied and which are pending",
 		Example: "  gwadmin migrate status\n  gwadmin migrate status --output json",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			return a.withMigrator(ctx, limits{}, func(migrator *migrations.Migrator) error {
@@ -27,21 +26,22 @@ func migrateStatusCommand(a *app) *cobra.Command {
 					return err
 				}
 				if read.Newer() {
-					a.say("the schema is at revision %d, newer than this gwadmin knows; up leaves it as it is", read.Revision)
-					return nil
+					a.say("the schema is at revision %d, newer than this gwadmin knows; up leaves it unchanged", read.Revision)
 				}
 				if n := len(read.Pending()); n > 0 {
 					a.say("%s", pending(n))
 					return status(exitPending)
 				}
-				a.say("up to date at revision %d", read.Revision)
+				if !read.Newer() {
+					a.say("up to date at revision %d", read.Revision)
+				}
 				return nil
 			})
 		},
 	}
 }
 
-// migrationStatus prints a schema's status.
+// migrationStatus prints the status of a schema.
 type migrationStatus struct{ *migrations.Status }
 
 func (s migrationStatus) lines() []any { return []any{s} }

@@ -191,6 +191,27 @@ func TestMigrateExitCodes(t *testing.T) {
 		tooOld   = on("0.18.0", "delete from graphile_worker.migrations where id > 17")
 		tooNew   = on("0.18.0", "insert into graphile_worker.migrations (id, breaking) values (21, true)")
 		newer    = on("0.18.0", "insert into graphile_worker.migrations (id, breaking) values (21, false)")
+		migrated = func(revision string) func(testing.TB) *site {
+			return func(t testing.TB) *site {
+				s := ours(t)
+				s.exec("select graphile_worker.add_job('seed')")
+				s.exec("insert into graphile_worker.migrations (id, breaking) values "+revision, pgx.QueryExecModeSimpleProtocol)
+				return s
+			}
+		}
+		// What 0.13 and 0.15 leave behind, as far as gwadmin looks.
+		version = func(ledger string) func(testing.TB) *site {
+			return func(t testing.TB) *site {
+				s := newSite(t, nil)
+				s.exec("create schema graphile_worker")
+				s.exec("create table graphile_worker.job_queues (); create table graphile_worker.jobs (); "+ledger, pgx.QueryExecModeSimpleProtocol)
+				return s
+			}
+		}
+		v013 = version(`create table graphile_worker.migrations (id int primary key, ts timestamptz default now() not null);
+			insert into graphile_worker.migrations select n, '2020-01-01' from generate_series(1, 10) as n`)
+		v015 = version(`create table graphile_worker.migrations (id int primary key, ts timestamptz default now() not null, breaking boolean not null default false);
+			insert into graphile_worker.migrations select n, '2020-01-01', n in (1, 3, 11, 13, 14) from generate_series(1, 15) as n`)
 		busyOld  = func(t testing.TB) *site { return busy(t, "0.16.6") }
 		withJobs = func(t testing.TB) *site {
 			s := ours(t)
@@ -205,11 +226,27 @@ func TestMigrateExitCodes(t *testing.T) {
 		args   []string
 	}{
 		{"up to date", exitOK, ours, []string{"status"}},
-		{"a newer revision that breaks nothing", exitOK, newer, []string{"status"}},
+		{"a newer revision that is not breaking", exitPending, newer, []string{"status"}},
+		{"", exitOK, newer, []string{"validate"}},
 		{"", exitOK, newer, []string{"up"}},
 		{"", exitOK, newer, []string{"plan", "-o", "json"}},
 		{"", exitOK, newer, []string{"sql"}},
+		{"the same after gwadmin's migrations", exitOK, migrated("(21, false)"), []string{"status"}},
+		{"", exitOK, migrated("(21, false)"), []string{"up"}},
+		{"", exitOK, migrated("(21, false); alter table graphile_worker._private_jobs add tenant text"), []string{"validate"}},
+		{"", exitDrifted, migrated("(21, false); drop index graphile_worker.jobs_main_index"), []string{"validate"}},
+		{"", exitUnsupported, migrated("(21, false)"), []string{"down", "--yes"}},
+		{"a newer revision that is breaking", exitUnsupported, migrated("(21, true)"), []string{"down", "--yes"}},
+		{"", exitUnsupported, migrated("(21, true)"), []string{"down", "--dry-run"}},
+		{"", exitUnsupported, migrated("(21, true)"), []string{"grants", "reader", "web"}},
+		{"Graphile Worker 0.13 and 0.15", exitUnsupported, v013, []string{"status"}},
+		{"", exitUnsupported, v013, []string{"grants", "producer", "web"}},
+		{"", exitUnsupported, v015, []string{"grants", "producer", "web"}},
+		{"", exitUnsupported, v015, []string{"grants", "producer", "web", "--revoke"}},
+		{"", exitUnsupported, v015, []string{"indexes"}},
+		{"", exitUnsupported, v015, []string{"down", "--yes"}},
 		{"nothing is installed", exitOK, nothing, []string{"down", "--yes", "-o", "json"}},
+		{"", exitPending, nothing, []string{"grants", "reader", "nobody_at_all"}},
 		{"", exitPending, nothing, []string{"grants", "reader", "nobody_at_all", "--apply", "--yes"}},
 		{"Graphile Worker 0.17.3 is", exitPending, on("0.17.3", "select"), []string{"status"}},
 		{"", exitOK, on("0.17.3", "select"), []string{"down", "--yes"}},
@@ -252,6 +289,7 @@ func TestMigrateExitCodes(t *testing.T) {
 		{"", exitUsage, withJobs, []string{"grants", "reader"}},
 		{"", exitUsage, withJobs, []string{"grants", "reader", "public"}},
 		{"", exitUsage, withJobs, []string{"grants", "reader", "public", "--apply", "--yes"}},
+		{"", exitUsage, withJobs, []string{"grants", "reader", "web", "--offline", "--apply", "--yes"}},
 	}
 	papers := make([]string, len(cases))
 	t.Run("", func(t *testing.T) {
@@ -281,10 +319,10 @@ func TestMigrateCannotConnect(t *testing.T) {
 		"no server":   "DATABASE_URL=postgres://127.0.0.1:1/jobs?sslmode=disable",
 		"no database": "DATABASE_URL=" + strings.Replace(s.url, "/gwadmin_test_", "/gwadmin_lost_", 1),
 	} {
-		for _, args := range [][]string{{"status"}, {"plan"}, {"sql"}, {"validate"}, {"up"}, {"down", "--yes"}, {"grants", "reader", "web", "--apply", "--yes"}} {
+		for _, args := range [][]string{{"status"}, {"plan"}, {"sql"}, {"validate"}, {"up"}, {"down", "--yes"}, {"grants", "reader", "web"}, {"grants", "reader", "web", "--apply", "--yes"}, {"indexes"}} {
 			got := gwadmin(t, []string{env}, "", append([]string{"migrate"}, args...)...)
 			checkCode(t, exitConnect, got)
-			if got.Stdout != "" || !strings.HasPrefix(got.Stderr, "gwadmin: failed to connect to ") {
+			if got.Stdout != "" || !strings.Contains(got.Stderr, ": failed to connect to ") {
 				t.Errorf("%s: %q said %s", reason, args, got.transcript())
 			}
 		}
@@ -424,7 +462,7 @@ func TestMigrateWaitIdle(t *testing.T) {
 	s.exec("update graphile_worker._private_jobs set locked_at = null, locked_by = null")
 	got := p.wait()
 	checkCode(t, exitOK, got)
-	want := "a breaking revision is to come while pool-a holds 2 jobs, since YYYY-MM-DD hh:mm:ssZ\n"
+	want := "a breaking revision is pending while pool-a holds 2 jobs, since YYYY-MM-DD hh:mm:ssZ\n"
 	check(t, "said", want, normal(got.Stderr))
 	checkCode(t, exitOK, s.run("migrate", "validate"))
 
@@ -588,25 +626,25 @@ func TestMigrateSQL(t *testing.T) {
 	}
 }
 
-// From nothing means without a database, too; and so do grants that are printed.
+// With --from-nothing and --offline no database is needed.
 func TestMigrateWithoutConnection(t *testing.T) {
 	t.Parallel()
 	env := []string{"PGHOST=" + t.TempDir()}
-	want, err := migrations.InstallScript(weird)
+	want, err := migrations.InstallPlan(&migrations.Options{Schema: weird})
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(t, "sql", result{Stdout: want}, gwadmin(t, env, "", "migrate", "sql", "--from-nothing", "--schema", weird))
+	check(t, "sql", result{Stdout: want.Script}, gwadmin(t, env, "", "migrate", "sql", "--from-nothing", "--schema", weird))
 	migrator, err := migrations.New(pgtest.Pool(t, nil), &migrations.Options{Schema: weird})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range []migrations.RoleKind{migrations.Producer, migrations.Admin, migrations.Reader} {
 		for _, revoke := range []bool{false, true} {
-			statements, err := migrator.GrantSQL(kind, "Web App")
-			args := []string{"migrate", "grants", string(kind), "Web App", "--schema", weird}
+			statements, err := migrator.Grants().GrantSQL(kind, "Web App")
+			args := []string{"migrate", "grants", string(kind), "Web App", "--schema", weird, "--offline"}
 			if revoke {
-				statements, err = migrator.RevokeSQL(kind, "Web App")
+				statements, err = migrator.Grants().RevokeSQL(kind, "Web App")
 				args = append(args, "--revoke")
 			}
 			if err != nil {

@@ -337,7 +337,7 @@ func TestLibraryThroughPgBouncer(t *testing.T) {
 				}
 			})
 			found, err := migrator.Validate(ctx)
-			if err != nil || len(found) > 0 {
+			if err != nil || len(found.Differences) > 0 {
 				t.Errorf("validate: %v, %v", found, err)
 			}
 			client := admin.New(pool, admin.WithSchema(weird))

@@ -37,7 +37,7 @@ that Graphile Worker and gwadmin look for.`,
 				return usage(err)
 			}
 			if !cmd.Flags().Changed("check") {
-				return a.print(sqlText(ddl))
+				return a.print(sqlText{ddl})
 			}
 			if file == "" {
 				return usage(errors.New("--check is empty: name a file, or - for standard input"))

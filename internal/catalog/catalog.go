@@ -23,7 +23,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// The patterns match while generated files are missing, which are then written anew.
+// The patterns match even while the generated files are missing.
 //
 //go:embed catalog.* bodies
 var files embed.FS
@@ -36,38 +36,35 @@ func content(name string) string {
 	return string(text)
 }
 
-// A Fact is what a database's catalog says of one object.
+// A Fact is what PostgreSQL's catalog says of one object.
 type Fact struct {
-	Object string // such as "column _private_jobs.priority": never with the schema's name
-	// PartOf is the object that it comes and goes with, such as
-	// "table _private_jobs"; empty where there is none.
+	Object string // such as "column _private_jobs.priority", without the schema's name
+	// PartOf is the object that it is created and dropped with, such as
+	// "table _private_jobs"; empty if there is none.
 	PartOf string
-	// Definition is in the server's words. Of a function's body it is the
-	// language and a digest of the source in which the schema's name does not matter.
+	// Definition is in the server's words. For the body of a function it is the language
+	// and a hash of the source that does not depend on the schema's name.
 	Definition string
 }
 
-// A Catalog is one schema as the server's catalog and its own ledger of
-// revisions describe it.
+// A Catalog is what PostgreSQL's catalog says of a schema, and the revisions in its table
+// migrations.
 type Catalog struct {
-	Schema string // its name, with quotes where the server writes them
-	Facts  []Fact // all but the bodies of functions
-	Bodies []Fact // those
-	// Revision and Breaking are the newest revision in the ledger and the newest
-	// breaking one; 0 for none.
-	Revision, Breaking int
+	Schema string // the name, with quotes if the server writes them
+	Facts  []Fact // all but Bodies
+	Bodies []Fact // the bodies of the functions
 }
 
-// Has reports whether there is such an object.
+// Has reports whether there is an object of that name among the Facts.
 func (c *Catalog) Has(object string) bool {
 	return slices.ContainsFunc(c.Facts, func(f Fact) bool { return f.Object == object })
 }
 
-// Read reads what there is of a schema, which may be nothing. It sets the
-// transaction's search_path, quote_all_identifiers and row_security. The ledger,
-// where there is one, must be readable in full.
+// Read reads the catalog of a schema, which need not exist. It sets the transaction's
+// search_path, quote_all_identifiers and row_security. The role must be able to read all
+// rows of the table migrations, if there is one.
 func Read(ctx context.Context, tx pgx.Tx, schema string) (*Catalog, error) {
-	// With row_security off a policy in the way is an error, and not a ledger without rows.
+	// With row_security off, a policy that hides rows of the table migrations is an error.
 	_, err := tx.Exec(ctx, `
 		select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
 			pg_catalog.set_config('quote_all_identifiers', 'off', true),
@@ -105,41 +102,58 @@ func Read(ctx context.Context, tx pgx.Tx, schema string) (*Catalog, error) {
 	return c, nil
 }
 
-// readLedger adds a fact for each row. Before Graphile Worker 0.14 none was
-// called breaking.
+// readLedger adds a fact for each revision that this module knows. The first revisions of
+// Graphile Worker had no column breaking.
 func (c *Catalog) readLedger(ctx context.Context, tx pgx.Tx, table string) error {
 	rows, err := tx.Query(ctx, `
-		select coalesce(m.id::text, 'null'), coalesce(to_jsonb(m) ->> 'breaking' = 'true', false)
+		select coalesce(m.id::text, 'null'), case when to_jsonb(m) ->> 'breaking' = 'true' then 'breaking' else 'not breaking' end
 		from `+table+` as m order by m.id`)
 	if err != nil {
 		return err
 	}
-	var id string
-	var breaking bool
-	_, err = pgx.ForEachRow(rows, []any{&id, &breaking}, func() error {
-		revision, _ := strconv.Atoi(id) // in another's table it may be no number
-		definition := "not breaking"
-		c.Revision = max(c.Revision, revision)
-		if breaking {
-			definition = "breaking"
-			c.Breaking = max(c.Breaking, revision)
+	var id, definition string
+	_, err = pgx.ForEachRow(rows, []any{&id, &definition}, func() error {
+		if revision, err := strconv.Atoi(id); err != nil || revision <= graphile.NewestRevision {
+			c.Facts = append(c.Facts, Fact{"revision " + id, "table migrations", definition})
 		}
-		c.Facts = append(c.Facts, Fact{"revision " + id, "table migrations", definition})
 		return nil
 	})
 	return err
 }
 
-// Expected returns what Read finds in a freshly migrated schema, whose name is
-// given as the server writes it.
+// Expected returns what Read finds in a freshly migrated schema, whose name is given as the
+// server writes it.
 func Expected(name string) *Catalog {
 	c := &Catalog{Schema: name, Facts: parse(content("catalog.txt")), Bodies: origin(ours)}
-	// The other way round, taking the name out of what a server says, would hit a
-	// table's alias when the schema's name is jobs.
+	// The reverse, to take the name out of the server's words, would hit the alias of a
+	// table if the schema is called jobs.
 	for i := range c.Facts {
 		c.Facts[i].Definition = strings.ReplaceAll(c.Facts[i].Definition, graphile.DefaultSchema+".", name+".")
 	}
 	return c
+}
+
+// Comparable returns all facts. It gives every known body of a function the same
+// definition.
+func (c *Catalog) Comparable() []Fact {
+	origins := Origins()
+	releases, newest := origins[1:len(origins)-1], origins[len(origins)-1]
+	same := fmt.Sprintf("that of %s or of Graphile Worker %s or %s", ours, strings.Join(releases, ", "), newest)
+	var known []Fact
+	for _, name := range origins {
+		known = append(known, origin(name)...)
+	}
+	facts := slices.Concat(c.Facts, c.Bodies)
+	for i := range facts[len(c.Facts):] {
+		body := &facts[len(c.Facts)+i]
+		if slices.Contains(known, *body) {
+			body.Definition = same
+		} else {
+			language, hash, _ := strings.Cut(body.Definition, " ")
+			body.Definition = fmt.Sprintf("another, in %s, with SHA-256 %s", language, hash)
+		}
+	}
+	return facts
 }
 
 const (
@@ -147,7 +161,7 @@ const (
 	ours   = "gwadmin"
 )
 
-// Origins are those whose function bodies are known: gwadmin, and the releases of
+// Origins returns whose function bodies are known: gwadmin's and those of releases of
 // Graphile Worker.
 func Origins() []string {
 	entries, err := files.ReadDir("bodies")
@@ -163,26 +177,22 @@ func Origins() []string {
 	return origins
 }
 
-// OriginsOf returns those of the origins that have this body for the function.
-func OriginsOf(body Fact) []string {
-	return slices.DeleteFunc(Origins(), func(name string) bool { return !slices.Contains(origin(name), body) })
-}
-
 func origin(name string) []Fact { return parse(content(path.Join("bodies", name+".txt"))) }
 
-// digest replaces a function's source, after its language and a space, by a hash.
+// digest returns a function's language and a hash of its source, given both with a space
+// in between.
 func digest(body, schema string) string {
 	language, source, _ := strings.Cut(body, " ")
 	source = strings.ReplaceAll(source, pgx.Identifier{schema}.Sanitize()+".", "$S.")
-	// Without quotes only in front of a table: where the schema is called jobs, so
-	// may be an alias, and any column come after it.
+	// Without quotes only before a table: if the schema is called jobs, an alias may have
+	// the same name, with a column after it.
 	bare := regexp.MustCompile(`\b` + regexp.QuoteMeta(schema) + `\._private_`)
 	source = bare.ReplaceAllLiteralString(source, "$S._private_")
 	return fmt.Sprintf("%s %x", language, sha256.Sum256([]byte(source)))
 }
 
-// Format writes facts as the files of this package have them: one a line, its
-// fields divided by tabs.
+// Format returns facts as the files of this package have them: one a line, with tabs
+// between the fields.
 func Format(facts []Fact) string {
 	var text strings.Builder
 	for _, f := range facts {

@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,14 +27,8 @@ func TestCatalogIsFresh(t *testing.T) {
 			t.Errorf("%s is stale, run go run ./internal/generate: -file +database\n%s", name, diff)
 		}
 	}
-	if diff := cmp.Diff(got, &catalog.Catalog{
-		Schema:   graphile.DefaultSchema,
-		Facts:    catalog.Expected(graphile.DefaultSchema).Facts,
-		Bodies:   catalog.Expected(graphile.DefaultSchema).Bodies,
-		Revision: graphile.NewestRevision,
-		Breaking: 19,
-	}); diff != "" {
-		t.Errorf("-read +expected\n%s", diff)
+	if diff := cmp.Diff(catalog.Expected(graphile.DefaultSchema), got); diff != "" {
+		t.Errorf("-expected +read\n%s", diff)
 	}
 }
 
@@ -56,8 +51,8 @@ func TestCatalogOfReleases(t *testing.T) {
 			if diff := cmp.Diff(readFile(t, name), catalog.Format(got.Bodies)); diff != "" {
 				t.Errorf("%s: run go test ./internal/catalog -update: -file +npm\n%s", name, diff)
 			}
-			if got.Revision != upstream.Revision(version) {
-				t.Errorf("revision %d", got.Revision)
+			if revision := fmt.Sprintf("revision %d", upstream.Revision(version)); !got.Has(revision) {
+				t.Errorf("there is no %s", revision)
 			}
 		})
 	}

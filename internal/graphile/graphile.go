@@ -1,6 +1,6 @@
-// Package graphile holds what the other packages must agree on about Graphile
-// Worker: its schema's name and how to write another one, and the revisions of
-// its database that this module works with.
+// Package graphile holds what the other packages must agree on about Graphile Worker:
+// the name of its schema and how to write another one, the revisions of its database that
+// this module works with, and how to read the revision of a database.
 package graphile
 
 import (
@@ -8,31 +8,42 @@ import (
 	"fmt"
 )
 
-// The revisions of Graphile Worker's database, as its migrations table counts them.
+// The revisions of Graphile Worker's database, as its table migrations counts them.
 const (
-	OldestRevision = 18 // Graphile Worker 0.16, whose tables are those of today
+	OldestRevision = 18 // Graphile Worker 0.16, the first one with today's tables
 	NewestRevision = 20 // Graphile Worker 0.18.0
-	NewestBreaking = 19 // the newest of them that older workers cannot go on after
+	NewestBreaking = 19 // the newest one that workers of older releases cannot work with
 )
 
+// VersionTable is Goose's version table, inside the schema.
+const VersionTable = "goose_db_version"
+
 var (
-	// ErrNotInstalled says that a schema, or a part of it that is needed, is not there.
+	// ErrNotInstalled says that the schema, or a part of it that is needed, is missing.
 	ErrNotInstalled = errors.New("schema of Graphile Worker is not installed")
-	// ErrRevisionTooOld is what a [RevisionError] wraps when the database is
-	// older than [OldestRevision].
+	// ErrForeign says that a table migrations is not Graphile Worker's.
+	ErrForeign = errors.New("a table migrations that is not Graphile Worker's")
+	// ErrRevisionTooOld is what a [RevisionError] wraps for a revision before
+	// [OldestRevision].
 	ErrRevisionTooOld = errors.New("revision too old")
-	// ErrRevisionTooNew is what a [RevisionError] wraps when the database has
-	// been through a breaking revision after [NewestRevision].
+	// ErrRevisionTooNew is what a [RevisionError] wraps for a breaking revision after
+	// [NewestRevision].
 	ErrRevisionTooNew = errors.New("revision too new")
 )
 
-// A RevisionError says that a database is at a revision this module does not
-// work with. It wraps [ErrRevisionTooOld] or [ErrRevisionTooNew].
+// NotInstalled returns an [ErrNotInstalled] that says what to do.
+func NotInstalled(schema string) error {
+	return fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only",
+		ErrNotInstalled, schema)
+}
+
+// A RevisionError says that a database is at a revision that this module does not work
+// with. It wraps [ErrRevisionTooOld] or [ErrRevisionTooNew].
 type RevisionError struct {
-	Schema   string // the schema looked at
-	Revision int    // the newest revision in its migrations table
-	Breaking int    // the newest breaking revision there, 0 when none is
-	Err      error  // ErrRevisionTooOld or ErrRevisionTooNew
+	Schema   string
+	Revision int   // the newest revision in its table migrations
+	Breaking int   // the newest breaking revision there; 0 if there is none
+	Err      error // ErrRevisionTooOld or ErrRevisionTooNew
 }
 
 func (e *RevisionError) Error() string {
@@ -41,14 +52,18 @@ func (e *RevisionError) Error() string {
 			"upgrade it with Graphile Worker 0.16.6 or newer (graphile-worker --schema-only), then try again",
 			e.Err, e.Schema, e.Revision, OldestRevision)
 	}
-	return fmt.Sprintf("%v: schema %q is at Graphile Worker revision %d (breaking since %d) and this gwadmin knows revisions up to %d: "+
-		"use a gwadmin that knows it", e.Err, e.Schema, e.Revision, e.Breaking, NewestRevision)
+	breaking := ""
+	if e.Breaking > NewestRevision {
+		breaking = fmt.Sprintf(" (breaking since %d)", e.Breaking)
+	}
+	return fmt.Sprintf("%v: schema %q is at Graphile Worker revision %d%s and this gwadmin knows revisions up to %d: "+
+		"use a gwadmin that knows it", e.Err, e.Schema, e.Revision, breaking, NewestRevision)
 }
 
 func (e *RevisionError) Unwrap() error { return e.Err }
 
-// CheckRevision returns a [*RevisionError] when a database at this revision,
-// whose newest breaking one is given, is none that this module works with.
+// CheckRevision returns a [*RevisionError] if this module does not work with a database
+// at this revision, whose newest breaking revision is given.
 func CheckRevision(schema string, revision, breaking int) error {
 	switch {
 	case revision < OldestRevision:

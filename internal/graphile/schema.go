@@ -9,11 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// DefaultSchema is the schema that every query and migration names, in full.
+// DefaultSchema is the schema that all queries and migrations are written for.
 const DefaultSchema = "graphile_worker"
 
-// CheckSchema says why a name cannot be a schema's, or nil. PostgreSQL would cut
-// a name longer than 63 bytes in silence, and so reach another schema.
+// CheckSchema returns an error if PostgreSQL does not take the name for a schema.
+// PostgreSQL silently truncates a name of more than 63 bytes, which is then the name of
+// another schema.
 func CheckSchema(name string) error {
 	switch {
 	case name == "":
@@ -30,9 +31,9 @@ func CheckSchema(name string) error {
 	return nil
 }
 
-// Rename returns SQL written for [DefaultSchema] with another schema's name in
-// its place: the bare name becomes a quoted identifier, and the name alone in
-// single quotes becomes a string literal. The name must have passed [CheckSchema].
+// Rename returns SQL that is written for [DefaultSchema] with the name of another schema
+// in its place: as a quoted identifier, or as a string literal where the name stands
+// alone between single quotes. The name must have passed [CheckSchema].
 func Rename(sql, schema string) string {
 	if schema == DefaultSchema {
 		return sql
