@@ -173,9 +173,9 @@ func (c *change) batches(ctx context.Context, a *app, client *admin.Client, ids 
 		if ctx.Err() != nil {
 			return total, &statusError{exitInterrupted, fmt.Errorf("interrupted after %d of %d ids; the others are untouched", handled, len(ids))}
 		}
-		silence := context.AfterFunc(ctx, func() { a.say("interrupted: ends after this batch; once more, and it ends at once") })
+		done := a.carryThrough(ctx)
 		result, err := c.call(context.WithoutCancel(ctx), client, batch, dryRun)
-		silence()
+		done()
 		if err != nil {
 			if handled > 0 {
 				err = &statusError{exitError, fmt.Errorf("stopped after %d of %d ids; the others are untouched: %w", handled, len(ids), err)}

@@ -84,7 +84,7 @@ func TestExport(t *testing.T) {
 	}{
 		{"", []int64{1, 2, 3, 4, 5, 6, 7, 8, 9}},
 		{"--state running,permafailed", []int64{3, 5, 7}},
-		{"--task send --min-priority 1", []int64{6}},
+		{"--task send --priority-from 1", []int64{6}},
 		{"--state waiting", []int64{}},
 	} {
 		ids := []int64{}

@@ -8,6 +8,7 @@ import (
 
 // filterFlags are the flags of a filter.
 type filterFlags struct {
+	set *pflag.FlagSet // these flags alone
 	admin.Filter
 	states                        []string
 	keyPrefix, error              *string
@@ -17,7 +18,11 @@ type filterFlags struct {
 
 type timeRange struct{ after, before momentFlag }
 
-func (f *filterFlags) flags(flags *pflag.FlagSet) {
+// flags adds them to those of a verb.
+func (f *filterFlags) flags(verb *pflag.FlagSet) {
+	flags := pflag.NewFlagSet("filter", pflag.ContinueOnError)
+	f.set = flags
+	defer func() { flags.VisitAll(verb.AddFlag) }()
 	flags.Var((*idsFlag)(&f.IDs), "id", "ids")
 	flags.StringSliceVar(&f.states, "state", nil, "states")
 	flags.StringSliceVar(&f.TaskIdentifiers, "task", nil, "task identifiers")
@@ -26,8 +31,8 @@ func (f *filterFlags) flags(flags *pflag.FlagSet) {
 	searchedTextFlag(flags, &f.keyPrefix, "key-prefix", "what the key begins with")
 	flags.StringSliceVar(&f.WorkerIDs, "worker", nil, "ids of the workers that hold the jobs")
 	flags.StringSliceVar(&f.Flags, "flag", nil, "flags, of which the job has one")
-	optionalIntFlag(flags, &f.MinPriority, "min-priority", "the least priority")
-	optionalIntFlag(flags, &f.MaxPriority, "max-priority", "the largest priority")
+	optionalIntFlag(flags, &f.MinPriority, "priority-from", "the least priority")
+	optionalIntFlag(flags, &f.MaxPriority, "priority-to", "the largest priority")
 	optionalIntFlag(flags, &f.MinAttempts, "attempts-from", "the fewest attempts")
 	optionalIntFlag(flags, &f.MaxAttempts, "attempts-to", "the most attempts")
 	searchedTextFlag(flags, &f.error, "error", "text somewhere in the last error, in upper or lower case")
@@ -44,17 +49,18 @@ func (f *filterFlags) flags(flags *pflag.FlagSet) {
 	}
 }
 
-// filter returns the filter; a list is only part of it when its flag was given.
-func (f *filterFlags) filter(flags *pflag.FlagSet) admin.Filter {
+// filter returns the filter. A list is a part of it if its flag was given, also without a
+// value, as by a variable that is not set: it then matches no job.
+func (f *filterFlags) filter() admin.Filter {
 	filter := f.Filter
 	for name, list := range map[string]*[]string{
 		"task": &filter.TaskIdentifiers, "queue": &filter.QueueNames, "key": &filter.Keys, "worker": &filter.WorkerIDs, "flag": &filter.Flags,
 	} {
-		if !flags.Changed(name) {
+		if !f.set.Changed(name) {
 			*list = nil
 		}
 	}
-	if flags.Changed("state") {
+	if f.set.Changed("state") {
 		filter.States = []admin.State{}
 	}
 	for _, state := range f.states {

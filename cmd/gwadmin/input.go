@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -260,10 +262,18 @@ func (s *connectionString) Set(value string) error {
 	return nil
 }
 
-// readPayload reads a payload from its argument, or from standard input for "-".
-func (a *app) readPayload(arg string) (json.RawMessage, error) {
-	text := []byte(arg)
-	if arg == "-" {
+// readPayload reads a payload from its argument, or from standard input if that is "-" or
+// there is none. It returns nil if there is no payload at all.
+func (a *app) readPayload(args []string) (any, error) {
+	var text []byte
+	switch {
+	case len(args) == 0 && !isPiped(a.stdin):
+		return nil, nil
+	case len(args) == 0 || args[0] == "-":
+		hint := time.AfterFunc(time.Second, func() {
+			a.say("reading the payload from standard input; an argument {} adds a job without it")
+		})
+		defer hint.Stop()
 		err := a.read(func() (err error) {
 			if text, err = io.ReadAll(a.stdin); err != nil {
 				return fmt.Errorf("read the payload from standard input: %w", err)
@@ -273,9 +283,25 @@ func (a *app) readPayload(arg string) (json.RawMessage, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(args) == 0 && len(bytes.TrimSpace(text)) == 0 {
+			return nil, nil
+		}
+	default:
+		text = []byte(args[0])
 	}
 	if !json.Valid(text) {
 		return nil, usage(errors.New("the payload is not JSON"))
 	}
-	return text, nil
+	return json.RawMessage(text), nil
+}
+
+// isPiped says whether the input is a pipe, a socket or a file, and not a terminal or
+// another device.
+func isPiped(in io.Reader) bool {
+	file, ok := in.(*os.File)
+	if !ok {
+		return in != nil
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&(os.ModeDevice|os.ModeCharDevice) == 0
 }

@@ -162,7 +162,7 @@ var changingVerbs = map[string][]string{
 	"fail":       {"jobs", "fail", "1"},
 	"reschedule": {"jobs", "reschedule", "1", "--priority", "9"},
 	"retry":      {"jobs", "retry", "5"},
-	"add":        {"jobs", "add", "send"},
+	"add":        {"jobs", "add", "send", "{}", "--key", "key 2"},
 	"remove":     {"jobs", "remove", "key 2"},
 	"unlock":     {"workers", "unlock", "pool-a"},
 	"cleanup":    {"cleanup", "--tasks", "DELETE_PERMAFAILED_JOBS,GC_TASK_IDENTIFIERS"},

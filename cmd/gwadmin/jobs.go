@@ -15,7 +15,7 @@ of 5000, each a transaction of its own.
 
 Instead of ids, complete, fail, reschedule and retry take the filters of list.`,
 	}
-	cmd.AddCommand(jobsAddCommand(a), jobsListCommand(a), jobsShowCommand(a), jobsExportCommand(a), jobsCompleteCommand(a), jobsFailCommand(a),
+	cmd.AddCommand(jobsAddCommand(a), jobsListCommand(a), jobsCountCommand(a), jobsShowCommand(a), jobsExportCommand(a), jobsImportCommand(a), jobsCompleteCommand(a), jobsFailCommand(a),
 		jobsRescheduleCommand(a), jobsRetryCommand(a), jobsRemoveCommand(a))
 	return cmd
 }

@@ -25,31 +25,32 @@ func jobsAddCommand(a *app) *cobra.Command {
 		Short: "Add a job, or update the one that has its key",
 		Long: `Add a job, or update the one that has its key.
 
-The payload is JSON, or "-" for JSON on standard input; left out it is {}. A dry
-run adds the job in a transaction that it rolls back. It says what becomes, or
-would become, of the job that has the key.`,
+The payload is JSON. If it is "-", or left out while standard input is a pipe or a
+file, it is read from there. If that is empty too, the payload is {}.
+
+Without a key nothing that is there can change, and it does not ask. With a key it says
+what becomes of the job that has it, and asks if there is one. A dry run adds the job
+in a transaction that it rolls back.`,
 		Example: `  gwadmin jobs add send_email '{"to":"ada@example.com"}'
   gwadmin jobs add monthly_report --run-at 2027-01-01T00:00:00Z --key report
-  gwadmin jobs add resize_image - --queue images --yes < payload.json`,
+  gwadmin jobs add resize_image --queue images < payload.json`,
 		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options.RunAt, options.JobKeyMode = runAt.at, admin.JobKeyMode(mode)
-			var payload any
-			if len(args) == 2 {
-				raw, err := a.readPayload(args[1])
-				if err != nil {
+			payload, err := a.readPayload(args[1:])
+			if err != nil {
+				return err
+			}
+			if options.JobKey != nil {
+				if err := c.need(a); err != nil {
 					return err
 				}
-				payload = raw
-			}
-			if err := c.need(a); err != nil {
-				return err
 			}
 			ctx := cmd.Context()
 			return a.withPool(ctx, func(pool *pgxpool.Pool) error {
 				client := admin.New(pool, admin.WithSchema(a.schema))
-				if !c.dryRun {
-					if err := c.ask(a, "Add this job to the queue?"); err != nil {
+				if options.JobKey != nil && options.JobKeyMode != admin.UnsafeDedupe && !c.dryRun && !c.yes {
+					if err := askToReplace(ctx, a, &c, client, *options.JobKey); err != nil {
 						return err
 					}
 				}
@@ -78,6 +79,24 @@ would become, of the job that has the key.`,
 	return cmd
 }
 
+// askToReplace says what becomes of the job that has the key, if there is one, and asks.
+func askToReplace(ctx context.Context, a *app, c *consent, client *admin.Client, key string) error {
+	found, err := client.GetJobByKey(ctx, key)
+	if errors.Is(err, admin.ErrJobNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	would := addedJob{DryRun: true, before: &found.Job}
+	if a.plight(&found.Job) == "" {
+		would.Job = found.Job
+		would.Job.Revision++
+	}
+	a.say("%s", would.sentence(a))
+	return c.ask(a, "Go on?")
+}
+
 // addJob adds a job; in a dry run it takes it back. It also returns the job that had
 // the key before, if one had.
 func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRun bool, task string, payload any, options *admin.AddJobOptions) (job, before *admin.Job, err error) {
@@ -85,9 +104,7 @@ func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRu
 		job, err = client.AddJob(ctx, task, payload, options)
 		return job, nil, err
 	}
-	rollback := errors.New("dry run")
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
-		client := client.WithTx(tx)
+	err = inTransaction(ctx, pool, client, dryRun, func(client *admin.Client) (err error) {
 		if options.JobKey != nil {
 			// Whatever else than PostgreSQL objects is AddJob's to say.
 			found, err := client.GetJobByKey(ctx, *options.JobKey)
@@ -98,15 +115,28 @@ func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRu
 				before = &found.Job
 			}
 		}
-		if job, err = client.AddJob(ctx, task, payload, options); err == nil && dryRun {
-			err = rollback
-		}
+		job, err = client.AddJob(ctx, task, payload, options)
 		return err
 	})
-	if err != nil && !errors.Is(err, rollback) {
+	if err != nil {
 		return nil, nil, err
 	}
 	return job, before, nil
+}
+
+// inTransaction calls fn in a transaction, which a dry run rolls back.
+func inTransaction(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRun bool, fn func(*admin.Client) error) error {
+	rollback := errors.New("dry run")
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if err := fn(client.WithTx(tx)); err != nil || !dryRun {
+			return err
+		}
+		return rollback
+	})
+	if errors.Is(err, rollback) {
+		return nil
+	}
+	return err
 }
 
 // addedJob prints the job that was added.

@@ -57,7 +57,7 @@ it. One that exists is replaced with --overwrite only.`,
 			}
 			ctx := cmd.Context()
 			return a.withClient(ctx, func(client *admin.Client) error {
-				return e.run(ctx, client, e.filter.filter(cmd.Flags()))
+				return e.run(ctx, client, e.filter.filter())
 			})
 		},
 	}

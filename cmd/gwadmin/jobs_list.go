@@ -16,8 +16,7 @@ func jobsListCommand(a *app) *cobra.Command {
 	var options admin.ListOptions
 	var sort string
 	var columns columnsFlag
-	var cmd *cobra.Command
-	cmd = a.reading(&cobra.Command{
+	cmd := a.reading(&cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List jobs by state, task, queue and whatever else they hold",
@@ -57,7 +56,7 @@ ends it: if the database is away later, as in a failover, it says so and tries a
 			return nil
 		},
 	}, func(ctx context.Context, client *admin.Client) (printable, error) {
-		page, err := client.ListJobs(ctx, filter.filter(cmd.Flags()), &options)
+		page, err := client.ListJobs(ctx, filter.filter(), &options)
 		return jobPage{page, columns}, err
 	})
 	flags := cmd.Flags()

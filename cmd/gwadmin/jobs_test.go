@@ -365,7 +365,9 @@ func TestAdd(t *testing.T) {
 		payload       string
 	}{
 		{"no payload", "", nil, `{}`},
-		{"standard input not asked for", "[1]", nil, `{}`},
+		{"standard input without being asked for", "[1]", nil, `[1]`},
+		{"nothing but blanks on standard input", " \n", nil, `{}`},
+		{"standard input not asked for", "[1]", []string{"2"}, `2`},
 		{"as it is written", "", []string{`{"b" : 1,  "a":12345678901234567890}`}, `{"b" : 1,  "a":12345678901234567890}`},
 		{"from standard input", "[1,\n2]\n", []string{"-"}, "[1,\n2]\n"},
 		{"null", "", []string{"null"}, "null"},
@@ -461,6 +463,30 @@ func TestNoIDs(t *testing.T) {
 		got := gwadmin(t, []string{"DATABASE_URL=postgres://127.0.0.1:1/none"}, "\n", append(verb, "-", "--yes", "-o", "json")...)
 		checkCode(t, exitOK, got)
 		check(t, name+" said", "no ids on standard input\n", got.Stderr)
+	}
+}
+
+// TestAddAsks where the key of a job is given, and where nothing can change it does not.
+func TestAddAsks(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	for _, args := range [][]string{
+		{}, {"{}"}, {"--key", "new"}, {"--key", "key 2", "--key-mode", "unsafe_dedupe"}, {"--key", "key 2", "--yes"},
+	} {
+		checkCode(t, exitOK, onTerminal(t, s.env(), 100, append([]string{"jobs", "add", "send"}, args...)...).wait())
+	}
+	checkCode(t, exitOK, s.run("jobs", "add", "send"))
+	checkCode(t, exitRefused, s.run("jobs", "add", "send", "--key", "other"))
+	for key, says := range map[string]string{
+		"key 2": "the job with this key, 2, would be updated\nGo on? [y/N] ",
+		"key 3": "it would lose the key and not be retried, and a new job be added\nGo on? [y/N] ",
+	} {
+		before := s.jobRows()
+		term := onTerminal(t, s.env(), 200, "jobs", "add", "send", "--key", key)
+		term.expect(says)
+		term.press("n\n")
+		checkCode(t, exitRefused, term.wait())
+		check(t, "the jobs", before, s.jobRows())
 	}
 }
 

@@ -47,8 +47,8 @@ func TestListFilters(t *testing.T) {
 		{"--worker pool-a", []int64{3, 4}},
 		{"--flag gpu", []int64{2}},
 		{"--flag gp", []int64{}},
-		{"--min-priority 1", []int64{6}},
-		{"--max-priority -1", []int64{2}},
+		{"--priority-from 1", []int64{6}},
+		{"--priority-to -1", []int64{2}},
 		{"--attempts-from 3 --attempts-to 24", []int64{2}},
 		{"--error ROUTE", []int64{2}},
 		{`--payload-contains {"n":1}`, []int64{2}},
@@ -58,7 +58,7 @@ func TestListFilters(t *testing.T) {
 		{"--run-before 2024-03-01T12:00:00.1Z --state ready", []int64{1}},
 		{"--created-after -1h", []int64{8}},
 		{"--created-before -1h --updated-before 2024-02-29T12:00:00Z", []int64{}},
-		{"--updated-after 2024-02-29T12:00:00Z --updated-before -1d --max-priority -1", []int64{2}},
+		{"--updated-after 2024-02-29T12:00:00Z --updated-before -1d --priority-to -1", []int64{2}},
 		{"--locked-before -1h", []int64{4}},
 		{"--locked-after -5m", []int64{7}},
 	} {
@@ -219,7 +219,7 @@ func TestListInvalid(t *testing.T) {
 		{"--run-after", "tomorrow"},
 		{"--run-before", "infinity"},
 		{"--run-after", "+1h", "--run-before", "-1h"},
-		{"--min-priority", "2", "--max-priority", "1"},
+		{"--priority-from", "2", "--priority-to", "1"},
 		{"--worker", "\xff"},
 		{"--error", ""},
 		{"--key-prefix="},
@@ -248,7 +248,7 @@ func TestReadmeJSON(t *testing.T) {
 	_, section, _ := strings.Cut(string(readme), "### JSON output\n")
 	section, _, _ = strings.Cut(section, "\n### ")
 	runs := map[string][][]string{
-		"jobs list": {{"--limit", "1"}}, "jobs show": {{"1"}}, "jobs add": {{"send", "--dry-run"}},
+		"jobs list": {{"--limit", "1"}}, "jobs count": {nil}, "jobs import": {{"-", "--dry-run"}}, "jobs show": {{"1"}}, "jobs add": {{"send", "--dry-run"}},
 		"jobs complete": {{"1", "3", "--dry-run"}}, "jobs fail": {{"1", "3", "--dry-run"}}, "jobs retry": {{"1", "3", "--dry-run"}},
 		"jobs complete --all": {{"--dry-run"}}, "jobs fail --all": {{"--dry-run"}}, "jobs retry --all": {{"--dry-run"}},
 		"jobs reschedule --all": {{"--dry-run", "--priority", "1"}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"time"
 
@@ -24,15 +25,24 @@ func (a *app) progress(total int, message string) *bar {
 
 // bar starts a bar; a total of 0 is one that nobody knows.
 func (a *app) bar(total int, message string) *bar {
+	return a.startBar(&progress.Tracker{Message: message, Total: int64(total)})
+}
+
+// byteBar starts a bar of bytes; a total of 0 is one that nobody knows.
+func (a *app) byteBar(total int64, message string) *bar {
+	return a.startBar(&progress.Tracker{Message: message, Total: total, Units: progress.UnitsBytes})
+}
+
+func (a *app) startBar(tracker *progress.Tracker) *bar {
 	width, tty := terminalWidth(a.stderr)
 	if !tty {
 		return &bar{}
 	}
-	b := &bar{writer: progress.NewWriter(), tracker: &progress.Tracker{Message: message, Total: int64(total)}}
+	b := &bar{writer: progress.NewWriter(), tracker: tracker}
 	b.writer.SetOutputWriter(a.stderr)
 	b.writer.SetTrackerLength(min(40, width/3))
 	b.writer.SetAutoStop(false)
-	b.writer.Style().Visibility.Percentage = total > 0
+	b.writer.Style().Visibility.Percentage = tracker.Total > 0
 	b.writer.SetUpdateFrequency(100 * time.Millisecond)
 	if os.Getenv("NO_COLOR") == "" {
 		b.writer.Style().Colors = progress.StyleColorsExample
@@ -40,6 +50,12 @@ func (a *app) bar(total int, message string) *bar {
 	b.writer.AppendTracker(b.tracker)
 	go b.writer.Render()
 	return b
+}
+
+// carryThrough says, if Ctrl-C comes before done is called, that the batch which has begun
+// is carried through.
+func (a *app) carryThrough(ctx context.Context) (done func() bool) {
+	return context.AfterFunc(ctx, func() { a.say("interrupted: ends after this batch; once more, and it ends at once") })
 }
 
 func (b *bar) add(n int) {

@@ -46,22 +46,42 @@ func TestReadmeReference(t *testing.T) {
 	}
 }
 
-// writeReference writes a line for each verb and one for each of its flags.
-func writeReference(w io.Writer, cmd *cobra.Command) {
-	if cmd.HasParent() && !cmd.HasSubCommands() {
-		fmt.Fprintf(w, "#### `%s`\n\n%s.\n\n", cmd.UseLine(), cmd.Short)
-		flags := 0
-		cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
-			if flag.Name != "help" {
+// writeReference writes a line for each verb and one for each of its flags, and for the
+// flags of filters, which many verbs have, once.
+func writeReference(w io.Writer, root *cobra.Command) {
+	filter := pflag.NewFlagSet("filter", pflag.ContinueOnError)
+	new(filterFlags).flags(filter)
+	flags := func(set *pflag.FlagSet, leaveOut func(*pflag.Flag) bool) {
+		set.VisitAll(func(flag *pflag.Flag) {
+			if !leaveOut(flag) {
 				fmt.Fprintf(w, "- `--%s`: %s\n", flag.Name, flag.Usage)
-				flags++
 			}
 		})
-		if flags > 0 {
+	}
+	fmt.Fprintf(w, "#### Filters\n\nThe verbs that take filters have these flags.\n\n")
+	flags(filter, func(*pflag.Flag) bool { return false })
+	walk(root, func(cmd *cobra.Command) {
+		if !cmd.HasParent() || cmd.HasSubCommands() {
+			return
+		}
+		fmt.Fprintf(w, "\n#### `%s`\n\n%s.\n", cmd.UseLine(), cmd.Short)
+		own, filters := 0, false
+		isFilter := func(flag *pflag.Flag) bool {
+			like := filter.Lookup(flag.Name)
+			return like != nil && like.Usage == flag.Usage
+		}
+		cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
+			filters = filters || isFilter(flag)
+			if flag.Name != "help" && !isFilter(flag) {
+				own++
+			}
+		})
+		if own > 0 || filters {
 			fmt.Fprintln(w)
 		}
-	}
-	for _, sub := range cmd.Commands() {
-		writeReference(w, sub)
-	}
+		if filters {
+			fmt.Fprintln(w, "- the flags of filters")
+		}
+		flags(cmd.LocalNonPersistentFlags(), func(flag *pflag.Flag) bool { return flag.Name == "help" || isFilter(flag) })
+	})
 }

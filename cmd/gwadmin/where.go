@@ -24,21 +24,19 @@ type whereFlags struct {
 	filterFlags
 	options admin.WhereOptions
 	sample  int
-	set     *pflag.FlagSet // all of them
-	picks   *pflag.FlagSet // those that pick jobs
+	all     *pflag.FlagSet // the filter's, and those that say how the change runs
 }
 
 func (w *whereFlags) flags(cmd *cobra.Command) {
-	w.picks = pflag.NewFlagSet("filter", pflag.ContinueOnError)
-	w.filterFlags.flags(w.picks)
-	w.picks.BoolVar(&w.options.All, "all", false, "every job, instead of a filter")
-	w.set = pflag.NewFlagSet("where", pflag.ContinueOnError)
-	w.picks.VisitAll(w.set.AddFlag)
-	w.set.Int64Var(&w.options.Limit, "limit", 0, "with a filter, the most jobs to change (default all that match)")
-	w.set.IntVar(&w.options.BatchSize, "batch", 1000, "with a filter, the most jobs of one transaction, up to 10000")
-	w.set.DurationVar(&w.options.Pause, "pause", 0, "with a filter, the pause between two batches")
-	w.set.IntVar(&w.sample, "sample", 10, "with a filter, how many jobs to show of those changed, and of those left alone")
-	w.set.VisitAll(cmd.Flags().AddFlag) // which would panic if the verb had one of the name
+	w.all = pflag.NewFlagSet("where", pflag.ContinueOnError)
+	w.filterFlags.flags(w.all)
+	w.set.BoolVar(&w.options.All, "all", false, "every job, instead of a filter")
+	w.all.AddFlag(w.set.Lookup("all"))
+	w.all.Int64Var(&w.options.Limit, "limit", 0, "with a filter, the most jobs to change (default all that match)")
+	w.all.IntVar(&w.options.BatchSize, "batch", 1000, "with a filter, the most jobs of one transaction, up to 10000")
+	w.all.DurationVar(&w.options.Pause, "pause", 0, "with a filter, the pause between two batches")
+	w.all.IntVar(&w.sample, "sample", 10, "with a filter, how many jobs to show of those changed, and of those left alone")
+	w.all.VisitAll(cmd.Flags().AddFlag) // which would panic if the verb had one of the name
 }
 
 // given are the names of those of the flags that were given.
@@ -53,13 +51,13 @@ func given(flags *pflag.FlagSet) (names []string) {
 
 // args makes sure that there are either ids or filters.
 func (w *whereFlags) args(_ *cobra.Command, args []string) error {
-	picks, set := given(w.picks), given(w.set)
+	picks, all := given(w.set), given(w.all)
 	switch {
-	case len(args) > 0 && len(set) > 0:
-		return usage(fmt.Errorf("give ids or %s, not both", strings.Join(set, ", ")))
+	case len(args) > 0 && len(all) > 0:
+		return usage(fmt.Errorf("give ids or %s, not both", strings.Join(all, ", ")))
 	case len(args) == 0 && len(picks) == 0:
 		return usage(errors.New("no jobs: give ids, - to read them from standard input, filters, or --all"))
-	case w.options.Limit < 1 && w.set.Changed("limit"): // in Go 0 is none
+	case w.options.Limit < 1 && w.all.Changed("limit"): // in Go 0 is none
 		return usage(fmt.Errorf("--limit %d is less than 1: leave it out to change all that match", w.options.Limit))
 	case w.options.BatchSize < 1:
 		return usage(fmt.Errorf("--batch %d is outside 1 to 10000", w.options.BatchSize))
@@ -114,7 +112,7 @@ func (c *change) runWhere(a *app, cmd *cobra.Command) error {
 	if err := c.need(a); err != nil {
 		return err
 	}
-	filter := c.where.filter(cmd.Flags())
+	filter := c.where.filter()
 	options := c.where.options
 	options.Sample = &c.where.sample
 	return a.withClient(ctx, func(client *admin.Client) error {

@@ -23,7 +23,7 @@ func TestWhereVerbs(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", name, output), func(t *testing.T) {
 				t.Parallel()
 				s := fixture(t)
-				args := append(verb, "--task", "send", "--max-priority", "0", "--sample", "2", "--output", string(output))
+				args := append(verb, "--task", "send", "--priority-to", "0", "--sample", "2", "--output", string(output))
 				unchanged := s.unchanged()
 				dry := s.run(append(args, "--dry-run")...)
 				unchanged()
@@ -139,7 +139,7 @@ func TestWhereEmptyList(t *testing.T) {
 	s := fixture(t)
 	unchanged := s.unchanged()
 	for _, flag := range []string{"--state", "--task", "--queue", "--key", "--worker", "--flag"} {
-		got := s.run("jobs", "complete", flag, "", "--max-priority", "100", "--yes")
+		got := s.run("jobs", "complete", flag, "", "--priority-to", "100", "--yes")
 		checkCode(t, exitOK, got)
 		check(t, flag, "0 completed, 0 left alone\n", got.Stderr)
 		check(t, flag, 0, len(parse[admin.Page](t, s.run("jobs", "list", flag, "", "-o", "json")).Jobs))
@@ -214,7 +214,7 @@ func TestWhereInterrupted(t *testing.T) {
 			}
 		}
 	}
-	args := []string{"jobs", "reschedule", "--priority", "3", "--max-priority", "2", "--yes", "-o", "json"}
+	args := []string{"jobs", "reschedule", "--priority", "3", "--priority-to", "2", "--yes", "-o", "json"}
 	p := start(t, s.env(), nil, append(args, "--batch", "700", "--pause", "1h")...)
 	wait(700)
 	p.interrupt()
