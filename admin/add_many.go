@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// A JobSpec is a job to be added by [Client.AddJobs]. Nil fields mean the default.
+// A JobSpec is a job to be added by [Client.AddJobs]. A nil field means the default.
 type JobSpec struct {
 	TaskIdentifier string   // at most 128 characters
 	Payload        any      // nil: {}; see AddJob
@@ -21,58 +22,54 @@ type JobSpec struct {
 	Flags          []string //
 }
 
-// AddJobsOptions alter what [Client.AddJobs] adds.
+// AddJobsOptions are the options of [Client.AddJobs]. Nil means the defaults.
 type AddJobsOptions struct {
-	// PreserveRunAt keeps the run_at of jobs that have their spec's key and
-	// have not been attempted; otherwise specs replace it.
+	// PreserveRunAt keeps the run_at of jobs that have the key of their spec and have
+	// not been attempted. Otherwise the spec replaces it.
 	PreserveRunAt bool
 }
 
-// AddJobs adds jobs by the SQL function add_jobs and returns them, or the jobs
-// that their keys belong to as they are now. All are added, or none. On gwadmin's
-// schema they are added and returned in the order of their specs; one that
-// Graphile Worker installed promises no order, so tell jobs by what they hold.
+// AddJobs adds jobs by the SQL function add_jobs, a single one by add_job, and returns
+// them, or the jobs that have their keys as they are now. All are added, or none. On
+// gwadmin's schema they are added and returned in the order of their specs. A schema that
+// Graphile Worker installed promises no order: tell jobs apart by what they hold.
 //
-// Everything wrong with any of the specs is refused at once, in one
-// [*InvalidError]. A key that a worker takes at the same moment is treated as in
-// [Client.AddJob]. Large batches are sent in statements of bounded size.
+// Everything wrong with any of the specs is refused at once, in one [*InvalidError]. A
+// key that a worker takes at the same moment is treated as in [Client.AddJob]. Large
+// batches are sent in statements of bounded size.
 func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsOptions) ([]Job, error) {
 	jobs := []Job{}
-	err := c.addMany(ctx, specs, func(c *Client, many *many) error {
-		rows, err := addAll(many, func(specs []string) ([]db.JobAddRow, error) {
-			added, err := c.queries.JobAddMany(ctx, c.conn, db.JobAddManyParams{Specs: specs, JobKeyPreserveRunAt: options.preserve()})
-			rows := make([]db.JobAddRow, len(added))
-			for i, row := range added {
-				rows[i] = db.JobAddRow(row)
-			}
-			return rows, err
-		}, func(row db.JobAddRow) (int64, *string) { return row.ID, row.Key })
+	err := c.addMany(ctx, specs, options, func(c *Client, many *many) error {
+		rows, err := addAll(many, func(specs []string) ([]db.JobAddManyRow, error) {
+			return c.queries.JobAddMany(ctx, c.conn, db.JobAddManyParams{Specs: specs, JobKeyPreserveRunAt: options.preserve()})
+		}, func(row db.JobAddManyRow) (int64, *string) { return row.ID, row.Key })
 		if err != nil {
 			return err
 		}
-		jobs, err = c.named(ctx, rows)
-		return err
-	})
+		added := rowsOf(rows, func(r db.JobAddManyRow) jobRow { return jobRow(r) })
+		if err := c.addNames(ctx, added); err != nil {
+			return err
+		}
+		jobs = rowsOf(added, newJob)
+		return nil
+	}, func(row jobRow) { jobs = []Job{newJob(row)} })
 	if err != nil {
 		return nil, err
 	}
 	return jobs, nil
 }
 
-// AddJobsIDs adds jobs as [Client.AddJobs] does, and returns their ids alone: whole
-// jobs are most of the time that many of them take.
+// AddJobsIDs adds jobs as [Client.AddJobs] does and returns only their ids. Whole jobs
+// are most of the time that adding many takes.
 func (c *Client) AddJobsIDs(ctx context.Context, specs []JobSpec, options *AddJobsOptions) ([]int64, error) {
 	ids := []int64{}
-	err := c.addMany(ctx, specs, func(c *Client, many *many) error {
+	err := c.addMany(ctx, specs, options, func(c *Client, many *many) error {
 		rows, err := addAll(many, func(specs []string) ([]db.JobAddManyIDsRow, error) {
 			return c.queries.JobAddManyIDs(ctx, c.conn, db.JobAddManyIDsParams{Specs: specs, JobKeyPreserveRunAt: options.preserve()})
 		}, func(row db.JobAddManyIDsRow) (int64, *string) { return row.ID, row.Key })
-		ids = make([]int64, len(rows))
-		for i, row := range rows {
-			ids[i] = row.ID
-		}
+		ids = rowsOf(rows, func(row db.JobAddManyIDsRow) int64 { return row.ID })
 		return err
-	})
+	}, func(row jobRow) { ids = []int64{row.ID} })
 	if err != nil {
 		return nil, err
 	}
@@ -84,21 +81,25 @@ func (o *AddJobsOptions) preserve() bool { return o != nil && o.PreserveRunAt }
 // many are valid specs.
 type many struct {
 	specs []JobSpec
-	texts []string       // of a job_spec each
-	keys  map[string]int // of a key to its spec's place
+	texts []string       // each the text of a job_spec
+	keys  map[string]int // from a key to the place of its spec
 }
 
-// addMany validates the specs and has them added in a transaction.
-func (c *Client) addMany(ctx context.Context, specs []JobSpec, add func(*Client, *many) error) error {
+// addMany validates the specs and runs add in a transaction. A single spec it adds in
+// one round trip, and hands to addedOne.
+func (c *Client) addMany(ctx context.Context, specs []JobSpec, options *AddJobsOptions, add func(*Client, *many) error, addedOne func(jobRow)) error {
 	const call = "add jobs"
 	var f faults
 	all := many{specs: specs, texts: make([]string, len(specs)), keys: map[string]int{}}
+	payloads := make([]*string, len(specs))
+	relative := false
 	for i := range specs {
 		f.index = &i
-		all.texts[i] = f.composite(&specs[i])
+		payloads[i] = f.spec(&specs[i])
+		relative = relative || specs[i].RunAt != nil && specs[i].RunAt.In != nil
 		if key := specs[i].JobKey; key != nil {
 			if first, twice := all.keys[*key]; twice {
-				f.add("job_key", "is that of job %d, too", first)
+				f.add("job_key", "is also that of job %d", first)
 			} else {
 				all.keys[*key] = i
 			}
@@ -110,16 +111,38 @@ func (c *Client) addMany(ctx context.Context, specs []JobSpec, add func(*Client,
 	if err := c.ready(ctx, readJobs); err != nil {
 		return c.failure(call, err)
 	}
-	if len(specs) == 0 {
+	switch len(specs) {
+	case 0:
 		return nil
+	case 1:
+		mode := Replace
+		if options.preserve() {
+			mode = PreserveRunAt
+		}
+		row, err := c.addOne(ctx, &specs[0], payloads[0], mode)
+		if err == nil {
+			addedOne(row)
+		}
+		return c.failure(call, err)
 	}
-	return c.failure(call, c.undisturbed(func() error {
+	var now time.Time
+	if relative {
+		var err error
+		if now, err = c.now(ctx, c.conn); err != nil {
+			return c.failure(call, err)
+		}
+	}
+	for i := range specs {
+		all.texts[i] = composite(&specs[i], payloads[i], now)
+		payloads[i] = nil
+	}
+	return c.failure(call, c.retryOnDeadlock(func() error {
 		return c.atomically(ctx, func(c *Client) error { return add(c, &all) })
 	}))
 }
 
-// addAll adds the specs in batches. A key that no returned job has was held by a
-// worker, and its spec dropped: it is added anew, and put back in its place.
+// addAll adds the specs in batches. If no returned job has a key, a worker held it and
+// its spec was dropped: it is added again, and put back in its place.
 func addAll[R any](all *many, add func([]string) ([]R, error), of func(R) (id int64, key *string)) ([]R, error) {
 	rows := make([]R, 0, len(all.texts))
 	more := func(batch []string) error {
@@ -156,8 +179,8 @@ func addAll[R any](all *many, add func([]string) ([]R, error), of func(R) (id in
 	return rows, nil
 }
 
-// inOrder puts the rows of dropped specs, which came last, where the specs are: a
-// row with a key belongs to its spec, and the others keep their order.
+// inOrder moves the rows of dropped specs, which came last, to the places of their specs.
+// A row with a key belongs to its spec; the others keep their order.
 func inOrder[R any](rows []R, all *many, of func(R) (id int64, key *string)) {
 	places := make(map[int64]int, len(rows))
 	unkeyed := 0
@@ -177,8 +200,8 @@ func inOrder[R any](rows []R, all *many, of func(R) (id int64, key *string)) {
 	slices.SortFunc(rows, func(a, b R) int { return place(a) - place(b) })
 }
 
-// named makes jobs of rows, whose names it reads.
-func (c *Client) named(ctx context.Context, rows []db.JobAddRow) ([]Job, error) {
+// addNames reads the names of the rows' tasks and queues into them.
+func (c *Client) addNames(ctx context.Context, rows []jobRow) error {
 	tasks, queues := map[int32]string{}, map[int32]*string{}
 	for _, row := range rows {
 		tasks[row.TaskID] = ""
@@ -188,7 +211,7 @@ func (c *Client) named(ctx context.Context, rows []db.JobAddRow) ([]Job, error) 
 	}
 	named, err := c.queries.TaskNames(ctx, c.conn, db.TaskNamesParams{Ids: slices.Collect(maps.Keys(tasks))})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	clear(tasks)
 	for _, task := range named {
@@ -197,23 +220,31 @@ func (c *Client) named(ctx context.Context, rows []db.JobAddRow) ([]Job, error) 
 	if len(queues) > 0 {
 		named, err := c.queries.QueueNames(ctx, c.conn, db.QueueNamesParams{Ids: slices.Collect(maps.Keys(queues))})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, queue := range named {
-			queues[queue.ID] = &queue.QueueName
+			queues[queue.ID] = queue.QueueName
 		}
 	}
-	jobs := make([]Job, len(rows))
-	for i, row := range rows {
-		task, found := tasks[row.TaskID]
-		if !found {
-			return nil, fmt.Errorf("task %d of job %d is gone: GC_TASK_IDENTIFIERS ran beside the call", row.TaskID, row.ID)
+	for i := range rows {
+		row := &rows[i]
+		var found bool
+		if row.TaskIdentifier, found = tasks[row.TaskID]; !found {
+			return fmt.Errorf("task %d of job %d is gone: GC_TASK_IDENTIFIERS ran at the same time", row.TaskID, row.ID)
 		}
-		var queue *string
+		row.QueueName = nil
 		if row.JobQueueID != nil {
-			queue = queues[*row.JobQueueID]
+			row.QueueName = queues[*row.JobQueueID]
 		}
-		jobs[i] = addedJob(row, task, queue)
 	}
-	return jobs, nil
+	return nil
+}
+
+// rowsOf converts every row.
+func rowsOf[R, T any](rows []R, convert func(R) T) []T {
+	converted := make([]T, len(rows))
+	for i, row := range rows {
+		converted[i] = convert(row)
+	}
+	return converted
 }

@@ -1,7 +1,6 @@
 package admin_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -47,12 +46,12 @@ func TestAddJob(t *testing.T) {
 			},
 		},
 		{
-			reason: "the least of everything", task: "",
+			reason: "the least of everything", task: " ",
 			options: &admin.AddJobOptions{
 				QueueName: new(""), RunAt: &admin.RunAt{Infinity: pgtype.NegativeInfinity},
 				MaxAttempts: new(1), JobKey: new(" "), Priority: new(math.MinInt16), Flags: []string{},
 			},
-			want: admin.Job{QueueName: new(""), RunAt: admin.RunAt{Infinity: pgtype.NegativeInfinity}, MaxAttempts: 1, Key: new(" "), Priority: math.MinInt16},
+			want: admin.Job{TaskIdentifier: " ", QueueName: new(""), RunAt: admin.RunAt{Infinity: pgtype.NegativeInfinity}, MaxAttempts: 1, Key: new(" "), Priority: math.MinInt16},
 		},
 		{
 			reason: "the most of everything, in characters of four bytes", task: strings.Repeat("🚀", 128),
@@ -162,11 +161,8 @@ func TestPayload(t *testing.T) {
 			onBoth(t, func(b *bench) {
 				one := added(admin.Job{ID: 1, TaskIdentifier: "send", Payload: json.RawMessage(tc.want)})
 				two := added(admin.Job{ID: 2, TaskIdentifier: "send", Payload: json.RawMessage(tc.want)})
-				readOne, readTwo := one, two
-				readOne.Payload = bytes.TrimSpace(one.Payload)
-				readTwo.Payload = readOne.Payload
-				b.check("AddJob", &readOne, b.ok(b.client.AddJob(b.ctx, "send", tc.payload, nil)))
-				b.check("AddJobs", []admin.Job{readTwo}, b.ok(b.client.AddJobs(b.ctx, []admin.JobSpec{{TaskIdentifier: "send", Payload: tc.payload}}, nil)))
+				b.check("AddJob", &one, b.ok(b.client.AddJob(b.ctx, "send", tc.payload, nil)))
+				b.check("AddJobs", []admin.Job{two}, b.ok(b.client.AddJobs(b.ctx, []admin.JobSpec{{TaskIdentifier: "send", Payload: tc.payload}}, nil)))
 				b.check("table", []admin.Job{one, two}, b.jobs())
 			})
 		})

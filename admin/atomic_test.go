@@ -75,7 +75,7 @@ func TestChangeKeepsWhatIsDone(t *testing.T) {
 		if _, err := worker.Exec(b.ctx, takes, []int64{2}, "pool-a", time.Now()); err != nil {
 			b.Fatal(err)
 		}
-		client := admin.New(failing{b.pool, "JobPreview", 1, new(int)})
+		client := admin.New(failing{b.pool, "JobLocks", 1, new(int)})
 		got := b.during(worker, worker.Commit, func() any {
 			result, err := client.CompleteJobs(b.ctx, []int64{1, 2}, nil)
 			return b.ok(result, err)

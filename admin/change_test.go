@@ -20,47 +20,47 @@ var everyID = []int64{7, 1, 2, 3, 4, 5, 6, 404}
 
 // A change is a call on jobs, with what it does to each that is its to change.
 type change struct {
-	call   func(context.Context, *admin.Client, []int64) (*admin.Result, error)
-	dry    func(context.Context, *admin.Client, []int64) (*admin.Result, error)
+	call   func(context.Context, *admin.Client, []int64) (*admin.ChangeResult, error)
+	dry    func(context.Context, *admin.Client, []int64) (*admin.ChangeResult, error)
 	does   func(*admin.Job)
 	delete bool
 }
 
 var changes = map[string]change{
 	"complete": {
-		call: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.Result, error) {
+		call: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.ChangeResult, error) {
 			return c.CompleteJobs(ctx, ids, nil)
 		},
-		dry: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.Result, error) {
-			return c.CompleteJobs(ctx, ids, &admin.CompleteOptions{DryRun: true})
+		dry: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.ChangeResult, error) {
+			return c.CompleteJobs(ctx, ids, &admin.ChangeOptions{DryRun: true})
 		},
 		does:   func(*admin.Job) {},
 		delete: true,
 	},
 	"fail": {
-		call: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.Result, error) {
-			return c.PermanentlyFailJobs(ctx, ids, nil)
+		call: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.ChangeResult, error) {
+			return c.FailJobs(ctx, ids, nil, nil)
 		},
-		dry: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.Result, error) {
-			return c.PermanentlyFailJobs(ctx, ids, &admin.FailOptions{Reason: new("dry"), DryRun: true})
+		dry: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.ChangeResult, error) {
+			return c.FailJobs(ctx, ids, new("dry"), &admin.ChangeOptions{DryRun: true})
 		},
 		does: failed("Manually marked as failed"),
 	},
 	"reschedule": {
-		call: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.Result, error) {
-			return c.RescheduleJobs(ctx, ids, admin.RescheduleOptions{Priority: new(0)})
+		call: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.ChangeResult, error) {
+			return c.RescheduleJobs(ctx, ids, admin.RescheduleValues{Priority: new(0)}, nil)
 		},
-		dry: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.Result, error) {
-			return c.RescheduleJobs(ctx, ids, admin.RescheduleOptions{Priority: new(0), DryRun: true})
+		dry: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.ChangeResult, error) {
+			return c.RescheduleJobs(ctx, ids, admin.RescheduleValues{Priority: new(0)}, &admin.ChangeOptions{DryRun: true})
 		},
 		does: func(j *admin.Job) { j.Priority, j.UpdatedAt = 0, now() },
 	},
 	"retry": {
-		call: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.Result, error) {
+		call: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.ChangeResult, error) {
 			return c.RetryJobs(ctx, ids, nil)
 		},
-		dry: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.Result, error) {
-			return c.RetryJobs(ctx, ids, &admin.RetryOptions{DryRun: true})
+		dry: func(ctx context.Context, c *admin.Client, ids []int64) (*admin.ChangeResult, error) {
+			return c.RetryJobs(ctx, ids, &admin.ChangeOptions{DryRun: true})
 		},
 		does: func(j *admin.Job) {
 			j.Attempts, j.RunAt, j.UpdatedAt = 0, admin.RunAt{Time: now()}, now()
@@ -130,10 +130,11 @@ func TestChangeJobs(t *testing.T) {
 				onBoth(t, func(b *bench) {
 					jobs := b.fixture()
 					changed, table := c.apply(jobs, tc.changed...)
-					want := changedAll(changed, []admin.Skip{})
+					var skipped []admin.Skip
 					if tc.skipped != nil {
-						want.Skipped = tc.skipped(jobs)
+						skipped = tc.skipped(jobs)
 					}
+					want := changedAll(changed, skipped)
 					asked := slices.Clone(tc.ids)
 					b.check("result", want, b.ok(c.call(b.ctx, b.client, tc.ids)))
 					b.check("table", table, b.jobs())
@@ -144,25 +145,24 @@ func TestChangeJobs(t *testing.T) {
 	}
 }
 
-func TestPermanentlyFailJobsReason(t *testing.T) {
+func TestFailJobsReason(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		reason  string
-		options *admin.FailOptions
-		want    string
+		reason string
+		given  *string
+		want   string
 	}{
-		{"nil options are the default", nil, "Manually marked as failed"},
-		{"a nil reason is the default", &admin.FailOptions{}, "Manually marked as failed"},
-		{"an empty reason stays empty", &admin.FailOptions{Reason: new("")}, ""},
-		{"any text is kept as it is", &admin.FailOptions{Reason: new("it's \"$1\" \\ %s\n\tснова ☃ :name ?")}, "it's \"$1\" \\ %s\n\tснова ☃ :name ?"},
+		{"nil is the default", nil, "Manually marked as failed"},
+		{"an empty reason stays empty", new(""), ""},
+		{"any text is kept as it is", new("it's \"$1\" \\ %s\n\tснова ☃ :name ?"), "it's \"$1\" \\ %s\n\tснова ☃ :name ?"},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			t.Parallel()
 			onBoth(t, func(b *bench) {
 				jobs := b.fixture()
 				changed, table := change{does: failed(tc.want)}.apply(jobs, 1, 2)
-				b.check("result", changedAll(changed, []admin.Skip{}),
-					b.ok(b.client.PermanentlyFailJobs(b.ctx, []int64{1, 2}, tc.options)))
+				b.check("result", changedAll(changed, nil),
+					b.ok(b.client.FailJobs(b.ctx, []int64{1, 2}, tc.given, nil)))
 				b.check("table", table, b.jobs())
 			})
 		})
@@ -173,22 +173,23 @@ func TestRescheduleJobs(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		reason  string
-		options admin.RescheduleOptions
+		options admin.RescheduleValues
 		does    func(*admin.Job)
 	}{
-		{"priority alone", admin.RescheduleOptions{Priority: new(7)}, func(j *admin.Job) { j.Priority = 7 }},
-		{"a zero priority is a value", admin.RescheduleOptions{Priority: new(0)}, func(j *admin.Job) { j.Priority = 0 }},
-		{"the least priority", admin.RescheduleOptions{Priority: new(-32768)}, func(j *admin.Job) { j.Priority = -32768 }},
-		{"attempts alone", admin.RescheduleOptions{Attempts: new(32767)}, func(j *admin.Job) { j.Attempts = 32767 }},
-		{"zero attempts are a value", admin.RescheduleOptions{Attempts: new(0)}, func(j *admin.Job) { j.Attempts = 0 }},
-		{"max_attempts alone, below the attempts", admin.RescheduleOptions{MaxAttempts: new(1)}, func(j *admin.Job) { j.MaxAttempts = 1 }},
-		{"a moment in another time zone, to the microsecond", admin.RescheduleOptions{RunAt: admin.At(later)}, func(j *admin.Job) { j.RunAt.Time, j.RunAt.Infinity = later.UTC(), pgtype.Finite }},
-		{"the zero time is the year 1", admin.RescheduleOptions{RunAt: admin.At(time.Time{})}, func(j *admin.Job) { j.RunAt = admin.RunAt{Time: time.Time{}} }},
-		{"infinity", admin.RescheduleOptions{RunAt: admin.Never()}, func(j *admin.Job) { j.RunAt = *admin.Never() }},
-		{"-infinity", admin.RescheduleOptions{RunAt: &admin.RunAt{Infinity: pgtype.NegativeInfinity}}, func(j *admin.Job) { j.RunAt = admin.RunAt{Infinity: pgtype.NegativeInfinity} }},
+		{"priority alone", admin.RescheduleValues{Priority: new(7)}, func(j *admin.Job) { j.Priority = 7 }},
+		{"a zero priority is a value", admin.RescheduleValues{Priority: new(0)}, func(j *admin.Job) { j.Priority = 0 }},
+		{"the least priority", admin.RescheduleValues{Priority: new(-32768)}, func(j *admin.Job) { j.Priority = -32768 }},
+		{"attempts alone", admin.RescheduleValues{Attempts: new(32767)}, func(j *admin.Job) { j.Attempts = 32767 }},
+		{"zero attempts are a value", admin.RescheduleValues{Attempts: new(0)}, func(j *admin.Job) { j.Attempts = 0 }},
+		{"max_attempts alone, below the attempts", admin.RescheduleValues{MaxAttempts: new(1)}, func(j *admin.Job) { j.MaxAttempts = 1 }},
+		{"a moment in another time zone, to the microsecond", admin.RescheduleValues{RunAt: admin.At(later)}, func(j *admin.Job) { j.RunAt.Time, j.RunAt.Infinity = later.UTC(), pgtype.Finite }},
+		{"now, by the database's clock", admin.RescheduleValues{RunAt: admin.In(0)}, func(j *admin.Job) { j.RunAt = admin.RunAt{Time: now()} }},
+		{"the year 1", admin.RescheduleValues{RunAt: admin.At(time.Time{}.Add(time.Hour))}, func(j *admin.Job) { j.RunAt = admin.RunAt{Time: time.Time{}.Add(time.Hour)} }},
+		{"infinity", admin.RescheduleValues{RunAt: admin.Never()}, func(j *admin.Job) { j.RunAt = *admin.Never() }},
+		{"-infinity", admin.RescheduleValues{RunAt: &admin.RunAt{Infinity: pgtype.NegativeInfinity}}, func(j *admin.Job) { j.RunAt = admin.RunAt{Infinity: pgtype.NegativeInfinity} }},
 		{
 			"all at once",
-			admin.RescheduleOptions{RunAt: admin.At(later), Priority: new(1), Attempts: new(2), MaxAttempts: new(3)},
+			admin.RescheduleValues{RunAt: admin.At(later), Priority: new(1), Attempts: new(2), MaxAttempts: new(3)},
 			func(j *admin.Job) {
 				j.RunAt, j.Priority, j.Attempts, j.MaxAttempts = admin.RunAt{Time: later.UTC()}, 1, 2, 3
 			},
@@ -201,7 +202,7 @@ func TestRescheduleJobs(t *testing.T) {
 				does := func(j *admin.Job) { tc.does(j); j.UpdatedAt = now() }
 				changed, table := change{does: does}.apply(jobs, 1, 2, 4, 5, 6)
 				want := changedAll(changed, []admin.Skip{locked(jobs[2]), locked(jobs[6]), missing(404)})
-				b.check("result", want, b.ok(b.client.RescheduleJobs(b.ctx, everyID, tc.options)))
+				b.check("result", want, b.ok(b.client.RescheduleJobs(b.ctx, everyID, tc.options, nil)))
 				b.check("table", table, b.jobs())
 			})
 		})
@@ -218,7 +219,7 @@ func TestDryRun(t *testing.T) {
 				ids := append(b.seed(), 9_000_001, 9_000_000)
 				table := b.jobs()
 				before := b.tables()
-				predicted := b.ok(c.dry(b.ctx, b.client, ids)).(*admin.Result)
+				predicted := b.ok(c.dry(b.ctx, b.client, ids)).(*admin.ChangeResult)
 				b.check("tables after the dry run", before, b.tables())
 
 				byID := map[int64]admin.Job{}
@@ -234,7 +235,7 @@ func TestDryRun(t *testing.T) {
 				b.check("jobs of the dry run", asTheyAre, predicted.Jobs)
 
 				changed, after := c.apply(table, promised...)
-				b.check("the call", changedAll(changed, predicted.Skipped), b.ok(c.call(b.ctx, b.client, ids)))
+				b.check("the call", changedAll(changed, predicted.SkippedJobs), b.ok(c.call(b.ctx, b.client, ids)))
 				b.check("table after the call", after, b.jobs())
 			})
 		})
@@ -268,10 +269,10 @@ func TestManyIDs(t *testing.T) {
 				}
 				brief := func(result any) outcome {
 					var changed []int64
-					for _, j := range result.(*admin.Result).Jobs {
+					for _, j := range result.(*admin.ChangeResult).Jobs {
 						changed = append(changed, j.ID)
 					}
-					return outcome{fmt.Sprint(changed), result.(*admin.Result).Skipped}
+					return outcome{fmt.Sprint(changed), result.(*admin.ChangeResult).SkippedJobs}
 				}
 				ids, changed, skipped := []int64{0}, []int64{}, []admin.Skip{missing(0)}
 				for id := int64(1); id <= many; id++ {
@@ -288,7 +289,7 @@ func TestManyIDs(t *testing.T) {
 				b.check("dry run", want, brief(b.ok(c.dry(b.ctx, b.client, ids))))
 				result, err := c.call(b.ctx, b.client, ids)
 				b.check("an error in the last batch", "TEST1", code(err))
-				b.check("its result", (*admin.Result)(nil), result)
+				b.check("its result", (*admin.ChangeResult)(nil), result)
 				b.check("table after the error", before, table())
 
 				b.exec(`drop function public.refuse cascade`)
@@ -326,8 +327,8 @@ func TestResultJSON(t *testing.T) {
 		},
 		{
 			"a skip says no more than it knows",
-			admin.Result{Jobs: []admin.Job{}, Skipped: []admin.Skip{missing(1), {ID: 2, Reason: admin.Locked, LockedBy: new("pool"), LockedAt: &day0}}},
-			`{"changed":0,"jobs":[],"skipped":[{"id":1,"reason":"not found"},{"id":2,"reason":"locked","locked_by":"pool","locked_at":"2024-02-29T12:00:00.123456Z"}]}`,
+			*changedAll([]admin.Job{}, []admin.Skip{missing(1), {ID: 2, Reason: admin.Locked, LockedBy: new("pool"), LockedAt: &day0}}),
+			`{"dry_run":false,"matched":2,"changed":0,"skipped":{"locked":1,"not found":1},"jobs":[],"skipped_jobs":[{"id":1,"reason":"not found"},{"id":2,"reason":"locked","locked_by":"pool","locked_at":"2024-02-29T12:00:00.123456Z"}],"more":false}`,
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {

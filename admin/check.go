@@ -8,20 +8,18 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// Check makes sure that the client's calls can work, and says why not:
-// [ErrNotInstalled]; a [*RevisionError] for a schema older than revision 18 or
-// with a breaking revision after 20; [ErrRowSecurity] when the role would see
-// empty tables. It changes nothing.
+// Check reports why the client's calls cannot work: [ErrNotInstalled]; a
+// [*RevisionError] for a schema older than revision 18 or with a breaking revision after
+// 20; [ErrRowSecurity] if the role would see empty tables. It changes nothing.
 //
-// Every client does this by itself before its first call, and again when a call
-// finds nothing at all. A role that may not read the ledger of revisions is not
-// told of an unsupported one.
+// Every client checks by itself before its first call, and again when a call finds
+// nothing at all. A role that may not read the ledger of revisions is not told of an
+// unsupported one.
 func (c *Client) Check(ctx context.Context) error {
 	if c.err != nil {
 		return c.err
 	}
-	_, err := c.check(ctx)
-	return c.failure("check", err)
+	return c.failure("check", c.recheck(ctx, readJobs))
 }
 
 func (c *Client) check(ctx context.Context) (db.InstallationGetRow, error) {
@@ -30,8 +28,7 @@ func (c *Client) check(ctx context.Context) (db.InstallationGetRow, error) {
 		return found, err
 	}
 	if !found.Installed {
-		return found, fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only",
-			ErrNotInstalled, c.Schema())
+		return found, c.whyNotInstalled(ctx, found)
 	}
 	if found.RevisionReadable {
 		ledger, err := c.queries.RevisionGet(ctx, c.conn)
@@ -49,20 +46,35 @@ func (c *Client) check(ctx context.Context) (db.InstallationGetRow, error) {
 	return found, nil
 }
 
-// A right is what a call needs to do with the rows.
+// whyNotInstalled tells a schema that is too old, whose tables have other names, from one
+// that is missing.
+func (c *Client) whyNotInstalled(ctx context.Context, found db.InstallationGetRow) error {
+	if found.HasLedger && found.RevisionReadable {
+		revision, err := c.queries.RevisionGetNewest(ctx, c.conn)
+		if err != nil {
+			return err
+		}
+		if 0 < revision && revision < graphile.OldestRevision {
+			return graphile.CheckRevision(c.Schema(), int(revision), 0)
+		}
+	}
+	return notInstalled(c.Schema(), nil)
+}
+
+// A right is what a call needs to be allowed to do.
 type right int
 
 const (
-	readJobs     right = iota // read jobs, though perhaps not every one
-	removeJobs                // delete jobs, though perhaps not every one
+	readJobs     right = iota // read some jobs
+	removeJobs                // delete some jobs
 	updateAnyJob              // update any job
 	deleteAnyJob              // delete any job
 	unlockAny                 // update any job and any queue
 	cleanUpAll                // delete any job, queue and task
 )
 
-// ready is asked before every call: the schema and the role are looked at until
-// they have passed once.
+// ready is called before every call. It checks the schema and the role until they have
+// passed once.
 func (c *Client) ready(ctx context.Context, need right) error {
 	if c.err != nil {
 		return c.err
@@ -73,8 +85,8 @@ func (c *Client) ready(ctx context.Context, need right) error {
 	return c.recheck(ctx, need)
 }
 
-// recheck looks again. It is asked when a call found nothing, or could not change
-// what it found, which is how row security treats a role that has lost a right.
+// recheck checks again. It is called when a call found nothing, or could not change what
+// it found: so row security treats a role that has lost a right.
 func (c *Client) recheck(ctx context.Context, need right) error {
 	found, err := c.check(ctx)
 	if err != nil {

@@ -31,10 +31,10 @@ func (b *bench) calls() map[string]func(*admin.Client) error {
 			_, err := c.AddJobs(b.ctx, []admin.JobSpec{{TaskIdentifier: "send", Payload: "secret"}}, nil)
 			return err
 		},
-		"CompleteJobs":        func(c *admin.Client) error { _, err := c.CompleteJobs(b.ctx, ids, nil); return err },
-		"PermanentlyFailJobs": func(c *admin.Client) error { _, err := c.PermanentlyFailJobs(b.ctx, ids, nil); return err },
+		"CompleteJobs": func(c *admin.Client) error { _, err := c.CompleteJobs(b.ctx, ids, nil); return err },
+		"FailJobs":     func(c *admin.Client) error { _, err := c.FailJobs(b.ctx, ids, nil, nil); return err },
 		"RescheduleJobs": func(c *admin.Client) error {
-			_, err := c.RescheduleJobs(b.ctx, ids, admin.RescheduleOptions{Priority: new(1)})
+			_, err := c.RescheduleJobs(b.ctx, ids, admin.RescheduleValues{Priority: new(1)}, nil)
 			return err
 		},
 		"RetryJobs": func(c *admin.Client) error { _, err := c.RetryJobs(b.ctx, ids, nil); return err },
@@ -48,6 +48,7 @@ func (b *bench) calls() map[string]func(*admin.Client) error {
 			_, err := c.ForceUnlockWorkers(b.ctx, []string{"pool-a"}, nil)
 			return err
 		},
+		"RestoreQueues": func(c *admin.Client) error { _, err := c.RestoreQueues(b.ctx, nil); return err },
 		"Cleanup": func(c *admin.Client) error {
 			_, err := c.Cleanup(b.ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.DeletePermafailedJobs, admin.GCJobQueues}})
 			return err
@@ -69,6 +70,39 @@ func (b *bench) errorOfEvery(what string, c *admin.Client, match func(error) boo
 
 func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
+}
+
+// A schema of Graphile Worker 0.13 to 0.15 is too old for every call, not missing.
+func TestCheckOldTables(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		reason, sql string
+		revision    int
+	}{
+		{"0.13, without breaking revisions", `create schema graphile_worker;
+			create table graphile_worker.migrations (id int primary key, ts timestamptz default now() not null);
+			insert into graphile_worker.migrations select generate_series(1, 10)`, 10},
+		{"0.15", `create schema graphile_worker;
+			create table graphile_worker.migrations (id int primary key, ts timestamptz default now() not null, breaking boolean not null default false);
+			insert into graphile_worker.migrations select generate_series(1, 14)`, 14},
+		{"another table migrations", `create schema graphile_worker; create table graphile_worker.migrations (name text)`, 0},
+		{"an empty one", `create schema graphile_worker;
+			create table graphile_worker.migrations (id int primary key, ts timestamptz default now() not null)`, 0},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, nil)
+			b.exec(tc.sql)
+			want := is(admin.ErrNotInstalled)
+			if tc.revision > 0 {
+				want = func(err error) bool {
+					got, ok := errors.AsType[*admin.RevisionError](err)
+					return ok && errors.Is(err, admin.ErrRevisionTooOld) && got.Revision == tc.revision
+				}
+			}
+			b.errorOfEvery(tc.reason, b.client, want)
+		})
+	}
 }
 
 func TestCheck(t *testing.T) {
@@ -163,7 +197,7 @@ func TestNotInstalled(t *testing.T) {
 	})
 }
 
-// The first call checks the installation, and no later one, unless it finds nothing.
+// The first call checks the installation, and no later one does.
 func TestChecksOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -176,7 +210,7 @@ func TestChecksOnce(t *testing.T) {
 		b.ok(b.client.WithTx(tx).AddJob(b.ctx, "send", nil, nil))
 		b.check("in a transaction", []string{"begin", "JobAdd"}, b.sent.names())
 		b.ok(b.client.CompleteJobs(b.ctx, []int64{404}, nil))
-		b.check("nothing found", []string{"JobComplete", "JobPreview", "InstallationGet", "RevisionGet"}, b.sent.names())
+		b.check("nothing found", []string{"JobComplete", "JobLocks"}, b.sent.names())
 		b.ok(nil, b.client.Check(b.ctx))
 		b.check("Check", []string{"InstallationGet", "RevisionGet"}, b.sent.names())
 	})
@@ -234,7 +268,7 @@ func TestRowSecurity(t *testing.T) {
 		{"a policy for somebody else is none", []string{"to pg_monitor using (true)"}, nil},
 		{
 			"who may only see changes nothing, and hears of it", []string{sees},
-			[]string{"AddJob", "AddJobs", "CompleteJobs", "PermanentlyFailJobs", "RescheduleJobs", "RetryJobs", "RemoveJob", "RemoveJob detaching", "ForceUnlockWorkers", "Cleanup"},
+			[]string{"AddJob", "AddJobs", "CompleteJobs", "FailJobs", "RescheduleJobs", "RetryJobs", "RemoveJob", "RemoveJob detaching", "ForceUnlockWorkers", "Cleanup"},
 		},
 		{
 			"who may not delete", []string{sees, changes, adds},

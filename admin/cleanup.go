@@ -2,67 +2,76 @@ package admin
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// A CleanupTask is one of the three things that [Client.Cleanup] can do.
+// A CleanupTask is one of the things that [Client.Cleanup] does.
 type CleanupTask string
 
 const (
-	// DeletePermafailedJobs deletes the unlocked jobs that have used up their
-	// attempts. A stale lock counts as one here.
+	// DeletePermafailedJobs deletes the jobs that have used up their attempts and are
+	// not locked. A stale lock counts as a lock here.
 	DeletePermafailedJobs CleanupTask = "DELETE_PERMAFAILED_JOBS"
-	// GCTaskIdentifiers deletes the tasks that no job refers to. Unsafe while
-	// workers run: they remember tasks by their id, and never find the jobs
-	// that are later added for the same task under another id. Keep the
-	// identifiers that workers know with [CleanupOptions.KeepTasks].
+	// GCTaskIdentifiers deletes the tasks that no job refers to. It is unsafe while
+	// workers run: they remember the ids of tasks, and never find jobs that are later
+	// added for the same task under another id. Keep the identifiers that workers know
+	// with [CleanupOptions.KeepTasks].
 	GCTaskIdentifiers CleanupTask = "GC_TASK_IDENTIFIERS"
-	// GCJobQueues deletes the unlocked queues that no job refers to. A job that
-	// a transaction has added to such a queue without having committed it yet
-	// is not in sight: it would never be run. Clean up when no queue is at once
-	// empty and about to be used.
+	// GCJobQueues deletes the queues that no job refers to and that nobody holds. It
+	// cannot see a job that an open transaction has added to such a queue: that job is
+	// then stranded. CleanupResult.Stranded counts those that have been committed, and
+	// [Client.RestoreQueues] puts them back in reach.
 	GCJobQueues CleanupTask = "GC_JOB_QUEUES"
 )
 
-// cleanupOrder is the order in which Cleanup runs, in which each task sees what
-// the one before it left.
+// cleanupOrder is the order in which Cleanup runs. Each task sees what the one before it
+// left.
 var cleanupOrder = []CleanupTask{DeletePermafailedJobs, GCTaskIdentifiers, GCJobQueues}
 
-// CleanupOptions say what [Client.Cleanup] does.
+// CleanupOptions are the options of [Client.Cleanup].
 type CleanupOptions struct {
-	// Tasks are what to do, in any order; none means GCJobQueues alone.
+	// Tasks are what to do, in any order; none means only GCJobQueues.
 	Tasks []CleanupTask
-	// KeepTasks are task identifiers that GCTaskIdentifiers leaves. Without that
-	// task it is refused.
+	// KeepTasks are task identifiers that GCTaskIdentifiers does not delete. They are
+	// refused without it.
 	KeepTasks []string
-	DryRun    bool // only say how much would be deleted, each task by itself
+	DryRun    bool // only count what each task by itself would delete
 }
 
-// A CleanupResult says how many rows each task that was asked for deleted.
+// A CleanupResult says what [Client.Cleanup] deleted.
 type CleanupResult struct {
-	Deleted map[CleanupTask]int64 `json:"deleted"`
+	Deleted map[CleanupTask]int64 `json:"deleted"` // rows, by task; a task that was not begun is absent
+	// Stranded is how many jobs were added, during the call, to queues that it deleted.
+	Stranded int64 `json:"stranded"`
 }
 
-// Cleanup deletes what is of no use any more: each task is one statement, and all
-// of them one transaction. Locked jobs and queues are left alone.
+// cleanupBatch is the most rows that one statement of a cleanup deletes.
+const cleanupBatch = 10_000
+
+// Cleanup deletes what is of no use any more. Locked jobs and queues are left alone. It
+// works in batches of at most 10 000 rows, each a transaction, and deletes the tasks in
+// one. If it ends early, the result says what was deleted by then, and comes with the
+// error.
 func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupResult, error) {
 	const call = "cleanup"
 	tasks := options.Tasks
 	if len(tasks) == 0 {
 		tasks = []CleanupTask{GCJobQueues}
 	}
+	keep := append([]string{}, options.KeepTasks...)
 	var f faults
 	for _, task := range tasks {
 		if !slices.Contains(cleanupOrder, task) {
 			f.add("tasks", "has %q, which is none of %s, %s, %s", task, DeletePermafailedJobs, GCTaskIdentifiers, GCJobQueues)
 		}
 	}
-	if len(options.KeepTasks) > 0 && !slices.Contains(tasks, GCTaskIdentifiers) {
-		f.add("keep_tasks", "is of no use without %s", GCTaskIdentifiers)
+	if len(keep) > 0 && !slices.Contains(tasks, GCTaskIdentifiers) {
+		f.add("keep_tasks", "needs the task %s", GCTaskIdentifiers)
 	}
-	for _, identifier := range options.KeepTasks {
+	for _, identifier := range keep {
 		f.text("keep_tasks", identifier, anyLength)
 	}
 	if err := f.err(call); err != nil {
@@ -76,54 +85,92 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 		return nil, c.failure(call, err)
 	}
 
-	var result *CleanupResult
-	err := c.undisturbed(func() error {
-		return c.atomically(ctx, func(c *Client) error {
-			result = &CleanupResult{Deleted: map[CleanupTask]int64{}}
-			for _, task := range cleanupOrder {
-				if !slices.Contains(tasks, task) {
-					continue
-				}
-				rows, err := c.cleanupTask(ctx, task, options)
-				if err != nil {
-					return err
-				}
-				result.Deleted[task] = rows
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return nil, c.failure(call, err)
-	}
-	for _, rows := range result.Deleted {
-		if rows > 0 {
-			return result, nil
+	result := &CleanupResult{Deleted: map[CleanupTask]int64{}}
+	var total int64
+	for _, task := range cleanupOrder {
+		if !slices.Contains(tasks, task) {
+			continue
 		}
+		var err error
+		switch task {
+		case DeletePermafailedJobs:
+			err = c.cleanUpJobs(ctx, result, options.DryRun)
+		case GCTaskIdentifiers:
+			err = c.cleanUpTasks(ctx, result, keep, options.DryRun)
+		case GCJobQueues:
+			err = c.cleanUpQueues(ctx, result, options.DryRun)
+		}
+		if err != nil {
+			return result, c.failure(call, err)
+		}
+		total += result.Deleted[task]
 	}
-	if err := c.recheck(ctx, need); err != nil {
-		return nil, c.failure(call, err)
+	if total == 0 {
+		if err := c.recheck(ctx, need); err != nil {
+			return nil, c.failure(call, err)
+		}
 	}
 	return result, nil
 }
 
-func (c *Client) cleanupTask(ctx context.Context, task CleanupTask, options CleanupOptions) (int64, error) {
-	keep := options.KeepTasks
-	if keep == nil {
-		keep = []string{}
+func (c *Client) cleanUpJobs(ctx context.Context, result *CleanupResult, dryRun bool) (err error) {
+	if dryRun {
+		result.Deleted[DeletePermafailedJobs], err = c.queries.JobCountPermafailed(ctx, c.conn)
+		return err
 	}
-	switch {
-	case task == DeletePermafailedJobs && options.DryRun:
-		return c.queries.JobCountPermafailed(ctx, c.conn)
-	case task == DeletePermafailedJobs:
-		return c.queries.JobDeletePermafailed(ctx, c.conn)
-	case task == GCTaskIdentifiers && options.DryRun:
-		return c.queries.TaskCountUnused(ctx, c.conn, db.TaskCountUnusedParams{Keep: keep})
-	case task == GCTaskIdentifiers:
-		return c.queries.TaskDeleteUnused(ctx, c.conn, db.TaskDeleteUnusedParams{Keep: keep})
-	case options.DryRun:
-		return c.queries.QueueCountUnused(ctx, c.conn)
-	default:
-		return c.queries.QueueDeleteUnused(ctx, c.conn)
+	params := db.JobDeletePermafailedParams{AfterID: math.MinInt64, MaxJobs: cleanupBatch}
+	for {
+		var batch db.JobDeletePermafailedRow
+		err := c.retryOnDeadlock(func() (err error) {
+			batch, err = c.queries.JobDeletePermafailed(ctx, customPlan(c.conn), params)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		result.Deleted[DeletePermafailedJobs] += batch.Deleted
+		if batch.Found < cleanupBatch {
+			return nil
+		}
+		params.AfterID = batch.LastID
 	}
+}
+
+func (c *Client) cleanUpTasks(ctx context.Context, result *CleanupResult, keep []string, dryRun bool) error {
+	return c.retryOnDeadlock(func() (err error) {
+		if dryRun {
+			result.Deleted[GCTaskIdentifiers], err = c.queries.TaskCountUnused(ctx, c.conn, db.TaskCountUnusedParams{Keep: keep})
+		} else {
+			result.Deleted[GCTaskIdentifiers], err = c.queries.TaskDeleteUnused(ctx, c.conn, db.TaskDeleteUnusedParams{Keep: keep})
+		}
+		return err
+	})
+}
+
+func (c *Client) cleanUpQueues(ctx context.Context, result *CleanupResult, dryRun bool) error {
+	unused, err := c.queries.QueueUnusedIDs(ctx, c.conn)
+	if err != nil {
+		return err
+	}
+	result.Deleted[GCJobQueues] = 0
+	if dryRun {
+		result.Deleted[GCJobQueues] = int64(len(unused))
+		return nil
+	}
+	var deleted []int32
+	for batch := range slices.Chunk(unused, cleanupBatch) {
+		err := c.retryOnDeadlock(func() error {
+			ids, err := c.queries.QueueDelete(ctx, c.conn, db.QueueDeleteParams{Ids: batch})
+			deleted = append(deleted, ids...)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		result.Deleted[GCJobQueues] = int64(len(deleted))
+	}
+	if len(deleted) > 0 {
+		result.Stranded, err = c.queries.JobCountInQueues(ctx, c.conn, db.JobCountInQueuesParams{QueueIds: deleted})
+	}
+	return err
 }

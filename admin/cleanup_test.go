@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
 // stock are the rows that cleanup is about.
@@ -110,20 +111,42 @@ func TestCleanup(t *testing.T) {
 	}
 }
 
-// An error in one task undoes the others.
-func TestCleanupIsAtomic(t *testing.T) {
+// An error ends the cleanup, and the result says what was done by then.
+func TestCleanupStops(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
 		all := admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.GCJobQueues, admin.DeletePermafailedJobs, admin.GCTaskIdentifiers}}
 		b.fixture()
+		b.exec(`insert into graphile_worker._private_job_queues (queue_name) values ('unused')`)
 		b.exec(`create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'not these' using errcode = 'TEST1'; end $$`)
 		b.exec(`create trigger refuse before delete on graphile_worker._private_job_queues execute function public.refuse()`)
-		before := b.tables()
 		result, err := b.client.Cleanup(b.ctx, all)
 		b.check("error", "TEST1", code(err))
-		b.check("its result", (*admin.CleanupResult)(nil), result)
-		b.check("tables", before, b.tables())
+		b.check("its result", &admin.CleanupResult{Deleted: map[admin.CleanupTask]int64{
+			admin.DeletePermafailedJobs: 1, admin.GCTaskIdentifiers: 0, admin.GCJobQueues: 0,
+		}}, result)
+		b.check("queues left", []int{3}, rowsOf[int](b, "select count(*)::int from graphile_worker._private_job_queues"))
 	})
+}
+
+// More rows than a batch has are deleted in several transactions.
+func TestCleanupBatches(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testdb.Ours(""))
+	b.many(25_000)
+	b.exec(`update graphile_worker._private_jobs set attempts = 25 where id % 2 = 0`)
+	b.exec(`update graphile_worker._private_jobs set locked_at = now() where id = 24000`)
+	b.exec(`insert into graphile_worker._private_job_queues (queue_name, locked_at)
+		select 'queue ' || n, case n when 7 then now() end from generate_series(1, 20005) as n`)
+	b.ok(nil, b.client.Check(b.ctx))
+	b.sent.take()
+	result := b.ok(b.client.Cleanup(b.ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.DeletePermafailedJobs, admin.GCJobQueues}}))
+	b.check("result", &admin.CleanupResult{Deleted: map[admin.CleanupTask]int64{
+		admin.DeletePermafailedJobs: 12_499, admin.GCJobQueues: 20_004,
+	}}, result)
+	b.check("queries", []string{
+		"JobDeletePermafailed", "JobDeletePermafailed", "QueueUnusedIDs", "QueueDelete", "QueueDelete", "QueueDelete", "JobCountInQueues",
+	}, b.sent.names())
 }
 
 // Many queues without jobs and many jobs without queues: each statement is an
@@ -156,7 +179,7 @@ func TestCleanupPlans(t *testing.T) {
 
 			antiJoins := map[string]bool{}
 			for _, q := range b.sent.take() {
-				if !strings.HasPrefix(q.Name, "Task") && !strings.HasPrefix(q.Name, "Queue") {
+				if !strings.HasPrefix(q.Name, "Task") && q.Name != "QueueUnusedIDs" {
 					continue
 				}
 				plan := strings.Join(rowsOf[string](b, "explain (costs off) "+q.SQL, q.Args...), "\n")
@@ -165,9 +188,9 @@ func TestCleanupPlans(t *testing.T) {
 					b.Logf("%s:\n%s", q.Name, plan)
 				}
 			}
-			want := map[string]bool{"TaskDeleteUnused": true, "QueueDeleteUnused": true}
+			want := map[string]bool{"TaskDeleteUnused": true, "QueueUnusedIDs": true}
 			if dry {
-				want = map[string]bool{"TaskCountUnused": true, "QueueCountUnused": true}
+				want = map[string]bool{"TaskCountUnused": true, "QueueUnusedIDs": true}
 			}
 			b.check("anti-joins", want, antiJoins)
 		}

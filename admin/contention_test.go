@@ -214,12 +214,12 @@ func TestChangeWhileWorkerTakes(t *testing.T) {
 		for _, tc := range []struct {
 			reason string
 			end    func(context.Context, pgx.Tx) error
-			want   func(jobs []admin.Job) (*admin.Result, []admin.Job)
+			want   func(jobs []admin.Job) (*admin.ChangeResult, []admin.Job)
 		}{
 			{
 				"taken, it is left alone",
 				func(ctx context.Context, tx pgx.Tx) error { return tx.Commit(ctx) },
-				func(jobs []admin.Job) (*admin.Result, []admin.Job) {
+				func(jobs []admin.Job) (*admin.ChangeResult, []admin.Job) {
 					jobs[0].Attempts, jobs[0].LockedBy, jobs[0].LockedAt = 1, new("pool-c"), at
 					changed, table := c.apply(jobs, 2)
 					return changedAll(changed, []admin.Skip{locked(jobs[0])}), table
@@ -231,7 +231,7 @@ func TestChangeWhileWorkerTakes(t *testing.T) {
 					_, err := tx.Exec(ctx, finishes, []int64{1}, "pool-c")
 					return errors.Join(err, tx.Commit(ctx))
 				},
-				func(jobs []admin.Job) (*admin.Result, []admin.Job) {
+				func(jobs []admin.Job) (*admin.ChangeResult, []admin.Job) {
 					changed, table := c.apply(jobs[1:], 2)
 					return changedAll(changed, []admin.Skip{missing(1)}), table
 				},
@@ -239,7 +239,7 @@ func TestChangeWhileWorkerTakes(t *testing.T) {
 			{
 				"let go of, it is changed",
 				func(ctx context.Context, tx pgx.Tx) error { return tx.Rollback(ctx) },
-				func(jobs []admin.Job) (*admin.Result, []admin.Job) {
+				func(jobs []admin.Job) (*admin.ChangeResult, []admin.Job) {
 					changed, table := c.apply(jobs, 1, 2)
 					return changedAll(changed, []admin.Skip{}), table
 				},

@@ -11,29 +11,29 @@ import (
 )
 
 var (
-	// ErrNotInstalled says that the schema, or a part of it that the call
-	// needs, is not there.
+	// ErrNotInstalled says that the schema is missing, or a part of it that the call
+	// needs.
 	ErrNotInstalled = graphile.ErrNotInstalled
 	// ErrRevisionTooOld matches a [*RevisionError].
 	ErrRevisionTooOld = graphile.ErrRevisionTooOld
 	// ErrRevisionTooNew matches a [*RevisionError].
 	ErrRevisionTooNew = graphile.ErrRevisionTooNew
-	// ErrRowSecurity says that row-level security keeps the tables from the
-	// role. Graphile Worker enables it without a policy, so that whoever does not
-	// own the tables sees and changes nothing, and hears of no error.
+	// ErrRowSecurity says that row-level security hides jobs from the role. Graphile
+	// Worker enables it without a policy: a role that does not own the tables sees and
+	// changes nothing, without an error from PostgreSQL.
 	ErrRowSecurity = errors.New("row security keeps jobs from this role")
 	// ErrInvalid matches an [*InvalidError].
 	ErrInvalid = errors.New("invalid input")
-	// ErrContended says that a job was taken or changed by others at every try.
-	// The call has changed nothing; it may be made again.
+	// ErrContended says that others took or changed a job at every try. The call has
+	// changed nothing and may be made again.
 	ErrContended = errors.New("job is contended")
 )
 
 // RevisionError says at which unsupported revision a schema is.
 type RevisionError = graphile.RevisionError
 
-// An InvalidError names everything that is wrong with a call's input. Nothing has
-// been sent, except where only PostgreSQL can tell: a filter's JSON path. It matches
+// An InvalidError lists everything that is wrong with the input of a call. Nothing has
+// been sent, except for a filter's JSON path, which only PostgreSQL can check. It matches
 // [ErrInvalid].
 type InvalidError struct {
 	Call   string // the call, such as "add jobs"
@@ -65,22 +65,34 @@ func (e *InvalidError) Error() string {
 
 func (e *InvalidError) Unwrap() error { return ErrInvalid }
 
-// failure says which call failed, and puts the sentinel in front of the SQLSTATEs
-// that mean one. The *pgconn.PgError stays within reach.
+// failure wraps the error of a call, and adds the sentinel that its SQLSTATE means. The
+// *pgconn.PgError stays reachable.
 func (c *Client) failure(call string, err error) error {
 	if err == nil {
 		return nil
+	}
+	var connectErr *pgconn.ConnectError
+	if errors.As(err, &connectErr) { // its SQLSTATEs are about the connection's parameters
+		return fmt.Errorf("%s: %w", call, err)
 	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
 		switch {
 		case pgErr.Code == "42P01" || pgErr.Code == "42883" || pgErr.Code == "42704" || pgErr.Code == "3F000":
-			err = fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only: %w",
-				ErrNotInstalled, c.Schema(), err)
-		// This is how a row that no policy lets in is refused, in any language.
+			err = notInstalled(c.Schema(), err)
+		// PostgreSQL gives this routine for a row that no policy allows, in any language.
 		case pgErr.Code == "42501" && pgErr.Routine == "ExecWithCheckOptions":
 			err = fmt.Errorf("%w: %w", ErrRowSecurity, err)
 		}
 	}
 	return fmt.Errorf("%s: %w", call, err)
+}
+
+// notInstalled is ErrNotInstalled with what to do; the cause may be nil.
+func notInstalled(schema string, cause error) error {
+	err := fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only", ErrNotInstalled, schema)
+	if cause != nil {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
 }

@@ -109,18 +109,18 @@ func ExampleClient_WithTx() {
 		log.Fatal(err)
 	}
 	ids := []int64{job.ID}
-	before, err := client.CompleteJobs(ctx, ids, &admin.CompleteOptions{DryRun: true})
+	before, err := client.CompleteJobs(ctx, ids, &admin.ChangeOptions{DryRun: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	if err := tx.Commit(ctx); err != nil {
 		log.Fatal(err)
 	}
-	after, err := client.CompleteJobs(ctx, ids, &admin.CompleteOptions{DryRun: true})
+	after, err := client.CompleteJobs(ctx, ids, &admin.ChangeOptions{DryRun: true})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(before.Skipped, len(after.Jobs))
+	fmt.Println(before.SkippedJobs, len(after.Jobs))
 	// Output:
 	// [1: not found] 1
 }
@@ -183,7 +183,7 @@ func ExampleClient_CompleteJobs() {
 	for _, job := range result.Jobs {
 		fmt.Println("deleted", job.ID, job.TaskIdentifier)
 	}
-	for _, skip := range result.Skipped {
+	for _, skip := range result.SkippedJobs {
 		fmt.Println("left", skip)
 	}
 	// Output:
@@ -191,7 +191,7 @@ func ExampleClient_CompleteJobs() {
 	// left 404: not found
 }
 
-func ExampleClient_PermanentlyFailJobs() {
+func ExampleClient_FailJobs() {
 	ctx := context.Background()
 	pool, done := database()
 	defer done()
@@ -201,7 +201,7 @@ func ExampleClient_PermanentlyFailJobs() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	result, err := client.PermanentlyFailJobs(ctx, []int64{job.ID}, &admin.FailOptions{Reason: new("the address is gone")})
+	result, err := client.FailJobs(ctx, []int64{job.ID}, new("the address is gone"), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -223,10 +223,10 @@ func ExampleClient_RescheduleJobs() {
 		log.Fatal(err)
 	}
 	// What is nil stays; a zero is set.
-	result, err := client.RescheduleJobs(ctx, []int64{job.ID}, admin.RescheduleOptions{
+	result, err := client.RescheduleJobs(ctx, []int64{job.ID}, admin.RescheduleValues{
 		RunAt:    admin.Never(),
 		Priority: new(0),
-	})
+	}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func ExampleClient_RetryJobs() {
 		log.Fatal(err)
 	}
 	ids := []int64{job.ID}
-	if _, err := client.PermanentlyFailJobs(ctx, ids, nil); err != nil {
+	if _, err := client.FailJobs(ctx, ids, nil, nil); err != nil {
 		log.Fatal(err)
 	}
 	result, err := client.RetryJobs(ctx, ids, nil)
@@ -321,7 +321,7 @@ func ExampleClient_Cleanup() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := client.PermanentlyFailJobs(ctx, []int64{job.ID}, nil); err != nil {
+	if _, err := client.FailJobs(ctx, []int64{job.ID}, nil, nil); err != nil {
 		log.Fatal(err)
 	}
 
@@ -374,7 +374,7 @@ func ExampleClient_Stats() {
 		}
 		if i > 0 {
 			reason := fmt.Sprintf("no mailbox user%d@example.com", i)
-			if _, err := client.PermanentlyFailJobs(ctx, []int64{job.ID}, &admin.FailOptions{Reason: &reason}); err != nil {
+			if _, err := client.FailJobs(ctx, []int64{job.ID}, &reason, nil); err != nil {
 				log.Fatal(err)
 			}
 		}
@@ -545,7 +545,7 @@ func ExampleClient_RetryWhere() {
 			fmt.Println(err)
 			return
 		}
-		if _, err := client.PermanentlyFailJobs(ctx, []int64{job.ID}, nil); err != nil {
+		if _, err := client.FailJobs(ctx, []int64{job.ID}, nil, nil); err != nil {
 			fmt.Println(err)
 			return
 		}
@@ -561,9 +561,9 @@ func ExampleClient_RetryWhere() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(preview.Changed, "would be retried, the first with", preview.Sample[0].Attempts, "attempts used up")
+	fmt.Println(preview.Changed, "would be retried, the first with", preview.Jobs[0].Attempts, "attempts used up")
 
-	result, err := client.RetryWhere(ctx, failed, &admin.WhereOptions{BatchSize: 2, Progress: func(r admin.WhereResult) {
+	result, err := client.RetryWhere(ctx, failed, &admin.WhereOptions{BatchSize: 2, Progress: func(r admin.ChangeResult) {
 		fmt.Println(r.Changed, "so far")
 	}})
 	if err != nil {

@@ -4,20 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// ErrJobNotFound says that no job has the id, or the key, that was asked for.
+// ErrJobNotFound says that no job has the id or the key.
 var ErrJobNotFound = errors.New("job not found")
 
-// GetJob reads the job with the id, which a worker may hold or not, with its state
-// and its whole payload. It takes no lock. There is none any more once it has been
-// run: the error then matches [ErrJobNotFound]. With [WithReader] it reads there, and
-// so does not find a job that has not reached the replica.
+// GetJob reads the job with the id, whether a worker holds it or not, with its state and
+// its whole payload. It takes no lock. The error matches [ErrJobNotFound] if there is no
+// such job, as after it has been run. With [WithReader] it reads there, and does not find
+// a job that has not reached the replica.
 func (c *Client) GetJob(ctx context.Context, id int64) (*ListedJob, error) {
-	return c.get(ctx, fmt.Sprintf("get job %d", id), db.JobListParams{Ids: []int64{id}})
+	return c.get(ctx, fmt.Sprintf("get job %d", id), func(on db.DBTX) ([]db.JobListRow, error) {
+		rows, err := c.queries.JobGet(ctx, on, db.JobGetParams{ID: id})
+		return rowsOf(rows, func(r db.JobGetRow) db.JobListRow { return db.JobListRow(r) }), err
+	})
 }
 
 // GetJobByKey reads the job that has the key, as [Client.GetJob] does by id.
@@ -28,34 +30,26 @@ func (c *Client) GetJobByKey(ctx context.Context, key string) (*ListedJob, error
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	return c.get(ctx, call, db.JobListParams{Keys: []string{key}})
+	return c.get(ctx, call, func(on db.DBTX) ([]db.JobListRow, error) { return c.jobByKey(ctx, on, key) })
 }
 
-func (c *Client) get(ctx context.Context, call string, params db.JobListParams) (*ListedJob, error) {
+func (c *Client) jobByKey(ctx context.Context, on db.DBTX, key string) ([]db.JobListRow, error) {
+	rows, err := c.queries.JobGetByKey(ctx, on, db.JobGetByKeyParams{Key: key})
+	return rowsOf(rows, func(r db.JobGetByKeyRow) db.JobListRow { return db.JobListRow(r) }), err
+}
+
+func (c *Client) get(ctx context.Context, call string, read func(db.DBTX) ([]db.JobListRow, error)) (*ListedJob, error) {
 	if err := c.ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
-	job, err := c.one(ctx, c.planned(), params)
-	if err == nil && job == nil {
-		err = ErrJobNotFound
+	rows, err := read(c.reading())
+	if err == nil && len(rows) == 0 {
+		if err = c.recheck(ctx, readJobs); err == nil {
+			err = ErrJobNotFound
+		}
 	}
 	if err != nil {
 		return nil, c.failure(call, err)
 	}
-	return job, nil
-}
-
-// one reads the whole job that the parameters pick; nil where there is none, and the
-// role could see it.
-func (c *Client) one(ctx context.Context, on db.DBTX, params db.JobListParams) (*ListedJob, error) {
-	const whole = math.MaxInt32 // more than PostgreSQL keeps in a payload
-	params.Sort, params.PageSize, params.PayloadCap = string(ByID), 1, whole
-	rows, err := c.queries.JobList(ctx, on, params)
-	if err != nil {
-		return nil, err
-	}
-	if len(rows) == 0 {
-		return nil, c.recheck(ctx, readJobs)
-	}
-	return new(newListedJob(rows[0], whole)), nil
+	return new(newListedJob(rows[0])), nil
 }

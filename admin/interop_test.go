@@ -108,10 +108,10 @@ func (b *interop) add(payload string, options *admin.AddJobOptions) int64 {
 // see returns the unlocked jobs as Go sees them, changing nothing.
 func (b *interop) see(ids ...int64) []admin.Job {
 	b.Helper()
-	seen, err := b.client.CompleteJobs(b.ctx, ids, &admin.CompleteOptions{DryRun: true})
+	seen, err := b.client.CompleteJobs(b.ctx, ids, &admin.ChangeOptions{DryRun: true})
 	b.ok(err)
-	if len(seen.Skipped) > 0 {
-		b.Fatalf("skipped %v", seen.Skipped)
+	if len(seen.SkippedJobs) > 0 {
+		b.Fatalf("skipped %v", seen.SkippedJobs)
 	}
 	return seen.Jobs
 }
@@ -127,7 +127,7 @@ func interopRows[T any](b *interop, sql string, args ...any) []T {
 
 func interopDiff(tb testing.TB, what string, want, got any, options ...cmp.Option) {
 	tb.Helper()
-	if diff := cmp.Diff(want, got, options...); diff != "" {
+	if diff := cmp.Diff(want, got, append(options, anyAge)...); diff != "" {
 		tb.Errorf("%s: -want +got\n%s", what, diff)
 	}
 }
@@ -156,12 +156,12 @@ func interopSpecs() []admin.JobSpec {
 		{TaskIdentifier: "other", Payload: "(text,\"in\" {quotes})", Priority: new(-32768), Flags: []string{"gpu"}},
 		{TaskIdentifier: "other", Payload: false, Priority: new(32767), MaxAttempts: new(32767)},
 		{TaskIdentifier: "заказ/отправить 📦", Payload: map[string]any{}, QueueName: new(`行列 "q" \ 'x'`), JobKey: new(`clé, "🔑"`)},
-		{TaskIdentifier: "", RunAt: admin.At(time.Date(2001, 2, 3, 4, 5, 6, 7000, time.UTC)), Flags: []string{"snow ☃", `a"b\c`, "{}"}},
+		{TaskIdentifier: " ", RunAt: admin.At(time.Date(2001, 2, 3, 4, 5, 6, 7000, time.UTC)), Flags: []string{"snow ☃", `a"b\c`, "{}"}},
 		{TaskIdentifier: strings.Repeat("t", 128), QueueName: new(strings.Repeat("q", 128)), JobKey: new(strings.Repeat("k", 512))},
 	}
 }
 
-var interopTasks = []string{"plain", "other", "заказ/отправить 📦", "", strings.Repeat("t", 128)}
+var interopTasks = []string{"plain", "other", "заказ/отправить 📦", " ", strings.Repeat("t", 128)}
 
 // interopRun is what a worker saw of a job.
 type interopRun struct {
@@ -262,9 +262,9 @@ func TestInteropWorkerObeysGo(t *testing.T) {
 	never := b.add(`"never"`, nil)
 	_, err := b.client.CompleteJobs(b.ctx, []int64{completed}, nil)
 	b.ok(err)
-	_, err = b.client.PermanentlyFailJobs(b.ctx, []int64{failed}, nil)
+	_, err = b.client.FailJobs(b.ctx, []int64{failed}, nil, nil)
 	b.ok(err)
-	_, err = b.client.RescheduleJobs(b.ctx, []int64{never}, admin.RescheduleOptions{RunAt: admin.Never()})
+	_, err = b.client.RescheduleJobs(b.ctx, []int64{never}, admin.RescheduleValues{RunAt: admin.Never()}, nil)
 	b.ok(err)
 	_, err = b.client.RemoveJob(b.ctx, "removed", nil)
 	b.ok(err)
@@ -306,7 +306,7 @@ func TestInteropWorkerObeysGo(t *testing.T) {
 	b.see(calledOff, waiting) // unlocked
 	result, err := b.client.CompleteJobs(b.ctx, []int64{held, calledOff}, nil)
 	b.ok(err)
-	if len(result.Jobs) != 1 || result.Jobs[0].ID != calledOff || len(result.Skipped) != 1 || result.Skipped[0].Reason != admin.Locked {
+	if len(result.Jobs) != 1 || result.Jobs[0].ID != calledOff || len(result.SkippedJobs) != 1 || result.SkippedJobs[0].Reason != admin.Locked {
 		t.Errorf("completing a held job and a waiting one: %+v", result)
 	}
 	b.ok(w.Release(b.ctx, held))
@@ -549,14 +549,14 @@ func interopAdminister(t *testing.T, b *interop, version string) {
 		Changed []string
 		Skipped map[string]string
 	}
-	check := func(call string, want outcome, result *admin.Result, err error) {
+	check := func(call string, want outcome, result *admin.ChangeResult, err error) {
 		t.Helper()
 		b.ok(err)
 		var got outcome
 		for _, job := range result.Jobs {
 			got.Changed = append(got.Changed, states[job.ID])
 		}
-		for _, skip := range result.Skipped {
+		for _, skip := range result.SkippedJobs {
 			if got.Skipped == nil {
 				got.Skipped = map[string]string{}
 			}
@@ -573,7 +573,7 @@ func interopAdminister(t *testing.T, b *interop, version string) {
 	result, err := b.client.CompleteJobs(b.ctx, append(ids("ready", "running", "stale"), absent), nil)
 	check("complete", outcome{[]string{"ready", "stale"}, map[string]string{"running": "locked by worker-busy", "absent": "not found"}}, result, err)
 
-	result, err = b.client.PermanentlyFailJobs(b.ctx, ids("urgent", "keyed-running"), &admin.FailOptions{Reason: new("")})
+	result, err = b.client.FailJobs(b.ctx, ids("urgent", "keyed-running"), new(""), nil)
 	check("fail", outcome{[]string{"urgent"}, map[string]string{"keyed-running": "locked by worker-other"}}, result, err)
 	if job := result.Jobs[0]; !job.Permafailed() || job.LastError == nil || *job.LastError != "" {
 		t.Errorf("failed for good: %+v", job)
@@ -581,7 +581,7 @@ func interopAdminister(t *testing.T, b *interop, version string) {
 
 	past := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
 	result, err = b.client.RescheduleJobs(b.ctx, ids("unhurried", "scheduled", "never", "queue-running", "retrying"),
-		admin.RescheduleOptions{RunAt: admin.At(past), Priority: new(0), Attempts: new(0), MaxAttempts: new(2)})
+		admin.RescheduleValues{RunAt: admin.At(past), Priority: new(0), Attempts: new(0), MaxAttempts: new(2)}, nil)
 	check("reschedule", outcome{[]string{"unhurried", "scheduled", "never", "retrying"}, map[string]string{"queue-running": "locked by worker-busy"}}, result, err)
 	for _, job := range result.Jobs {
 		interopDiff(t, "rescheduled", []any{admin.RunAt{Time: past}, 0, 0, 2}, []any{job.RunAt, job.Priority, job.Attempts, job.MaxAttempts})
@@ -645,7 +645,7 @@ func interopAdminister(t *testing.T, b *interop, version string) {
 	want := interopRows[int64](b, "select id from graphile_worker._private_jobs order by id")
 	interopDiff(t, "jobs left", 39-2-1+1-4, len(want))
 	d := b.driver(version)
-	w := b.worker(d, upstream.WorkerOptions{Concurrency: 4, Tasks: []string{"seed", "payloads", "added", "заказ/отправить 📦", "", strings.Repeat("t", 128)}})
+	w := b.worker(d, upstream.WorkerOptions{Concurrency: 4, Tasks: []string{"seed", "payloads", "added", "заказ/отправить 📦", "", " ", strings.Repeat("t", 128)}})
 	var got []int64
 	for range want {
 		job := b.finished(w)
@@ -689,9 +689,9 @@ func TestInteropForceUnlock(t *testing.T) {
 
 	result, err := b.client.RetryJobs(b.ctx, held, nil)
 	b.ok(err)
-	interopDiff(t, "skipped", len(held), len(result.Skipped))
-	oldest, newest := result.Skipped[0], result.Skipped[0]
-	for _, skip := range result.Skipped {
+	interopDiff(t, "skipped", len(held), len(result.SkippedJobs))
+	oldest, newest := result.SkippedJobs[0], result.SkippedJobs[0]
+	for _, skip := range result.SkippedJobs {
 		if skip.LockedAt.Before(*oldest.LockedAt) {
 			oldest = skip
 		}
@@ -850,7 +850,7 @@ func TestInteropLastWriteIsRun(t *testing.T) {
 func TestInteropBulkCallsDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	b := newInterop(t, testdb.Ours(""))
-	jobs, err := b.client.AddJobs(b.ctx, make([]admin.JobSpec, 3000), nil)
+	jobs, err := b.client.AddJobs(b.ctx, slices.Repeat([]admin.JobSpec{{TaskIdentifier: "run"}}, 3000), nil)
 	b.ok(err)
 	all := interopIDs(jobs)
 	_, err = b.client.RetryJobs(b.ctx, all[:1], nil) // its row now is the table's last
@@ -955,9 +955,9 @@ func TestInteropWatch(t *testing.T) {
 		t.Helper()
 		_, err := client.RetryJobs(b.ctx, []int64{id}, nil)
 		b.ok(err)
-		_, err = client.RescheduleJobs(b.ctx, []int64{id}, admin.RescheduleOptions{Priority: new(1)})
+		_, err = client.RescheduleJobs(b.ctx, []int64{id}, admin.RescheduleValues{Priority: new(1)}, nil)
 		b.ok(err)
-		_, err = client.PermanentlyFailJobs(b.ctx, []int64{id}, nil)
+		_, err = client.FailJobs(b.ctx, []int64{id}, nil, nil)
 		b.ok(err)
 		_, err = client.Cleanup(b.ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.GCJobQueues, admin.DeletePermafailedJobs}})
 		b.ok(err)
@@ -1154,8 +1154,8 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 	}
 
 	// The facade, from many hands.
-	hammer := map[string]func() (*admin.Result, error){
-		"complete": func() (*admin.Result, error) {
+	hammer := map[string]func() (*admin.ChangeResult, error){
+		"complete": func() (*admin.ChangeResult, error) {
 			result, err := office.CompleteJobs(b.ctx, pick(), nil)
 			if err == nil {
 				pending.Add(-int64(len(result.Jobs)))
@@ -1163,22 +1163,22 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 			}
 			return result, err
 		},
-		"fail": func() (*admin.Result, error) {
-			return office.PermanentlyFailJobs(b.ctx, pick(), &admin.FailOptions{Reason: new("by hand")})
+		"fail": func() (*admin.ChangeResult, error) {
+			return office.FailJobs(b.ctx, pick(), new("by hand"), nil)
 		},
-		"reschedule": func() (*admin.Result, error) {
-			return office.RescheduleJobs(b.ctx, pick(), admin.RescheduleOptions{
+		"reschedule": func() (*admin.ChangeResult, error) {
+			return office.RescheduleJobs(b.ctx, pick(), admin.RescheduleValues{
 				RunAt:       admin.At(time.Now().Add(rand.N(200 * time.Millisecond))),
 				Priority:    new(rand.N(5)),
 				Attempts:    new(0),
 				MaxAttempts: once(),
-			})
+			}, nil)
 		},
-		"prioritise": func() (*admin.Result, error) {
-			return office.RescheduleJobs(b.ctx, pick(), admin.RescheduleOptions{Priority: new(-rand.N(5))})
+		"prioritise": func() (*admin.ChangeResult, error) {
+			return office.RescheduleJobs(b.ctx, pick(), admin.RescheduleValues{Priority: new(-rand.N(5))}, nil)
 		},
-		"retry": func() (*admin.Result, error) { return office.RetryJobs(b.ctx, pick(), nil) },
-		"remove": func() (*admin.Result, error) {
+		"retry": func() (*admin.ChangeResult, error) { return office.RetryJobs(b.ctx, pick(), nil) },
+		"remove": func() (*admin.ChangeResult, error) {
 			removed, err := producer.RemoveJob(b.ctx, *key(), &admin.RemoveOptions{DetachLocked: rand.N(2) == 0})
 			if err == nil {
 				locked(func() {
@@ -1190,7 +1190,7 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 			}
 			return nil, err
 		},
-		"add": func() (*admin.Result, error) {
+		"add": func() (*admin.ChangeResult, error) {
 			job, err := producer.AddJob(b.ctx, "run", payload(), &admin.AddJobOptions{
 				JobKey:      key(),
 				JobKeyMode:  []admin.JobKeyMode{"", admin.PreserveRunAt, admin.UnsafeDedupe}[rand.N(3)],
@@ -1203,7 +1203,7 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 			}
 			return nil, err
 		},
-		"clean": func() (*admin.Result, error) {
+		"clean": func() (*admin.ChangeResult, error) {
 			cleaned, err := cleaner.Cleanup(b.ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.GCJobQueues, admin.DeletePermafailedJobs}})
 			if err == nil {
 				locked(func() {
@@ -1213,7 +1213,7 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 			}
 			return nil, err
 		},
-		"refill": func() (*admin.Result, error) {
+		"refill": func() (*admin.ChangeResult, error) {
 			if pending.Load() > backlog {
 				return nil, nil
 			}
@@ -1235,7 +1235,7 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 				locked(func() {
 					calls[name]++
 					if result != nil {
-						for _, skip := range result.Skipped {
+						for _, skip := range result.SkippedJobs {
 							skips[string(skip.Reason)]++
 						}
 					}

@@ -21,7 +21,7 @@ import (
 )
 
 // stateAt is the state of a job by Graphile Worker's rules.
-func stateAt(at time.Time, j admin.Job, queueHeld bool) admin.State {
+func stateAt(at time.Time, j admin.Job, queueHeld, queueGone bool) admin.State {
 	due := j.RunAt.Before(at.Add(1))
 	switch {
 	case j.LockedAt != nil && at.Sub(*j.LockedAt) > admin.StaleAfter:
@@ -30,6 +30,8 @@ func stateAt(at time.Time, j admin.Job, queueHeld bool) admin.State {
 		return admin.Running
 	case j.Permafailed():
 		return admin.Permafailed
+	case queueGone:
+		return admin.Stranded
 	case !due && j.Attempts > 0:
 		return admin.Retrying
 	case !due:
@@ -62,6 +64,8 @@ func (b *bench) model() []admin.ListedJob {
 		return nil
 	})
 	b.ok(nil, err)
+	stranded := rowsOf[int64](b, `select id from graphile_worker._private_jobs
+		where job_queue_id not in (select id from graphile_worker._private_job_queues)`)
 	var listed []admin.ListedJob
 	for _, j := range b.jobs() {
 		var queue lock
@@ -69,7 +73,7 @@ func (b *bench) model() []admin.ListedJob {
 			queue = queues[*j.QueueName]
 		}
 		listed = append(listed, admin.ListedJob{
-			Job: j, State: stateAt(at, j, queue.at != nil), PayloadBytes: len(j.Payload), QueueLockedAt: queue.at, QueueLockedBy: queue.by,
+			Job: j, State: stateAt(at, j, queue.at != nil, slices.Contains(stranded, j.ID)), PayloadBytes: len(j.Payload), QueueLockedAt: queue.at, QueueLockedBy: queue.by,
 		})
 	}
 	return listed
@@ -161,8 +165,8 @@ func matches(f admin.Filter, j admin.ListedJob) bool {
 	in := func(list []string, text *string) bool {
 		return list == nil || text != nil && slices.Contains(list, *text)
 	}
-	between := func(n int, least, most *int) bool {
-		return (least == nil || n >= *least) && (most == nil || n <= *most)
+	between := func(n int, r admin.IntRange) bool {
+		return (r.From == nil || n >= *r.From) && (r.To == nil || n <= *r.To)
 	}
 	within := func(r admin.TimeRange, at *admin.RunAt) bool {
 		if at == nil {
@@ -180,7 +184,7 @@ func matches(f admin.Filter, j admin.ListedJob) bool {
 		in(f.TaskIdentifiers, &j.TaskIdentifier) && in(f.QueueNames, j.QueueName) && in(f.Keys, j.Key) && in(f.WorkerIDs, j.LockedBy) &&
 		(f.KeyPrefix == nil || j.Key != nil && strings.HasPrefix(*j.Key, *f.KeyPrefix)) &&
 		(f.Flags == nil || slices.ContainsFunc(f.Flags, func(flag string) bool { return slices.Contains(j.Flags, flag) })) &&
-		between(j.Priority, f.MinPriority, f.MaxPriority) && between(j.Attempts, f.MinAttempts, f.MaxAttempts) &&
+		between(j.Priority, f.Priority) && between(j.Attempts, f.Attempts) &&
 		within(f.RunAt, &j.RunAt) && within(f.CreatedAt, admin.At(j.CreatedAt)) && within(f.UpdatedAt, admin.At(j.UpdatedAt)) && within(f.LockedAt, lockedAt) &&
 		(f.ErrorText == nil || j.LastError != nil && strings.Contains(strings.ToLower(*j.LastError), strings.ToLower(*f.ErrorText))) &&
 		(f.PayloadContains == nil || searchable && contains(decoded(j.Payload), decoded(f.PayloadContains))) &&
@@ -249,7 +253,7 @@ var modelKeys = []string{"job:", "job_", "JOB:", "%", nasty}
 func (d dice) job(i int, moments []time.Time) admin.Job {
 	j := admin.Job{
 		TaskIdentifier: of(d, "send", "Send", "", nasty),
-		QueueName:      maybe(d, 2, "free", "held", "lost", nasty),
+		QueueName:      maybe(d, 2, "free", "held", "lost", "gone", nasty),
 		Payload:        json.RawMessage(of(d, append(payloads, unsearchable...)...)),
 		Priority:       of(d, -32768, -1, 0, 0, 0, 1, 32767),
 		RunAt:          *admin.At(of(d, moments...)),
@@ -290,13 +294,13 @@ func (d dice) filter(model []admin.ListedJob, moments []time.Time) admin.Filter 
 	f := admin.Filter{
 		States:          some(d, admin.States...),
 		TaskIdentifiers: some(d, "send", "", nasty, "none"),
-		QueueNames:      some(d, "free", "held", nasty, "none"),
+		QueueNames:      some(d, "free", "held", "gone", nasty, "none"),
 		KeyPrefix:       maybe(d, 10, append([]string{"", "job", "j%"}, modelKeys...)...),
 		WorkerIDs:       some(d, "pool-a", nasty, "none"),
 		Flags:           some(d, "gpu", "", nasty, "none"),
-		MinPriority:     maybe(d, 10, -40000, -1, 0), MaxPriority: maybe(d, 10, 0, 1, 40000),
-		MinAttempts: maybe(d, 10, -2, 0, 1), MaxAttempts: maybe(d, 10, 1, 2, 3),
-		RunAt: span(), CreatedAt: span(), UpdatedAt: span(), LockedAt: span(),
+		Priority:        admin.IntRange{From: maybe(d, 10, -40000, -1, 0), To: maybe(d, 10, 0, 1, 40000)},
+		Attempts:        admin.IntRange{From: maybe(d, 10, -2, 0, 1), To: maybe(d, 10, 1, 2, 3)},
+		RunAt:           span(), CreatedAt: span(), UpdatedAt: span(), LockedAt: span(),
 		ErrorText:   maybe(d, 10, "", "boom", "route TO", "%", `\`, "é", nasty),
 		PayloadPath: maybe(d, 10, "$.a", "strict $.a ? (@ == 1)", `$[*] ? (@ == "x")`),
 	}
@@ -336,6 +340,7 @@ func TestListModel(t *testing.T) {
 			for i := range 150 {
 				b.insert(d.job(i, moments))
 			}
+			b.exec(`delete from graphile_worker._private_job_queues where queue_name = 'gone'`)
 			b.exec(`update graphile_worker._private_job_queues set locked_by = 'pool-a', locked_at = now() - case queue_name
 				when 'held' then interval '0' else interval '5 hours' end where queue_name in ('held', 'lost')`)
 			model := b.model()

@@ -133,7 +133,7 @@ func conform(b *bench) {
 
 	ids := []int64{404, 3, 2, 1, 8}
 	skipped := []admin.Skip{locked(jobs[2]), missing(404)}
-	change := func(what string, does func(*admin.Job), result *admin.Result, err error) {
+	change := func(what string, does func(*admin.Job), result *admin.ChangeResult, err error) {
 		b.Helper()
 		b.ok(nil, err)
 		var changed []admin.Job
@@ -144,21 +144,23 @@ func conform(b *bench) {
 		b.check(what, changedAll(changed, skipped), result)
 		b.check("table after "+what, jobs, b.jobs())
 	}
-	result, err := c.RescheduleJobs(b.ctx, ids, admin.RescheduleOptions{
+	result, err := c.RescheduleJobs(b.ctx, ids, admin.RescheduleValues{
 		RunAt: admin.At(later), Priority: new(0), Attempts: new(0), MaxAttempts: new(5),
-	})
+	}, nil)
 	change("RescheduleJobs", func(j *admin.Job) {
 		j.RunAt, j.Priority, j.Attempts, j.MaxAttempts, j.UpdatedAt = admin.RunAt{Time: later.UTC()}, 0, 0, 5, now()
 	}, result, err)
-	result, err = c.RescheduleJobs(b.ctx, ids, admin.RescheduleOptions{RunAt: admin.Never()})
+	result, err = c.RescheduleJobs(b.ctx, ids, admin.RescheduleValues{RunAt: admin.Never()}, nil)
 	change("RescheduleJobs to infinity", func(j *admin.Job) { j.RunAt = *admin.Never() }, result, err)
-	result, err = c.PermanentlyFailJobs(b.ctx, ids, &admin.FailOptions{Reason: new(nasty)})
-	change("PermanentlyFailJobs", failed(nasty), result, err)
+	result, err = c.FailJobs(b.ctx, ids, new(nasty), nil)
+	change("FailJobs", failed(nasty), result, err)
 	result, err = c.RetryJobs(b.ctx, ids, nil)
 	change("RetryJobs", func(j *admin.Job) { j.RunAt, j.Attempts = admin.RunAt{Time: now()}, 0 }, result, err)
 
-	b.check("a dry run", changedAll([]admin.Job{jobs[0]}, skipped),
-		b.ok(c.CompleteJobs(b.ctx, []int64{1, 404, 3}, &admin.CompleteOptions{DryRun: true})))
+	dry := changedAll([]admin.Job{jobs[0]}, skipped)
+	dry.DryRun = true
+	b.check("a dry run", dry,
+		b.ok(c.CompleteJobs(b.ctx, []int64{1, 404, 3}, &admin.ChangeOptions{DryRun: true})))
 	b.check("CompleteJobs", changedAll([]admin.Job{jobs[0]}, skipped), b.ok(c.CompleteJobs(b.ctx, []int64{1, 404, 3}, nil)))
 	b.check("RemoveJob", &admin.RemoveResult{Outcome: admin.Removed, Job: &jobs[7]}, b.ok(c.RemoveJob(b.ctx, nasty, nil)))
 	b.check("RemoveJob of a locked job", &admin.RemoveResult{Outcome: admin.Left, Skip: new(locked(jobs[2]))}, b.ok(c.RemoveJob(b.ctx, "key 3", nil)))
@@ -233,19 +235,20 @@ func TestRoundTrips(t *testing.T) {
 		{"AddJob, of a new task in a new queue", add(&admin.AddJobOptions{QueueName: new("new"), JobKey: new("new")}), []string{"JobAdd"}},
 		{"AddJob, deduped: the job may have another task and queue", add(&admin.AddJobOptions{JobKey: new("key 2"), JobKeyMode: admin.UnsafeDedupe}), []string{"JobAdd", "TaskNames", "QueueNames"}},
 		{"AddJobs", addMany(admin.JobSpec{TaskIdentifier: "send"}, admin.JobSpec{TaskIdentifier: "new"}), []string{"begin", "JobAddMany", "TaskNames", "commit"}},
-		{"AddJobs, into a queue", addMany(admin.JobSpec{TaskIdentifier: "send", QueueName: new("new")}), []string{"begin", "JobAddMany", "TaskNames", "QueueNames", "commit"}},
-		{"AddJobs with a key", addMany(admin.JobSpec{TaskIdentifier: "send", JobKey: new("new")}), []string{"begin", "JobAddMany", "TaskNames", "commit"}},
+		{"AddJobs, into a queue", addMany(admin.JobSpec{TaskIdentifier: "send", QueueName: new("new")}, admin.JobSpec{TaskIdentifier: "send"}), []string{"begin", "JobAddMany", "TaskNames", "QueueNames", "commit"}},
+		{"AddJobs of one", addMany(admin.JobSpec{TaskIdentifier: "send", JobKey: new("new")}), []string{"JobAdd"}},
 		{"AddJobs of nothing", addMany(), nil},
-		{"CompleteJobs", many(changes["complete"], ids), []string{"JobComplete", "JobPreview"}},
-		{"PermanentlyFailJobs", many(changes["fail"], ids), []string{"JobFail", "JobPreview"}},
-		{"RescheduleJobs", many(changes["reschedule"], ids), []string{"JobReschedule", "JobPreview"}},
-		{"RetryJobs", many(changes["retry"], ids), []string{"JobRetry", "JobPreview"}},
-		{"an id more than one statement takes", many(changes["retry"], append([]int64{0}, ids...)), []string{"begin", "JobRetry", "JobPreview", "JobRetry", "JobPreview", "commit"}},
-		{"an id twice", many(changes["retry"], append([]int64{1}, ids...)), []string{"JobRetry", "JobPreview"}},
-		{"nothing that would be left alone", many(changes["retry"], []int64{1, 2}), []string{"JobRetry"}},
+		{"CompleteJobs", many(changes["complete"], ids), []string{"JobComplete", "JobLocks"}},
+		{"FailJobs", many(changes["fail"], ids), []string{"JobFail", "JobLocks"}},
+		{"RescheduleJobs", many(changes["reschedule"], ids), []string{"JobReschedule", "JobLocks"}},
+		{"RetryJobs", many(changes["retry"], ids), []string{"JobReschedule", "JobLocks"}},
+		{"an id more than one statement takes", many(changes["retry"], append([]int64{0}, ids...)), []string{"begin", "JobReschedule", "JobLocks", "JobReschedule", "JobLocks", "commit"}},
+		{"an id twice", many(changes["retry"], append([]int64{1}, ids...)), []string{"JobReschedule", "JobLocks"}},
+		{"nothing that would be left alone", many(changes["retry"], []int64{1, 2}), []string{"JobReschedule"}},
+		{"an id that is not found", many(changes["retry"], []int64{404}), []string{"JobReschedule", "JobLocks"}},
 		{"no ids", many(changes["retry"], nil), nil},
 		{"RemoveJob", remove("key 2", nil), []string{"JobRemove"}},
-		{"RemoveJob of a locked job", remove("key 3", nil), []string{"JobRemove"}},
+		{"RemoveJob of a locked job", remove("key 3", nil), []string{"JobRemove", "JobGetByKey"}},
 		{"RemoveJob, detaching", remove("key 3", &admin.RemoveOptions{DetachLocked: true}), []string{"JobRemove"}},
 		{"ForceUnlockWorkers", unlock(nil), []string{"WorkerUnlock"}},
 		{"ForceUnlockWorkers, dry", unlock(&admin.UnlockOptions{DryRun: true}), []string{"WorkerLocks"}},

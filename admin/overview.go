@@ -8,7 +8,7 @@ import (
 // A Queue is a named queue, whose jobs run one after another.
 type Queue struct {
 	Name     string     `json:"name"`
-	LockedBy *string    `json:"locked_by"` // the worker pool that runs one of its jobs; nil: none does
+	LockedBy *string    `json:"locked_by"` // the worker pool that runs one of its jobs; nil: none
 	LockedAt *time.Time `json:"locked_at"`
 	Jobs     Counts     `json:"jobs"`
 }
@@ -26,7 +26,7 @@ func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	}
 	queues := make([]Queue, len(rows))
 	for i, row := range rows {
-		queues[i] = Queue{Name: row.QueueName, LockedBy: row.LockedBy, LockedAt: utc(row.LockedAt), Jobs: or(stats.Queues[row.QueueName])}
+		queues[i] = Queue{Name: *row.QueueName, LockedBy: row.LockedBy, LockedAt: optionalTime(row.LockedAt), Jobs: or(stats.Queues[*row.QueueName])}
 	}
 	return queues, nil
 }
@@ -44,13 +44,13 @@ func (c *Client) Tasks(ctx context.Context) ([]Task, error) {
 	if err != nil {
 		return nil, c.failure(call, err)
 	}
-	rows, err := c.queries.TaskList(ctx, c.reading())
+	identifiers, err := c.queries.TaskIdentifiers(ctx, c.reading())
 	if err != nil {
 		return nil, c.failure(call, err)
 	}
-	tasks := make([]Task, len(rows))
-	for i, row := range rows {
-		tasks[i] = Task{Identifier: row.Identifier, Jobs: or(stats.Tasks[row.Identifier])}
+	tasks := make([]Task, len(identifiers))
+	for i, identifier := range identifiers {
+		tasks[i] = Task{Identifier: identifier, Jobs: or(stats.Tasks[identifier])}
 	}
 	return tasks, nil
 }
@@ -70,10 +70,12 @@ type Worker struct {
 	Stale  int64     `json:"stale"` // how many of these locks are older than StaleAfter
 	Oldest time.Time `json:"oldest"`
 	Newest time.Time `json:"newest"` // a sign of life
+	// NewestAge is how long ago Newest was, by the database's clock.
+	NewestAge time.Duration `json:"-"`
 }
 
-// Workers lists who holds locks, by id: what [Client.ForceUnlockWorkers] takes. A
-// worker that holds nothing is not in sight.
+// Workers lists the workers that hold locks, by id, as [Client.ForceUnlockWorkers] takes
+// them. A worker that holds nothing is not listed.
 func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	const call = "workers"
 	if err := c.ready(ctx, readJobs); err != nil {
@@ -85,12 +87,12 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	}
 	workers := make([]Worker, len(rows))
 	for i, row := range rows {
-		workers[i] = Worker{ID: row.WorkerID, Jobs: row.Jobs, Queues: row.Queues, Stale: row.Stale, Oldest: within(row.Oldest), Newest: within(row.Newest)}
+		workers[i] = Worker{ID: row.WorkerID, Jobs: row.Jobs, Queues: row.Queues, Stale: row.Stale, Oldest: newTime(row.Oldest), Newest: newTime(row.Newest), NewestAge: seconds(row.NewestAge)}
 	}
 	return workers, nil
 }
 
-// A Crontab is what Graphile Worker remembers of one of its cron items.
+// A Crontab is what Graphile Worker keeps of one of its cron items.
 type Crontab struct {
 	Identifier    string     `json:"identifier"`
 	KnownSince    time.Time  `json:"known_since"`
@@ -109,16 +111,9 @@ func (c *Client) Crontabs(ctx context.Context) ([]Crontab, error) {
 	}
 	crontabs := make([]Crontab, len(rows))
 	for i, row := range rows {
-		crontabs[i] = Crontab{Identifier: row.Identifier, KnownSince: within(row.KnownSince), LastExecution: utc(row.LastExecution)}
+		crontabs[i] = Crontab{Identifier: row.Identifier, KnownSince: newTime(row.KnownSince), LastExecution: optionalTime(row.LastExecution)}
 	}
 	return crontabs, nil
 }
 
-// reading is the reader's connection.
-func (c *Client) reading() renamed {
-	conn := c.conn
-	if c.reader != nil {
-		conn.db = c.reader
-	}
-	return conn
-}
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

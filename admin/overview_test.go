@@ -185,7 +185,7 @@ func TestReader(t *testing.T) {
 		replica.take()
 		for name, queries := range map[string][]string{
 			"ListJobs": {"JobList"}, "AllJobs": {"JobList"}, "Stats": {"JobCount"}, "estimate": {"JobPages", "JobCount"}, "Queues": {"JobCount", "QueueList"},
-			"Tasks": {"JobCount", "TaskList"}, "Workers": {"WorkerList"}, "Crontabs": {"CrontabList"},
+			"Tasks": {"JobCount", "TaskIdentifiers"}, "Workers": {"WorkerList"}, "Crontabs": {"CrontabList"},
 		} {
 			b.sent.take()
 			b.ok(nil, reads[name](b.ctx, client))

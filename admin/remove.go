@@ -6,11 +6,10 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// RemoveOptions alter [Client.RemoveJob].
+// RemoveOptions are the options of [Client.RemoveJob]. Nil means the defaults.
 type RemoveOptions struct {
-	// DetachLocked lets the call touch a job that a worker holds: it loses its
-	// key and, when it fails, is not retried. This is what the SQL function
-	// does by itself.
+	// DetachLocked lets the call touch a job that a worker holds: it loses its key and
+	// is not retried if it fails. The SQL function always does so.
 	DetachLocked bool
 	DryRun       bool // only say what would be done
 }
@@ -58,77 +57,58 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 		return nil, c.failure(call, err)
 	}
 
-	if options.DryRun {
-		result, err := c.lookRemove(ctx, key, options)
+	var result *RemoveResult
+	// A job that is held when its turn comes, and free by the time its lock is read, gets
+	// another try: nothing has been changed yet.
+	for range tries {
+		if !options.DryRun {
+			rows, err := c.queries.JobRemove(ctx, c.conn, db.JobRemoveParams{JobKey: key, DetachLocked: options.DetachLocked})
+			if err != nil {
+				return nil, c.failure(call, err)
+			}
+			if len(rows) > 0 {
+				result := &RemoveResult{Outcome: Removed, Job: new(newJob(jobRow(rows[0])))}
+				if result.Job.Key == nil {
+					result.Outcome = Detached
+				}
+				return result, nil
+			}
+		}
+		found, err := c.jobByKey(ctx, c.conn, key)
 		if err != nil {
 			return nil, c.failure(call, err)
 		}
-		return result, nil
-	}
-
-	// A job that is held when its turn comes and free by the time its lock is
-	// looked at gets another try: nothing has been changed yet.
-	for try := 1; ; try++ {
-		row, err := c.queries.JobRemove(ctx, c.conn, db.JobRemoveParams{JobKey: key, DetachLocked: options.DetachLocked})
-		if err != nil {
-			return nil, c.failure(call, err)
+		if result = wouldRemove(found, options); options.DryRun || result.Outcome == Left || result.Outcome == NoSuch {
+			break
 		}
-		switch {
-		case row.Changed:
-			result := &RemoveResult{Outcome: Removed, Job: new(newRemovedJob(row))}
-			if row.Key == nil {
-				result.Outcome = Detached
-			}
-			return result, nil
-		case !row.Found:
-			if err := c.recheck(ctx, need); err != nil {
-				return nil, c.failure(call, err)
-			}
-			return &RemoveResult{Outcome: NoSuch}, nil
-		case row.Held && !options.DetachLocked:
-			return &RemoveResult{Outcome: Left, Skip: &Skip{ID: row.ID, Reason: Locked, LockedBy: row.HeldBy, LockedAt: utc(row.HeldAt)}}, nil
-		case try == tries:
-			if err := c.recheck(ctx, updateAnyJob); err != nil {
-				return nil, c.failure(call, err)
-			}
-			return nil, c.failure(call, ErrContended)
-		}
+		result = nil
 	}
-}
-
-// lookRemove says what RemoveJob would do.
-func (c *Client) lookRemove(ctx context.Context, key string, options *RemoveOptions) (*RemoveResult, error) {
-	job, err := c.one(ctx, plannedOn(c.conn), db.JobListParams{Keys: []string{key}})
+	var err error
 	switch {
-	case err != nil:
-		return nil, err
-	case job == nil:
-		return &RemoveResult{Outcome: NoSuch}, nil
-	case job.State != Running:
-		return &RemoveResult{Outcome: Removed, Job: &job.Job}, nil
-	case options.DetachLocked:
-		return &RemoveResult{Outcome: Detached}, nil
+	case result == nil:
+		if err = c.recheck(ctx, updateAnyJob); err == nil {
+			err = ErrContended
+		}
+	case result.Outcome == NoSuch:
+		err = c.recheck(ctx, need)
 	}
-	return &RemoveResult{Outcome: Left, Skip: &Skip{ID: job.ID, Reason: Locked, LockedBy: job.LockedBy, LockedAt: job.LockedAt}}, nil
+	if err != nil {
+		return nil, c.failure(call, err)
+	}
+	return result, nil
 }
 
-func newRemovedJob(row db.JobRemoveRow) Job {
-	return newJob(jobRow{
-		ID:             row.ID,
-		TaskIdentifier: &row.TaskIdentifier,
-		QueueName:      row.QueueName,
-		Payload:        row.Payload,
-		Priority:       row.Priority,
-		RunAt:          row.RunAt,
-		Attempts:       row.Attempts,
-		MaxAttempts:    row.MaxAttempts,
-		LastError:      row.LastError,
-		CreatedAt:      row.CreatedAt,
-		UpdatedAt:      row.UpdatedAt,
-		Key:            row.Key,
-		LockedAt:       row.LockedAt,
-		LockedBy:       row.LockedBy,
-		Revision:       row.Revision,
-		Flags:          row.Flags,
-	})
+// wouldRemove says what removing the job would do.
+func wouldRemove(found []db.JobListRow, options *RemoveOptions) *RemoveResult {
+	if len(found) == 0 {
+		return &RemoveResult{Outcome: NoSuch}
+	}
+	job := newListedJob(found[0])
+	switch {
+	case job.State != Running:
+		return &RemoveResult{Outcome: Removed, Job: &job.Job}
+	case options.DetachLocked:
+		return &RemoveResult{Outcome: Detached}
+	}
+	return &RemoveResult{Outcome: Left, Skip: &Skip{ID: job.ID, Reason: Locked, LockedBy: job.LockedBy, LockedAt: job.LockedAt}}
 }

@@ -13,19 +13,19 @@ import (
 // result, like what it does, is the same.
 func TestReturning(t *testing.T) {
 	t.Parallel()
-	type call func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.Result, error)
+	type call func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.ChangeResult, error)
 	calls := map[string]call{
-		"complete": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.Result, error) {
-			return c.CompleteJobs(ctx, ids, &admin.CompleteOptions{Return: want, DryRun: dry})
+		"complete": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.ChangeResult, error) {
+			return c.CompleteJobs(ctx, ids, &admin.ChangeOptions{Return: want, DryRun: dry})
 		},
-		"fail": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.Result, error) {
-			return c.PermanentlyFailJobs(ctx, ids, &admin.FailOptions{Return: want, DryRun: dry})
+		"fail": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.ChangeResult, error) {
+			return c.FailJobs(ctx, ids, nil, &admin.ChangeOptions{Return: want, DryRun: dry})
 		},
-		"reschedule": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.Result, error) {
-			return c.RescheduleJobs(ctx, ids, admin.RescheduleOptions{Priority: new(0), Return: want, DryRun: dry})
+		"reschedule": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.ChangeResult, error) {
+			return c.RescheduleJobs(ctx, ids, admin.RescheduleValues{Priority: new(0)}, &admin.ChangeOptions{Return: want, DryRun: dry})
 		},
-		"retry": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.Result, error) {
-			return c.RetryJobs(ctx, ids, &admin.RetryOptions{Return: want, DryRun: dry})
+		"retry": func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.ChangeResult, error) {
+			return c.RetryJobs(ctx, ids, &admin.ChangeOptions{Return: want, DryRun: dry})
 		},
 	}
 	for name, call := range calls {
@@ -36,11 +36,13 @@ func TestReturning(t *testing.T) {
 					jobs := b.fixture()
 					changed, table := changes[name].apply(jobs, 1, 2, 4, 5, 6)
 					less := changedAll([]admin.Job{}, []admin.Skip{locked(jobs[2]), locked(jobs[6]), missing(404)})
-					less.Changed = int64(len(changed))
+					less.Changed, less.Matched = int64(len(changed)), int64(len(everyID))
 					if want == admin.ReturnIDs {
 						less.IDs = []int64{1, 2, 4, 5, 6}
 					}
-					b.check("a dry run", less, b.ok(call(b.ctx, b.client, everyID, want, true)))
+					dry := *less
+					dry.DryRun = true
+					b.check("a dry run", &dry, b.ok(call(b.ctx, b.client, everyID, want, true)))
 					b.check("table after the dry run", jobs, b.jobs())
 					b.check("result", less, b.ok(call(b.ctx, b.client, everyID, want, false)))
 					b.check("table", table, b.jobs())
@@ -52,7 +54,7 @@ func TestReturning(t *testing.T) {
 		t.Parallel()
 		onBoth(t, func(b *bench) {
 			b.fixture()
-			_, err := b.client.CompleteJobs(b.ctx, []int64{1}, &admin.CompleteOptions{Return: 3})
+			_, err := b.client.CompleteJobs(b.ctx, []int64{1}, &admin.ChangeOptions{Return: 3})
 			b.check("error", "complete jobs: invalid input: return 3 is none of ReturnJobs, ReturnIDs, ReturnCount", fmt.Sprint(err))
 		})
 	})
@@ -88,7 +90,7 @@ func TestAddJobsIDs(t *testing.T) {
 
 		none := b.ok(b.client.AddJobsIDs(b.ctx, nil, nil)).([]int64)
 		b.check("ids of no jobs", 0, len(none))
-		_, err := b.client.AddJobsIDs(b.ctx, []admin.JobSpec{{}, {TaskIdentifier: "t", JobKey: new("")}}, nil)
+		_, err := b.client.AddJobsIDs(b.ctx, []admin.JobSpec{{TaskIdentifier: "t"}, {TaskIdentifier: "t", JobKey: new("")}}, nil)
 		b.check("bad specs", "add jobs: invalid input: job 1: job_key is empty: leave it nil for none", fmt.Sprint(err))
 	})
 }

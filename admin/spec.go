@@ -4,10 +4,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // spec validates a job to be added and returns its payload's JSON text.
 func (f *faults) spec(spec *JobSpec) *string {
+	if spec.TaskIdentifier == "" {
+		f.add("task_identifier", "is empty: no worker runs such a job")
+	}
 	f.text("task_identifier", spec.TaskIdentifier, 128)
 	payload := f.payload(spec.Payload)
 	if spec.QueueName != nil {
@@ -28,18 +33,24 @@ func (f *faults) spec(spec *JobSpec) *string {
 	return payload
 }
 
-// composite validates a spec and returns it as the text of PostgreSQL's job_spec.
-func (f *faults) composite(spec *JobSpec) string {
-	payload := f.spec(spec)
+// composite returns a valid spec as the text of PostgreSQL's job_spec. Relative times
+// count from now.
+func composite(spec *JobSpec, payload *string, now time.Time) string {
 	var row compositeText
 	row.text(&spec.TaskIdentifier)
 	row.text(payload)
 	row.text(spec.QueueName)
-	switch infinity, at := spec.RunAt.parameters(); {
-	case at != nil:
-		row.text(new(at.Format(time.RFC3339Nano)))
-	default:
-		row.text(infinity)
+	runAt := spec.RunAt
+	if runAt != nil && runAt.In != nil {
+		runAt = At(now.Add(*runAt.In))
+	}
+	if runAt != nil && runAt.Infinity == pgtype.Finite {
+		runAt = At(runAt.Time.Truncate(time.Microsecond))
+	}
+	if runAt != nil {
+		row.text(new(runAt.String()))
+	} else {
+		row.text(nil)
 	}
 	row.number(spec.MaxAttempts)
 	row.text(spec.JobKey)
@@ -52,7 +63,7 @@ func (f *faults) composite(spec *JobSpec) string {
 	return row.String() + ")"
 }
 
-// compositeText writes the text form of a composite value, but for its last parenthesis.
+// compositeText builds the text form of a composite value, without its last parenthesis.
 type compositeText struct{ strings.Builder }
 
 var compositeQuotes = strings.NewReplacer(`"`, `""`, `\`, `\\`)

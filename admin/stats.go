@@ -177,7 +177,7 @@ func (c *Client) count(ctx context.Context, options *StatsOptions, queues bool) 
 	if !queues {
 		params.MaxQueues = new(int32(0))
 	}
-	rows, err := c.queries.JobCount(ctx, c.planned(), params)
+	rows, err := c.queries.JobCount(ctx, customPlan(c.reading()), params)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (c *Client) count(ctx context.Context, options *StatsOptions, queues bool) 
 		if err != nil {
 			return nil, err
 		}
-		stats.OldestReady, stats.NextRunAt = utc(times.OldestReady), utc(times.NextRunAt)
+		stats.OldestReady, stats.NextRunAt = optionalTime(times.OldestReady), optionalTime(times.NextRunAt)
 		stats.Estimate.TimesExact = times.Certain
 	}
 	return stats, nil
@@ -223,9 +223,9 @@ func newStats(rows []db.JobCountRow, errors bool, from *sample) *Stats {
 			stats.Jobs[state], margins.Jobs[state] = jobs, margin
 			switch state {
 			case Ready:
-				stats.OldestReady = utc(row.FirstRunAt)
+				stats.OldestReady = optionalTime(row.FirstRunAt)
 			case Scheduled, Retrying:
-				stats.NextRunAt = earlier(stats.NextRunAt, row.FirstRunAt)
+				stats.NextRunAt = earlier(stats.NextRunAt, optionalTime(row.FirstRunAt))
 			}
 		case "task":
 			if row.TaskIdentifier != nil {
@@ -267,7 +267,7 @@ func earlier(a, b *time.Time) *time.Time {
 	if b == nil || a != nil && !b.Before(*a) {
 		return a
 	}
-	return utc(b)
+	return b
 }
 
 // A sample is a part of a table's pages. The nil sample is all of them.

@@ -66,9 +66,6 @@ func NewTask[T any](identifier string, options *TaskOptions) *TypedTask[T] {
 	t.defaults.Flags = slices.Clone(options.Flags)
 
 	var f faults
-	if identifier == "" {
-		f.add("task_identifier", "is empty")
-	}
 	var payload any
 	if reflect.TypeFor[T]() == reflect.TypeFor[[]byte]() {
 		payload = []byte{} // which is refused

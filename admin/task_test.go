@@ -112,7 +112,7 @@ func TestTaskInvalid(t *testing.T) {
 	b := newBench(t, testdb.Ours(""))
 	b.ok(nil, b.client.Check(b.ctx))
 	b.sent.take()
-	invalidTask(newBench(t, testdb.Ours("")), admin.NewTask[int]("", nil), `task "": invalid input: task_identifier is empty`)
+	invalidTask(newBench(t, testdb.Ours("")), admin.NewTask[int]("", nil), `task "": invalid input: task_identifier is empty: no worker runs such a job`)
 	invalidTask(b, admin.NewTask[int]("a\x00", nil), `task "a\x00": invalid input: task_identifier has a NUL character`)
 	invalidTask(b, admin.NewTask[int](strings.Repeat("x", 129), nil),
 		fmt.Sprintf("task %q: invalid input: task_identifier has 129 characters, more than 128", strings.Repeat("x", 129)))

@@ -84,7 +84,7 @@ func (c *Client) UndeclaredTasks(ctx context.Context, declared []string) ([]Unde
 	for i, row := range rows {
 		tasks[i] = UndeclaredTask{
 			Identifier: row.Identifier, Jobs: row.Jobs, Pending: row.Pending,
-			Oldest: within(row.Oldest), DidYouMean: nearest(row.Identifier, declared),
+			Oldest: newTime(row.Oldest), DidYouMean: nearest(row.Identifier, declared),
 		}
 	}
 	return tasks, nil

@@ -8,7 +8,7 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// UnlockOptions alter [Client.ForceUnlockWorkers].
+// UnlockOptions are the options of [Client.ForceUnlockWorkers]. Nil means the defaults.
 type UnlockOptions struct {
 	DryRun bool // only say what would be unlocked
 }
@@ -20,6 +20,8 @@ type WorkerLocks struct {
 	Queues   int64      `json:"queues"`
 	Oldest   *time.Time `json:"oldest"` // when it took the first of these locks, in UTC
 	Newest   *time.Time `json:"newest"` // when it took the last of them: a sign of life
+	// NewestAge is how long ago Newest was, by the database's clock.
+	NewestAge time.Duration `json:"-"`
 }
 
 // An UnlockResult says what [Client.ForceUnlockWorkers] did for each id asked
@@ -29,15 +31,14 @@ type UnlockResult struct {
 	Idle     []string      `json:"idle"`     // the ids that held nothing
 }
 
-// ForceUnlockWorkers takes every lock that the workers hold, on jobs and on queues,
-// by the SQL function force_unlock_workers. The ids are those of worker pools
-// since Graphile Worker 0.17, as in [Job.LockedBy], and of workers before.
+// ForceUnlockWorkers clears every lock of the workers, on jobs and on queues, by the SQL
+// function force_unlock_workers. The ids are those of worker pools since Graphile Worker
+// 0.17, as in [Job.LockedBy], and of workers before.
 //
-// Only for workers that are dead: a live one goes on with its job, and another
-// one starts the same job beside it. Attempts are left as they are, so that each
-// job has used up the attempt that was cut short. Rows are locked before they are
-// counted; what a worker that is alive after all takes in that moment is unlocked
-// and not counted.
+// Use it only for workers that are dead. A live one goes on with its job, and another one
+// starts the same job beside it. Attempts stay as they are: the attempt that was cut
+// short is used up. The rows are locked and counted before they are unlocked. What a live
+// worker takes in that moment is unlocked and not counted.
 func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, options *UnlockOptions) (*UnlockResult, error) {
 	const call = "force unlock workers"
 	var f faults
@@ -66,16 +67,15 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 	}
 
 	var rows []db.WorkerUnlockRow
-	var err error
-	if options != nil && options.DryRun {
-		var held []db.WorkerLocksRow
-		held, err = c.queries.WorkerLocks(ctx, c.conn, db.WorkerLocksParams{WorkerIds: ids})
-		for _, row := range held {
-			rows = append(rows, db.WorkerUnlockRow(row))
+	err := c.retryOnDeadlock(func() (err error) {
+		if options != nil && options.DryRun {
+			held, err := c.queries.WorkerLocks(ctx, c.conn, db.WorkerLocksParams{WorkerIds: ids})
+			rows = rowsOf(held, func(r db.WorkerLocksRow) db.WorkerUnlockRow { return db.WorkerUnlockRow(r) })
+			return err
 		}
-	} else {
 		rows, err = c.queries.WorkerUnlock(ctx, c.conn, db.WorkerUnlockParams{WorkerIds: ids})
-	}
+		return err
+	})
 	if err != nil {
 		return nil, c.failure(call, err)
 	}
@@ -89,7 +89,10 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 			result.Idle = append(result.Idle, id)
 			continue
 		}
-		result.Unlocked = append(result.Unlocked, WorkerLocks{WorkerID: id, Jobs: row.Jobs, Queues: row.Queues, Oldest: utc(row.Oldest), Newest: utc(row.Newest)})
+		result.Unlocked = append(result.Unlocked, WorkerLocks{
+			WorkerID: id, Jobs: row.Jobs, Queues: row.Queues,
+			Oldest: optionalTime(row.Oldest), Newest: optionalTime(row.Newest), NewestAge: seconds(row.NewestAge),
+		})
 	}
 	if len(result.Unlocked) == 0 {
 		if err := c.recheck(ctx, need); err != nil {

@@ -30,12 +30,12 @@ func TestInvalid(t *testing.T) {
 	add := func(task string, payload any, options *admin.AddJobOptions) func() (any, error) {
 		return func() (any, error) { return b.client.AddJob(b.ctx, task, payload, options) }
 	}
-	reschedule := func(options admin.RescheduleOptions) func() (any, error) {
-		return func() (any, error) { return b.client.RescheduleJobs(b.ctx, []int64{1}, options) }
+	reschedule := func(options admin.RescheduleValues) func() (any, error) {
+		return func() (any, error) { return b.client.RescheduleJobs(b.ctx, []int64{1}, options, nil) }
 	}
 	fail := func(reason string) func() (any, error) {
 		return func() (any, error) {
-			return b.client.PermanentlyFailJobs(b.ctx, []int64{1}, &admin.FailOptions{Reason: &reason})
+			return b.client.FailJobs(b.ctx, []int64{1}, &reason, nil)
 		}
 	}
 	remove := func(key string) func() (any, error) {
@@ -119,10 +119,10 @@ func TestInvalid(t *testing.T) {
 				{Index: new(1), Field: "payload", Problem: "is not UTF-8"},
 				{Index: new(2), Field: "payload", Problem: "cannot be marshalled to JSON: it is a float64"},
 				{Index: new(2), Field: "max_attempts", Problem: "-1 is outside 1 to 32767"},
-				{Index: new(2), Field: "job_key", Problem: "is that of job 0, too"},
+				{Index: new(2), Field: "job_key", Problem: "is also that of job 0"},
 				{Index: new(3), Field: "payload", Problem: "is not JSON"},
 				{Index: new(3), Field: "flags", Problem: "has a NUL character"},
-				{Index: new(3), Field: "job_key", Problem: "is that of job 0, too"},
+				{Index: new(3), Field: "job_key", Problem: "is also that of job 0"},
 				{Index: new(4), Field: "payload", Problem: "cannot be marshalled to JSON: it is a chan int"},
 				{Index: new(4), Field: "run_at", Problem: "has an unknown Infinity: pgtype has three"},
 				{Index: new(4), Field: "priority", Problem: "-40000 is outside -32768 to 32767"},
@@ -130,21 +130,26 @@ func TestInvalid(t *testing.T) {
 		},
 		{
 			"a reschedule that asks for nothing",
-			reschedule(admin.RescheduleOptions{}),
+			reschedule(admin.RescheduleValues{}),
 			admin.InvalidError{Call: "reschedule jobs", Faults: []admin.Fault{
-				{Field: "options", Problem: "ask for nothing: set RunAt, Priority, Attempts or MaxAttempts"},
+				{Field: "values", Problem: "are all nil: set RunAt, Priority, Attempts or MaxAttempts"},
 			}},
 		},
 		{
-			"a dry run of it asks for nothing, too",
-			reschedule(admin.RescheduleOptions{DryRun: true}),
-			admin.InvalidError{Call: "reschedule jobs", Faults: []admin.Fault{
-				{Field: "options", Problem: "ask for nothing: set RunAt, Priority, Attempts or MaxAttempts"},
-			}},
+			"a run_at of two kinds", reschedule(admin.RescheduleValues{RunAt: &admin.RunAt{In: new(time.Second), Time: day0}}),
+			admin.InvalidError{Call: "reschedule jobs", Faults: []admin.Fault{{Field: "run_at", Problem: "has more than one of Time, Infinity and In"}}},
+		},
+		{
+			"a run_at that somebody forgot to fill in", reschedule(admin.RescheduleValues{RunAt: admin.At(time.Time{})}),
+			admin.InvalidError{Call: "reschedule jobs", Faults: []admin.Fault{{Field: "run_at", Problem: "is the zero time: leave RunAt nil for now, or use In"}}},
+		},
+		{
+			"no task", add("", nil, nil),
+			admin.InvalidError{Call: "add job", Faults: []admin.Fault{{Field: "task_identifier", Problem: "is empty: no worker runs such a job"}}},
 		},
 		{
 			"a reschedule to what cannot be",
-			reschedule(admin.RescheduleOptions{
+			reschedule(admin.RescheduleValues{
 				RunAt: &admin.RunAt{Infinity: pgtype.InfinityModifier(-128)}, Priority: new(math.MaxInt), Attempts: new(-1), MaxAttempts: new(0),
 			}),
 			admin.InvalidError{Call: "reschedule jobs", Faults: []admin.Fault{
@@ -156,11 +161,11 @@ func TestInvalid(t *testing.T) {
 		},
 		{
 			"a reason that is not text", fail(latin1),
-			admin.InvalidError{Call: "permanently fail jobs", Faults: []admin.Fault{{Field: "reason", Problem: "is not UTF-8"}}},
+			admin.InvalidError{Call: "fail jobs", Faults: []admin.Fault{{Field: "reason", Problem: "is not UTF-8"}}},
 		},
 		{
 			"nor may it have a NUL", fail(nul),
-			admin.InvalidError{Call: "permanently fail jobs", Faults: []admin.Fault{{Field: "reason", Problem: "has a NUL character"}}},
+			admin.InvalidError{Call: "fail jobs", Faults: []admin.Fault{{Field: "reason", Problem: "has a NUL character"}}},
 		},
 		{
 			"no job has the empty key", remove(""),
@@ -186,14 +191,14 @@ func TestInvalid(t *testing.T) {
 			admin.InvalidError{Call: "cleanup", Faults: []admin.Fault{
 				{Field: "tasks", Problem: `has "gc_job_queues", which is none of DELETE_PERMAFAILED_JOBS, GC_TASK_IDENTIFIERS, GC_JOB_QUEUES`},
 				{Field: "tasks", Problem: `has "ALL", which is none of DELETE_PERMAFAILED_JOBS, GC_TASK_IDENTIFIERS, GC_JOB_QUEUES`},
-				{Field: "keep_tasks", Problem: "is of no use without GC_TASK_IDENTIFIERS"},
+				{Field: "keep_tasks", Problem: "needs the task GC_TASK_IDENTIFIERS"},
 				{Field: "keep_tasks", Problem: "is not UTF-8"},
 			}},
 		},
 		{
 			"the default cleanup keeps no tasks",
 			cleanup(admin.CleanupOptions{KeepTasks: []string{"ok"}}),
-			admin.InvalidError{Call: "cleanup", Faults: []admin.Fault{{Field: "keep_tasks", Problem: "is of no use without GC_TASK_IDENTIFIERS"}}},
+			admin.InvalidError{Call: "cleanup", Faults: []admin.Fault{{Field: "keep_tasks", Problem: "needs the task GC_TASK_IDENTIFIERS"}}},
 		},
 	} {
 		b.sent.take()

@@ -9,6 +9,22 @@ import (
 	"context"
 )
 
+const jobCountInQueues = `-- name: JobCountInQueues :one
+select count(*) from graphile_worker._private_jobs as jobs where jobs.job_queue_id in (select unnest($1::integer[]))
+`
+
+type JobCountInQueuesParams struct {
+	QueueIds []int32
+}
+
+// Counts the jobs whose queue is one of these.
+func (q *Queries) JobCountInQueues(ctx context.Context, db DBTX, arg JobCountInQueuesParams) (int64, error) {
+	row := db.QueryRow(ctx, jobCountInQueues, arg.QueueIds)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const jobCountPermafailed = `-- name: JobCountPermafailed :one
 select count(*) from graphile_worker._private_jobs as jobs
 where jobs.attempts >= jobs.max_attempts and jobs.locked_at is null
@@ -22,47 +38,104 @@ func (q *Queries) JobCountPermafailed(ctx context.Context, db DBTX) (int64, erro
 	return count, err
 }
 
-const jobDeletePermafailed = `-- name: JobDeletePermafailed :execrows
-delete from graphile_worker._private_jobs as jobs
-where jobs.attempts >= jobs.max_attempts and jobs.locked_at is null
+const jobDeletePermafailed = `-- name: JobDeletePermafailed :one
+with found as materialized (
+  select jobs.id from graphile_worker._private_jobs as jobs
+  where jobs.attempts >= jobs.max_attempts and jobs.locked_at is null and jobs.id > $1::bigint
+  order by jobs.id
+  limit $2::integer
+), deleted as (
+  delete from graphile_worker._private_jobs as jobs
+  where jobs.id = any (array(select found.id from found))
+  and jobs.attempts >= jobs.max_attempts and jobs.locked_at is null
+  returning jobs.id
+)
+select
+  (select count(*) from deleted)::bigint as deleted,
+  (select count(*) from found)::bigint as found,
+  (select coalesce(max(found.id), 0) from found)::bigint as last_id
 `
 
-// Deletes the jobs that have used up their attempts and that nobody holds.
-func (q *Queries) JobDeletePermafailed(ctx context.Context, db DBTX) (int64, error) {
-	result, err := db.Exec(ctx, jobDeletePermafailed)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+type JobDeletePermafailedParams struct {
+	AfterID int64
+	MaxJobs int32
 }
 
-const queueCountUnused = `-- name: QueueCountUnused :one
-select count(*) from graphile_worker._private_job_queues as queues
-where queues.locked_at is null
-and not exists (select from graphile_worker._private_jobs as jobs where jobs.job_queue_id = queues.id)
-`
-
-// Counts the queues that QueueDeleteUnused would delete.
-func (q *Queries) QueueCountUnused(ctx context.Context, db DBTX) (int64, error) {
-	row := db.QueryRow(ctx, queueCountUnused)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
+type JobDeletePermafailedRow struct {
+	Deleted int64
+	Found   int64
+	LastID  int64
 }
 
-const queueDeleteUnused = `-- name: QueueDeleteUnused :execrows
+// Deletes the next jobs by id, at most max_jobs, that have used up their attempts and
+// that nobody holds. Says how many it found and deleted, and the greatest id of them.
+func (q *Queries) JobDeletePermafailed(ctx context.Context, db DBTX, arg JobDeletePermafailedParams) (JobDeletePermafailedRow, error) {
+	row := db.QueryRow(ctx, jobDeletePermafailed, arg.AfterID, arg.MaxJobs)
+	var i JobDeletePermafailedRow
+	err := row.Scan(&i.Deleted, &i.Found, &i.LastID)
+	return i, err
+}
+
+const queueDelete = `-- name: QueueDelete :many
 delete from graphile_worker._private_job_queues as queues
-where queues.locked_at is null
-and not exists (select from graphile_worker._private_jobs as jobs where jobs.job_queue_id = queues.id)
+where queues.id in (select unnest($1::integer[])) and queues.locked_at is null
+returning queues.id
 `
 
-// Deletes the queues that no job refers to and that nobody holds.
-func (q *Queries) QueueDeleteUnused(ctx context.Context, db DBTX) (int64, error) {
-	result, err := db.Exec(ctx, queueDeleteUnused)
+type QueueDeleteParams struct {
+	Ids []int32
+}
+
+// Deletes those of the queues that nobody holds, and returns their ids.
+func (q *Queries) QueueDelete(ctx context.Context, db DBTX, arg QueueDeleteParams) ([]int32, error) {
+	rows, err := db.Query(ctx, queueDelete, arg.Ids)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	items := []int32{}
+	for rows.Next() {
+		var id int32
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const queueUnusedIDs = `-- name: QueueUnusedIDs :many
+select queues.id
+from graphile_worker._private_job_queues as queues
+left join (
+  select distinct jobs.job_queue_id from graphile_worker._private_jobs as jobs where jobs.job_queue_id is not null
+) as used on used.job_queue_id = queues.id
+where queues.locked_at is null and used.job_queue_id is null
+`
+
+// Reads the ids of the queues that no job refers to and that nobody holds. Hashing the
+// distinct queues of the jobs takes less than hashing the jobs.
+func (q *Queries) QueueUnusedIDs(ctx context.Context, db DBTX) ([]int32, error) {
+	rows, err := db.Query(ctx, queueUnusedIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int32{}
+	for rows.Next() {
+		var id int32
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const taskCountUnused = `-- name: TaskCountUnused :one

@@ -48,7 +48,15 @@ select
     from pg_catalog.pg_class as ledger
     join pg_catalog.pg_namespace as n on n.oid = ledger.relnamespace
     where n.nspname = $1::text and ledger.relname = 'migrations'
-  ), false)::boolean as revision_readable
+  ), false)::boolean as revision_readable,
+  (
+    select count(*) = 2
+    from pg_catalog.pg_attribute as a
+    join pg_catalog.pg_class as ledger on ledger.oid = a.attrelid
+    join pg_catalog.pg_namespace as n on n.oid = ledger.relnamespace
+    where n.nspname = $1::text and ledger.relname = 'migrations' and ledger.relkind = 'r'
+    and (a.attname, a.atttypid) in (('id', 'integer'::regtype), ('ts', 'timestamptz'::regtype))
+  )::boolean as has_ledger
 from commands
 `
 
@@ -66,12 +74,14 @@ type InstallationGetRow struct {
 	DeletesJobs      bool
 	DeletesAll       bool
 	RevisionReadable bool
+	HasLedger        bool
 }
 
-// Reads from the catalog alone what stands between this role and the rows of a
-// schema. For a role that row security applies to, a command finds rows only where a
-// permissive policy names the role, and surely all of them only where one is for all
-// rows and no restrictive one names it.
+// Reads only from the catalog what keeps this role from the rows of a schema. If row
+// security applies to the role, a command finds rows only where a permissive policy names
+// the role, and surely all of them only where one is for all rows and no restrictive one
+// names it. Has_ledger is whether there is a table migrations with the columns of
+// Graphile Worker's, whose other tables have other names before revision 16.
 func (q *Queries) InstallationGet(ctx context.Context, db DBTX, arg InstallationGetParams) (InstallationGetRow, error) {
 	row := db.QueryRow(ctx, installationGet, arg.SchemaName)
 	var i InstallationGetRow
@@ -85,6 +95,7 @@ func (q *Queries) InstallationGet(ctx context.Context, db DBTX, arg Installation
 		&i.DeletesJobs,
 		&i.DeletesAll,
 		&i.RevisionReadable,
+		&i.HasLedger,
 	)
 	return i, err
 }
@@ -107,4 +118,16 @@ func (q *Queries) RevisionGet(ctx context.Context, db DBTX) (RevisionGetRow, err
 	var i RevisionGetRow
 	err := row.Scan(&i.Revision, &i.Breaking)
 	return i, err
+}
+
+const revisionGetNewest = `-- name: RevisionGetNewest :one
+select coalesce(max(ledger.id), 0)::integer as revision from graphile_worker.migrations as ledger
+`
+
+// Reads the newest revision from a ledger of any age, which may not know breaking ones.
+func (q *Queries) RevisionGetNewest(ctx context.Context, db DBTX) (int32, error) {
+	row := db.QueryRow(ctx, revisionGetNewest)
+	var revision int32
+	err := row.Scan(&revision)
+	return revision, err
 }

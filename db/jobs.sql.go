@@ -7,74 +7,76 @@ package db
 
 import (
 	"context"
-	"encoding/json"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const jobAdd = `-- name: JobAdd :one
 select
-  job.id,
-  job.task_id,
-  job.job_queue_id,
-  job.payload,
-  job.priority,
-  job.run_at,
-  job.attempts,
-  job.max_attempts,
-  job.last_error,
-  job.created_at,
-  job.updated_at,
-  job.key,
-  job.locked_at,
-  job.locked_by,
-  job.revision,
-  job.flags
+  jobs.id,
+  jobs.task_id,
+  jobs.job_queue_id,
+  jobs.payload,
+  jobs.priority,
+  jobs.run_at,
+  jobs.attempts,
+  jobs.max_attempts,
+  jobs.last_error,
+  jobs.created_at,
+  jobs.updated_at,
+  jobs.key,
+  jobs.locked_at,
+  jobs.locked_by,
+  jobs.revision,
+  jobs.flags,
+  ''::text as task_identifier,
+  null::text as queue_name
 from graphile_worker.add_job(
   identifier => $1::text,
   payload => $2::text::json,
   queue_name => $3::text,
-  run_at => coalesce($4::text::timestamptz, $5::timestamptz),
+  run_at => coalesce($4::timestamptz, now() + $5::interval),
   max_attempts => $6::integer,
   job_key => $7::text,
   priority => $8::integer,
   flags => $9::text[],
   job_key_mode => $10::text
-) as job
-where job.id is not null
+) as jobs
+where jobs.id is not null
 `
 
 type JobAddParams struct {
-	Identifier    string
-	Payload       *string
-	QueueName     *string
-	RunAtInfinity *string
-	RunAt         *time.Time
-	MaxAttempts   *int32
-	JobKey        *string
-	Priority      *int32
-	Flags         []string
-	JobKeyMode    *string
+	Identifier  string
+	Payload     *string
+	QueueName   *string
+	RunAt       pgtype.Timestamptz
+	RunIn       pgtype.Interval
+	MaxAttempts *int32
+	JobKey      *string
+	Priority    *int32
+	Flags       []string
+	JobKeyMode  *string
 }
 
 type JobAddRow struct {
-	ID          int64
-	TaskID      int32
-	JobQueueID  *int32
-	Payload     json.RawMessage
-	Priority    int16
-	RunAt       pgtype.Timestamptz
-	Attempts    int16
-	MaxAttempts int16
-	LastError   *string
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
-	Key         *string
-	LockedAt    *time.Time
-	LockedBy    *string
-	Revision    int32
-	Flags       json.RawMessage
+	ID             int64
+	TaskID         int32
+	JobQueueID     *int32
+	Payload        []byte
+	Priority       int16
+	RunAt          pgtype.Timestamptz
+	Attempts       int16
+	MaxAttempts    int16
+	LastError      *string
+	CreatedAt      pgtype.Timestamptz
+	UpdatedAt      pgtype.Timestamptz
+	Key            *string
+	LockedAt       pgtype.Timestamptz
+	LockedBy       *string
+	Revision       int32
+	Flags          []byte
+	TaskIdentifier string
+	QueueName      *string
 }
 
 // Adds one job, or updates the one that has its key, by add_job. No row comes back
@@ -84,8 +86,8 @@ func (q *Queries) JobAdd(ctx context.Context, db DBTX, arg JobAddParams) (JobAdd
 		arg.Identifier,
 		arg.Payload,
 		arg.QueueName,
-		arg.RunAtInfinity,
 		arg.RunAt,
+		arg.RunIn,
 		arg.MaxAttempts,
 		arg.JobKey,
 		arg.Priority,
@@ -110,32 +112,36 @@ func (q *Queries) JobAdd(ctx context.Context, db DBTX, arg JobAddParams) (JobAdd
 		&i.LockedBy,
 		&i.Revision,
 		&i.Flags,
+		&i.TaskIdentifier,
+		&i.QueueName,
 	)
 	return i, err
 }
 
 const jobAddMany = `-- name: JobAddMany :many
 select
-  job.id,
-  job.task_id,
-  job.job_queue_id,
-  job.payload,
-  job.priority,
-  job.run_at,
-  job.attempts,
-  job.max_attempts,
-  job.last_error,
-  job.created_at,
-  job.updated_at,
-  job.key,
-  job.locked_at,
-  job.locked_by,
-  job.revision,
-  job.flags
+  jobs.id,
+  jobs.task_id,
+  jobs.job_queue_id,
+  jobs.payload,
+  jobs.priority,
+  jobs.run_at,
+  jobs.attempts,
+  jobs.max_attempts,
+  jobs.last_error,
+  jobs.created_at,
+  jobs.updated_at,
+  jobs.key,
+  jobs.locked_at,
+  jobs.locked_by,
+  jobs.revision,
+  jobs.flags,
+  ''::text as task_identifier,
+  null::text as queue_name
 from graphile_worker.add_jobs(
   cast($1::text[] as graphile_worker.job_spec[]),
   $2::boolean
-) as job
+) as jobs
 `
 
 type JobAddManyParams struct {
@@ -144,22 +150,24 @@ type JobAddManyParams struct {
 }
 
 type JobAddManyRow struct {
-	ID          int64
-	TaskID      int32
-	JobQueueID  *int32
-	Payload     json.RawMessage
-	Priority    int16
-	RunAt       pgtype.Timestamptz
-	Attempts    int16
-	MaxAttempts int16
-	LastError   *string
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
-	Key         *string
-	LockedAt    *time.Time
-	LockedBy    *string
-	Revision    int32
-	Flags       json.RawMessage
+	ID             int64
+	TaskID         int32
+	JobQueueID     *int32
+	Payload        []byte
+	Priority       int16
+	RunAt          pgtype.Timestamptz
+	Attempts       int16
+	MaxAttempts    int16
+	LastError      *string
+	CreatedAt      pgtype.Timestamptz
+	UpdatedAt      pgtype.Timestamptz
+	Key            *string
+	LockedAt       pgtype.Timestamptz
+	LockedBy       *string
+	Revision       int32
+	Flags          []byte
+	TaskIdentifier string
+	QueueName      *string
 }
 
 // Adds many jobs by add_jobs, each spec the text of a job_spec. A keyed job that
@@ -190,6 +198,8 @@ func (q *Queries) JobAddMany(ctx context.Context, db DBTX, arg JobAddManyParams)
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
+			&i.TaskIdentifier,
+			&i.QueueName,
 		); err != nil {
 			return nil, err
 		}
@@ -202,11 +212,11 @@ func (q *Queries) JobAddMany(ctx context.Context, db DBTX, arg JobAddManyParams)
 }
 
 const jobAddManyIDs = `-- name: JobAddManyIDs :many
-select job.id, job.key
+select jobs.id, jobs.key
 from graphile_worker.add_jobs(
   cast($1::text[] as graphile_worker.job_spec[]),
   $2::boolean
-) as job
+) as jobs
 `
 
 type JobAddManyIDsParams struct {
@@ -242,25 +252,25 @@ func (q *Queries) JobAddManyIDs(ctx context.Context, db DBTX, arg JobAddManyIDsP
 
 const jobComplete = `-- name: JobComplete :many
 select
-  job.id,
-  tasks.identifier as task_identifier,
-  queues.queue_name,
-  job.payload,
-  job.priority,
-  job.run_at,
-  job.attempts,
-  job.max_attempts,
-  job.last_error,
-  job.created_at,
-  job.updated_at,
-  job.key,
-  job.locked_at,
-  job.locked_by,
-  job.revision,
-  job.flags
-from graphile_worker.complete_jobs($1::bigint[]) as job
-left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
+  jobs.id,
+  jobs.task_id,
+  jobs.job_queue_id,
+  jobs.payload,
+  jobs.priority,
+  jobs.run_at,
+  jobs.attempts,
+  jobs.max_attempts,
+  jobs.last_error,
+  jobs.created_at,
+  jobs.updated_at,
+  jobs.key,
+  jobs.locked_at,
+  jobs.locked_by,
+  jobs.revision,
+  jobs.flags,
+  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
+  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name
+from graphile_worker.complete_jobs($1::bigint[]) as jobs
 `
 
 type JobCompleteParams struct {
@@ -269,21 +279,23 @@ type JobCompleteParams struct {
 
 type JobCompleteRow struct {
 	ID             int64
-	TaskIdentifier *string
-	QueueName      *string
-	Payload        json.RawMessage
+	TaskID         int32
+	JobQueueID     *int32
+	Payload        []byte
 	Priority       int16
 	RunAt          pgtype.Timestamptz
 	Attempts       int16
 	MaxAttempts    int16
 	LastError      *string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
+	CreatedAt      pgtype.Timestamptz
+	UpdatedAt      pgtype.Timestamptz
 	Key            *string
-	LockedAt       *time.Time
+	LockedAt       pgtype.Timestamptz
 	LockedBy       *string
 	Revision       int32
-	Flags          json.RawMessage
+	Flags          []byte
+	TaskIdentifier string
+	QueueName      *string
 }
 
 // Deletes the unlocked jobs among the ids by complete_jobs, and returns them as they
@@ -299,8 +311,8 @@ func (q *Queries) JobComplete(ctx context.Context, db DBTX, arg JobCompleteParam
 		var i JobCompleteRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.TaskIdentifier,
-			&i.QueueName,
+			&i.TaskID,
+			&i.JobQueueID,
 			&i.Payload,
 			&i.Priority,
 			&i.RunAt,
@@ -314,6 +326,8 @@ func (q *Queries) JobComplete(ctx context.Context, db DBTX, arg JobCompleteParam
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
+			&i.TaskIdentifier,
+			&i.QueueName,
 		); err != nil {
 			return nil, err
 		}
@@ -326,7 +340,7 @@ func (q *Queries) JobComplete(ctx context.Context, db DBTX, arg JobCompleteParam
 }
 
 const jobCompleteIDs = `-- name: JobCompleteIDs :many
-select done.id from graphile_worker.complete_jobs($1::bigint[]) as done
+select jobs.id from graphile_worker.complete_jobs($1::bigint[]) as jobs
 `
 
 type JobCompleteIDsParams struct {
@@ -356,25 +370,25 @@ func (q *Queries) JobCompleteIDs(ctx context.Context, db DBTX, arg JobCompleteID
 
 const jobFail = `-- name: JobFail :many
 select
-  job.id,
-  tasks.identifier as task_identifier,
-  queues.queue_name,
-  job.payload,
-  job.priority,
-  job.run_at,
-  job.attempts,
-  job.max_attempts,
-  job.last_error,
-  job.created_at,
-  job.updated_at,
-  job.key,
-  job.locked_at,
-  job.locked_by,
-  job.revision,
-  job.flags
-from graphile_worker.permanently_fail_jobs($1::bigint[], $2::text) as job
-left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
+  jobs.id,
+  jobs.task_id,
+  jobs.job_queue_id,
+  jobs.payload,
+  jobs.priority,
+  jobs.run_at,
+  jobs.attempts,
+  jobs.max_attempts,
+  jobs.last_error,
+  jobs.created_at,
+  jobs.updated_at,
+  jobs.key,
+  jobs.locked_at,
+  jobs.locked_by,
+  jobs.revision,
+  jobs.flags,
+  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
+  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name
+from graphile_worker.permanently_fail_jobs($1::bigint[], $2::text) as jobs
 `
 
 type JobFailParams struct {
@@ -384,21 +398,23 @@ type JobFailParams struct {
 
 type JobFailRow struct {
 	ID             int64
-	TaskIdentifier *string
-	QueueName      *string
-	Payload        json.RawMessage
+	TaskID         int32
+	JobQueueID     *int32
+	Payload        []byte
 	Priority       int16
 	RunAt          pgtype.Timestamptz
 	Attempts       int16
 	MaxAttempts    int16
 	LastError      *string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
+	CreatedAt      pgtype.Timestamptz
+	UpdatedAt      pgtype.Timestamptz
 	Key            *string
-	LockedAt       *time.Time
+	LockedAt       pgtype.Timestamptz
 	LockedBy       *string
 	Revision       int32
-	Flags          json.RawMessage
+	Flags          []byte
+	TaskIdentifier string
+	QueueName      *string
 }
 
 // Fails the unlocked jobs among the ids for good by permanently_fail_jobs, and returns
@@ -414,8 +430,8 @@ func (q *Queries) JobFail(ctx context.Context, db DBTX, arg JobFailParams) ([]Jo
 		var i JobFailRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.TaskIdentifier,
-			&i.QueueName,
+			&i.TaskID,
+			&i.JobQueueID,
 			&i.Payload,
 			&i.Priority,
 			&i.RunAt,
@@ -429,6 +445,8 @@ func (q *Queries) JobFail(ctx context.Context, db DBTX, arg JobFailParams) ([]Jo
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
+			&i.TaskIdentifier,
+			&i.QueueName,
 		); err != nil {
 			return nil, err
 		}
@@ -441,7 +459,7 @@ func (q *Queries) JobFail(ctx context.Context, db DBTX, arg JobFailParams) ([]Jo
 }
 
 const jobFailIDs = `-- name: JobFailIDs :many
-select done.id from graphile_worker.permanently_fail_jobs($1::bigint[], $2::text) as done
+select jobs.id from graphile_worker.permanently_fail_jobs($1::bigint[], $2::text) as jobs
 `
 
 type JobFailIDsParams struct {
@@ -471,78 +489,138 @@ func (q *Queries) JobFailIDs(ctx context.Context, db DBTX, arg JobFailIDsParams)
 	return items, nil
 }
 
-const jobPreview = `-- name: JobPreview :many
+const jobLocks = `-- name: JobLocks :many
 select
   asked.id::bigint as id,
-  (job.id is not null)::boolean as found,
-  coalesce(job.locked_at >= now() - interval '4 hours', false)::boolean as held,
-  tasks.identifier as task_identifier,
-  queues.queue_name,
-  coalesce(job.payload, '{}')::json as payload,
-  coalesce(job.priority, 0)::smallint as priority,
-  job.run_at,
-  coalesce(job.attempts, 0)::smallint as attempts,
-  coalesce(job.max_attempts, 0)::smallint as max_attempts,
-  job.last_error,
-  coalesce(job.created_at, now())::timestamptz as created_at,
-  coalesce(job.updated_at, now())::timestamptz as updated_at,
-  job.key,
-  job.locked_at,
-  job.locked_by,
-  coalesce(job.revision, 0)::integer as revision,
-  job.flags
+  (jobs.id is not null)::boolean as found,
+  coalesce(jobs.locked_at >= now() - interval '4 hours', false)::boolean as held,
+  jobs.locked_at,
+  jobs.locked_by,
+  coalesce((
+    select row_security_active(relation.oid)
+    from pg_catalog.pg_class as relation
+    join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
+    where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs'
+  ), true)::boolean as secured
 from unnest($1::bigint[]) as asked (id)
 left join lateral (
-  select jobs.id, jobs.job_queue_id, jobs.task_id, jobs.payload, jobs.priority, jobs.run_at, jobs.attempts, jobs.max_attempts, jobs.last_error, jobs.created_at, jobs.updated_at, jobs.key, jobs.locked_at, jobs.locked_by, jobs.revision, jobs.flags, jobs.is_available from graphile_worker._private_jobs as jobs where jobs.id = asked.id offset 0
-) as job on true
-left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
+  select jobs.id, jobs.locked_at, jobs.locked_by
+  from graphile_worker._private_jobs as jobs
+  where jobs.id = asked.id
+  offset 0
+) as jobs on true
 `
 
-type JobPreviewParams struct {
+type JobLocksParams struct {
 	Ids []int64
 }
 
-type JobPreviewRow struct {
+type JobLocksRow struct {
+	ID       int64
+	Found    bool
+	Held     bool
+	LockedAt pgtype.Timestamptz
+	LockedBy *string
+	Secured  bool
+}
+
+// Reads for each of the ids whether its job exists, and whether a worker holds it, who
+// and since when. Secured is whether row security applies to the role, which may then
+// not see every job.
+//
+// With offset 0 each id is one look into the primary key, however many they are.
+func (q *Queries) JobLocks(ctx context.Context, db DBTX, arg JobLocksParams) ([]JobLocksRow, error) {
+	rows, err := db.Query(ctx, jobLocks, arg.Ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []JobLocksRow{}
+	for rows.Next() {
+		var i JobLocksRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Found,
+			&i.Held,
+			&i.LockedAt,
+			&i.LockedBy,
+			&i.Secured,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const jobLook = `-- name: JobLook :many
+select
+  jobs.id,
+  jobs.task_id,
+  jobs.job_queue_id,
+  jobs.payload,
+  jobs.priority,
+  jobs.run_at,
+  jobs.attempts,
+  jobs.max_attempts,
+  jobs.last_error,
+  jobs.created_at,
+  jobs.updated_at,
+  jobs.key,
+  jobs.locked_at,
+  jobs.locked_by,
+  jobs.revision,
+  jobs.flags,
+  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
+  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name
+from unnest($1::bigint[]) as asked (id)
+cross join lateral (
+  select jobs.id, jobs.job_queue_id, jobs.task_id, jobs.payload, jobs.priority, jobs.run_at, jobs.attempts, jobs.max_attempts, jobs.last_error, jobs.created_at, jobs.updated_at, jobs.key, jobs.locked_at, jobs.locked_by, jobs.revision, jobs.flags, jobs.is_available from graphile_worker._private_jobs as jobs where jobs.id = asked.id offset 0
+) as jobs
+`
+
+type JobLookParams struct {
+	Ids []int64
+}
+
+type JobLookRow struct {
 	ID             int64
-	Found          bool
-	Held           bool
-	TaskIdentifier *string
-	QueueName      *string
-	Payload        json.RawMessage
+	TaskID         int32
+	JobQueueID     *int32
+	Payload        []byte
 	Priority       int16
 	RunAt          pgtype.Timestamptz
 	Attempts       int16
 	MaxAttempts    int16
 	LastError      *string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
+	CreatedAt      pgtype.Timestamptz
+	UpdatedAt      pgtype.Timestamptz
 	Key            *string
-	LockedAt       *time.Time
+	LockedAt       pgtype.Timestamptz
 	LockedBy       *string
 	Revision       int32
-	Flags          json.RawMessage
+	Flags          []byte
+	TaskIdentifier string
+	QueueName      *string
 }
 
-// Looks at the jobs with these ids, changing nothing: a row for every id, with the job,
-// whether it exists, and whether a worker holds it.
-//
-// With offset 0 it is one look into the primary key for each id, however many they are.
-func (q *Queries) JobPreview(ctx context.Context, db DBTX, arg JobPreviewParams) ([]JobPreviewRow, error) {
-	rows, err := db.Query(ctx, jobPreview, arg.Ids)
+// Reads the jobs with these ids. Ids without a job have no row.
+func (q *Queries) JobLook(ctx context.Context, db DBTX, arg JobLookParams) ([]JobLookRow, error) {
+	rows, err := db.Query(ctx, jobLook, arg.Ids)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []JobPreviewRow{}
+	items := []JobLookRow{}
 	for rows.Next() {
-		var i JobPreviewRow
+		var i JobLookRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.Found,
-			&i.Held,
-			&i.TaskIdentifier,
-			&i.QueueName,
+			&i.TaskID,
+			&i.JobQueueID,
 			&i.Payload,
 			&i.Priority,
 			&i.RunAt,
@@ -556,6 +634,8 @@ func (q *Queries) JobPreview(ctx context.Context, db DBTX, arg JobPreviewParams)
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
+			&i.TaskIdentifier,
+			&i.QueueName,
 		); err != nil {
 			return nil, err
 		}
@@ -567,7 +647,7 @@ func (q *Queries) JobPreview(ctx context.Context, db DBTX, arg JobPreviewParams)
 	return items, nil
 }
 
-const jobRemove = `-- name: JobRemove :one
+const jobRemove = `-- name: JobRemove :many
 with mine as materialized (
   select jobs.key
   from graphile_worker._private_jobs as jobs
@@ -576,35 +656,28 @@ with mine as materialized (
   for update
 )
 select
-  coalesce(done.id, held.id, 0)::bigint as id,
-  (done.id is not null)::boolean as changed,
-  (held.id is not null)::boolean as found,
-  coalesce(tasks.identifier, '')::text as task_identifier,
-  queues.queue_name,
-  coalesce(done.payload, '{}')::json as payload,
-  coalesce(done.priority, 0)::smallint as priority,
-  done.run_at,
-  coalesce(done.attempts, 0)::smallint as attempts,
-  coalesce(done.max_attempts, 0)::smallint as max_attempts,
-  done.last_error,
-  coalesce(done.created_at, now())::timestamptz as created_at,
-  coalesce(done.updated_at, now())::timestamptz as updated_at,
-  done.key,
-  done.locked_at,
-  done.locked_by,
-  coalesce(done.revision, 0)::integer as revision,
-  done.flags,
-  held.locked_at as held_at,
-  held.locked_by as held_by,
-  coalesce(held.locked_at >= now() - interval '4 hours', false)::boolean as held
-from (values (1)) as one (row)
-left join mine on true
-left join lateral graphile_worker.remove_job(
-  case when $1::boolean then $2::text else mine.key end
-) as done on true
-left join graphile_worker._private_jobs as held on held.key = case when done.id is null then $2::text end
-left join graphile_worker._private_tasks as tasks on tasks.id = done.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = done.job_queue_id
+  jobs.id,
+  jobs.task_id,
+  jobs.job_queue_id,
+  jobs.payload,
+  jobs.priority,
+  jobs.run_at,
+  jobs.attempts,
+  jobs.max_attempts,
+  jobs.last_error,
+  jobs.created_at,
+  jobs.updated_at,
+  jobs.key,
+  jobs.locked_at,
+  jobs.locked_by,
+  jobs.revision,
+  jobs.flags,
+  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
+  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name
+from graphile_worker.remove_job(
+  case when $1::boolean then $2::text else (select mine.key from mine) end
+) as jobs
+where jobs.id is not null
 `
 
 type JobRemoveParams struct {
@@ -614,115 +687,124 @@ type JobRemoveParams struct {
 
 type JobRemoveRow struct {
 	ID             int64
-	Changed        bool
-	Found          bool
-	TaskIdentifier string
-	QueueName      *string
-	Payload        json.RawMessage
+	TaskID         int32
+	JobQueueID     *int32
+	Payload        []byte
 	Priority       int16
 	RunAt          pgtype.Timestamptz
 	Attempts       int16
 	MaxAttempts    int16
 	LastError      *string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
+	CreatedAt      pgtype.Timestamptz
+	UpdatedAt      pgtype.Timestamptz
 	Key            *string
-	LockedAt       *time.Time
+	LockedAt       pgtype.Timestamptz
 	LockedBy       *string
 	Revision       int32
-	Flags          json.RawMessage
-	HeldAt         *time.Time
-	HeldBy         *string
-	Held           bool
+	Flags          []byte
+	TaskIdentifier string
+	QueueName      *string
 }
 
-// Removes the job with this key by remove_job. A locked job is left alone, unless
-// detach_locked is true: then it loses its key and is not retried. Always one row: the
-// job, or whether there is one and who holds it; with the id 0 when no job has the key.
-func (q *Queries) JobRemove(ctx context.Context, db DBTX, arg JobRemoveParams) (JobRemoveRow, error) {
-	row := db.QueryRow(ctx, jobRemove, arg.DetachLocked, arg.JobKey)
-	var i JobRemoveRow
-	err := row.Scan(
-		&i.ID,
-		&i.Changed,
-		&i.Found,
-		&i.TaskIdentifier,
-		&i.QueueName,
-		&i.Payload,
-		&i.Priority,
-		&i.RunAt,
-		&i.Attempts,
-		&i.MaxAttempts,
-		&i.LastError,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.Key,
-		&i.LockedAt,
-		&i.LockedBy,
-		&i.Revision,
-		&i.Flags,
-		&i.HeldAt,
-		&i.HeldBy,
-		&i.Held,
-	)
-	return i, err
+// Removes the job with this key by remove_job, and returns it. A locked job is left
+// alone, and is no row, unless detach_locked is true: then it loses its key and is not
+// retried.
+func (q *Queries) JobRemove(ctx context.Context, db DBTX, arg JobRemoveParams) ([]JobRemoveRow, error) {
+	rows, err := db.Query(ctx, jobRemove, arg.DetachLocked, arg.JobKey)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []JobRemoveRow{}
+	for rows.Next() {
+		var i JobRemoveRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.TaskID,
+			&i.JobQueueID,
+			&i.Payload,
+			&i.Priority,
+			&i.RunAt,
+			&i.Attempts,
+			&i.MaxAttempts,
+			&i.LastError,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Key,
+			&i.LockedAt,
+			&i.LockedBy,
+			&i.Revision,
+			&i.Flags,
+			&i.TaskIdentifier,
+			&i.QueueName,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const jobReschedule = `-- name: JobReschedule :many
 select
-  job.id,
-  tasks.identifier as task_identifier,
-  queues.queue_name,
-  job.payload,
-  job.priority,
-  job.run_at,
-  job.attempts,
-  job.max_attempts,
-  job.last_error,
-  job.created_at,
-  job.updated_at,
-  job.key,
-  job.locked_at,
-  job.locked_by,
-  job.revision,
-  job.flags
+  jobs.id,
+  jobs.task_id,
+  jobs.job_queue_id,
+  jobs.payload,
+  jobs.priority,
+  jobs.run_at,
+  jobs.attempts,
+  jobs.max_attempts,
+  jobs.last_error,
+  jobs.created_at,
+  jobs.updated_at,
+  jobs.key,
+  jobs.locked_at,
+  jobs.locked_by,
+  jobs.revision,
+  jobs.flags,
+  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
+  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name
 from graphile_worker.reschedule_jobs(
   job_ids => $1::bigint[],
-  run_at => coalesce($2::text::timestamptz, $3::timestamptz),
+  run_at => coalesce($2::timestamptz, now() + $3::interval),
   priority => $4::integer,
   attempts => $5::integer,
   max_attempts => $6::integer
-) as job
-left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
+) as jobs
 `
 
 type JobRescheduleParams struct {
-	Ids           []int64
-	RunAtInfinity *string
-	RunAt         *time.Time
-	Priority      *int32
-	Attempts      *int32
-	MaxAttempts   *int32
+	Ids         []int64
+	RunAt       pgtype.Timestamptz
+	RunIn       pgtype.Interval
+	Priority    *int32
+	Attempts    *int32
+	MaxAttempts *int32
 }
 
 type JobRescheduleRow struct {
 	ID             int64
-	TaskIdentifier *string
-	QueueName      *string
-	Payload        json.RawMessage
+	TaskID         int32
+	JobQueueID     *int32
+	Payload        []byte
 	Priority       int16
 	RunAt          pgtype.Timestamptz
 	Attempts       int16
 	MaxAttempts    int16
 	LastError      *string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
+	CreatedAt      pgtype.Timestamptz
+	UpdatedAt      pgtype.Timestamptz
 	Key            *string
-	LockedAt       *time.Time
+	LockedAt       pgtype.Timestamptz
 	LockedBy       *string
 	Revision       int32
-	Flags          json.RawMessage
+	Flags          []byte
+	TaskIdentifier string
+	QueueName      *string
 }
 
 // Sets what is given on the unlocked jobs among the ids by reschedule_jobs, and returns
@@ -730,8 +812,8 @@ type JobRescheduleRow struct {
 func (q *Queries) JobReschedule(ctx context.Context, db DBTX, arg JobRescheduleParams) ([]JobRescheduleRow, error) {
 	rows, err := db.Query(ctx, jobReschedule,
 		arg.Ids,
-		arg.RunAtInfinity,
 		arg.RunAt,
+		arg.RunIn,
 		arg.Priority,
 		arg.Attempts,
 		arg.MaxAttempts,
@@ -745,8 +827,8 @@ func (q *Queries) JobReschedule(ctx context.Context, db DBTX, arg JobRescheduleP
 		var i JobRescheduleRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.TaskIdentifier,
-			&i.QueueName,
+			&i.TaskID,
+			&i.JobQueueID,
 			&i.Payload,
 			&i.Priority,
 			&i.RunAt,
@@ -760,6 +842,8 @@ func (q *Queries) JobReschedule(ctx context.Context, db DBTX, arg JobRescheduleP
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
+			&i.TaskIdentifier,
+			&i.QueueName,
 		); err != nil {
 			return nil, err
 		}
@@ -772,23 +856,23 @@ func (q *Queries) JobReschedule(ctx context.Context, db DBTX, arg JobRescheduleP
 }
 
 const jobRescheduleIDs = `-- name: JobRescheduleIDs :many
-select done.id
+select jobs.id
 from graphile_worker.reschedule_jobs(
   job_ids => $1::bigint[],
-  run_at => coalesce($2::text::timestamptz, $3::timestamptz),
+  run_at => coalesce($2::timestamptz, now() + $3::interval),
   priority => $4::integer,
   attempts => $5::integer,
   max_attempts => $6::integer
-) as done
+) as jobs
 `
 
 type JobRescheduleIDsParams struct {
-	Ids           []int64
-	RunAtInfinity *string
-	RunAt         *time.Time
-	Priority      *int32
-	Attempts      *int32
-	MaxAttempts   *int32
+	Ids         []int64
+	RunAt       pgtype.Timestamptz
+	RunIn       pgtype.Interval
+	Priority    *int32
+	Attempts    *int32
+	MaxAttempts *int32
 }
 
 // Sets what is given on the unlocked jobs among the ids by reschedule_jobs, and returns
@@ -796,127 +880,12 @@ type JobRescheduleIDsParams struct {
 func (q *Queries) JobRescheduleIDs(ctx context.Context, db DBTX, arg JobRescheduleIDsParams) ([]int64, error) {
 	rows, err := db.Query(ctx, jobRescheduleIDs,
 		arg.Ids,
-		arg.RunAtInfinity,
 		arg.RunAt,
+		arg.RunIn,
 		arg.Priority,
 		arg.Attempts,
 		arg.MaxAttempts,
 	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []int64{}
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const jobRetry = `-- name: JobRetry :many
-select
-  job.id,
-  tasks.identifier as task_identifier,
-  queues.queue_name,
-  job.payload,
-  job.priority,
-  job.run_at,
-  job.attempts,
-  job.max_attempts,
-  job.last_error,
-  job.created_at,
-  job.updated_at,
-  job.key,
-  job.locked_at,
-  job.locked_by,
-  job.revision,
-  job.flags
-from graphile_worker.reschedule_jobs(job_ids => $1::bigint[], run_at => now(), attempts => 0) as job
-left join graphile_worker._private_tasks as tasks on tasks.id = job.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = job.job_queue_id
-`
-
-type JobRetryParams struct {
-	Ids []int64
-}
-
-type JobRetryRow struct {
-	ID             int64
-	TaskIdentifier *string
-	QueueName      *string
-	Payload        json.RawMessage
-	Priority       int16
-	RunAt          pgtype.Timestamptz
-	Attempts       int16
-	MaxAttempts    int16
-	LastError      *string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
-	Key            *string
-	LockedAt       *time.Time
-	LockedBy       *string
-	Revision       int32
-	Flags          json.RawMessage
-}
-
-// Gives the unlocked jobs among the ids all their attempts again, from now on, by
-// reschedule_jobs, and returns them as they are now.
-func (q *Queries) JobRetry(ctx context.Context, db DBTX, arg JobRetryParams) ([]JobRetryRow, error) {
-	rows, err := db.Query(ctx, jobRetry, arg.Ids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []JobRetryRow{}
-	for rows.Next() {
-		var i JobRetryRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.TaskIdentifier,
-			&i.QueueName,
-			&i.Payload,
-			&i.Priority,
-			&i.RunAt,
-			&i.Attempts,
-			&i.MaxAttempts,
-			&i.LastError,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.Key,
-			&i.LockedAt,
-			&i.LockedBy,
-			&i.Revision,
-			&i.Flags,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const jobRetryIDs = `-- name: JobRetryIDs :many
-select done.id from graphile_worker.reschedule_jobs(job_ids => $1::bigint[], run_at => now(), attempts => 0) as done
-`
-
-type JobRetryIDsParams struct {
-	Ids []int64
-}
-
-// Gives the unlocked jobs among the ids all their attempts again, from now on, by
-// reschedule_jobs, and returns their ids.
-func (q *Queries) JobRetryIDs(ctx context.Context, db DBTX, arg JobRetryIDsParams) ([]int64, error) {
-	rows, err := db.Query(ctx, jobRetryIDs, arg.Ids)
 	if err != nil {
 		return nil, err
 	}

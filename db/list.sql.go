@@ -7,20 +7,16 @@ package db
 
 import (
 	"context"
-	"encoding/json"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-const jobList = `-- name: JobList :many
+const jobGet = `-- name: JobGet :many
 select
   jobs.id,
   jobs.task_id,
-  tasks.identifier as task_identifier,
   jobs.job_queue_id,
-  queues.queue_name,
-  case when octet_length(jobs.payload::text) <= $1::integer then jobs.payload else 'null' end as payload,
+  jobs.payload,
   jobs.priority,
   jobs.run_at,
   jobs.attempts,
@@ -33,35 +29,272 @@ select
   jobs.locked_by,
   jobs.revision,
   jobs.flags,
-  jobs.state::text as state,
-  queues.locked_at as queue_locked_at,
-  queues.locked_by as queue_locked_by,
-  case when $1::integer >= 0 then octet_length(jobs.payload::text) else 0 end::integer as payload_bytes
-from (
-  select jobs.id, jobs.job_queue_id, jobs.task_id, jobs.payload, jobs.priority, jobs.run_at, jobs.attempts, jobs.max_attempts, jobs.last_error, jobs.created_at, jobs.updated_at, jobs.key, jobs.locked_at, jobs.locked_by, jobs.revision, jobs.flags, jobs.is_available, states.state
-  from graphile_worker._private_jobs as jobs
-  cross join lateral (
-    select case
+  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
+  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name,
+  case
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
+      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)) then 'waiting'
+      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
       else 'ready'
-    end as state
-  ) as states
-  cross join lateral (
-    select (
-      strpos(jobs.payload::text, '\u') = 0
-      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
-    ) and (
-      jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
-      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
-    ) as is_jsonb
-  ) as payloads
+    end::text as state,
+  (select queues.locked_at from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_at,
+  (select queues.locked_by from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_by,
+  octet_length(jobs.payload::text)::integer as payload_bytes
+from graphile_worker._private_jobs as jobs
+where jobs.id = $1::bigint
+`
+
+type JobGetParams struct {
+	ID int64
+}
+
+type JobGetRow struct {
+	ID             int64
+	TaskID         int32
+	JobQueueID     *int32
+	Payload        []byte
+	Priority       int16
+	RunAt          pgtype.Timestamptz
+	Attempts       int16
+	MaxAttempts    int16
+	LastError      *string
+	CreatedAt      pgtype.Timestamptz
+	UpdatedAt      pgtype.Timestamptz
+	Key            *string
+	LockedAt       pgtype.Timestamptz
+	LockedBy       *string
+	Revision       int32
+	Flags          []byte
+	TaskIdentifier string
+	QueueName      *string
+	State          string
+	QueueLockedAt  pgtype.Timestamptz
+	QueueLockedBy  *string
+	PayloadBytes   int32
+}
+
+// Reads the job with this id, with its state and its whole payload.
+func (q *Queries) JobGet(ctx context.Context, db DBTX, arg JobGetParams) ([]JobGetRow, error) {
+	rows, err := db.Query(ctx, jobGet, arg.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []JobGetRow{}
+	for rows.Next() {
+		var i JobGetRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.TaskID,
+			&i.JobQueueID,
+			&i.Payload,
+			&i.Priority,
+			&i.RunAt,
+			&i.Attempts,
+			&i.MaxAttempts,
+			&i.LastError,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Key,
+			&i.LockedAt,
+			&i.LockedBy,
+			&i.Revision,
+			&i.Flags,
+			&i.TaskIdentifier,
+			&i.QueueName,
+			&i.State,
+			&i.QueueLockedAt,
+			&i.QueueLockedBy,
+			&i.PayloadBytes,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const jobGetByKey = `-- name: JobGetByKey :many
+select
+  jobs.id,
+  jobs.task_id,
+  jobs.job_queue_id,
+  jobs.payload,
+  jobs.priority,
+  jobs.run_at,
+  jobs.attempts,
+  jobs.max_attempts,
+  jobs.last_error,
+  jobs.created_at,
+  jobs.updated_at,
+  jobs.key,
+  jobs.locked_at,
+  jobs.locked_by,
+  jobs.revision,
+  jobs.flags,
+  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
+  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name,
+  case
+      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+      when jobs.locked_at is not null then 'running'
+      when jobs.attempts >= jobs.max_attempts then 'permafailed'
+      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
+      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > now() then 'scheduled'
+      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
+      else 'ready'
+    end::text as state,
+  (select queues.locked_at from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_at,
+  (select queues.locked_by from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_by,
+  octet_length(jobs.payload::text)::integer as payload_bytes
+from graphile_worker._private_jobs as jobs
+where jobs.key = $1::text
+`
+
+type JobGetByKeyParams struct {
+	Key string
+}
+
+type JobGetByKeyRow struct {
+	ID             int64
+	TaskID         int32
+	JobQueueID     *int32
+	Payload        []byte
+	Priority       int16
+	RunAt          pgtype.Timestamptz
+	Attempts       int16
+	MaxAttempts    int16
+	LastError      *string
+	CreatedAt      pgtype.Timestamptz
+	UpdatedAt      pgtype.Timestamptz
+	Key            *string
+	LockedAt       pgtype.Timestamptz
+	LockedBy       *string
+	Revision       int32
+	Flags          []byte
+	TaskIdentifier string
+	QueueName      *string
+	State          string
+	QueueLockedAt  pgtype.Timestamptz
+	QueueLockedBy  *string
+	PayloadBytes   int32
+}
+
+// Reads the job with this key as JobGet does.
+func (q *Queries) JobGetByKey(ctx context.Context, db DBTX, arg JobGetByKeyParams) ([]JobGetByKeyRow, error) {
+	rows, err := db.Query(ctx, jobGetByKey, arg.Key)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []JobGetByKeyRow{}
+	for rows.Next() {
+		var i JobGetByKeyRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.TaskID,
+			&i.JobQueueID,
+			&i.Payload,
+			&i.Priority,
+			&i.RunAt,
+			&i.Attempts,
+			&i.MaxAttempts,
+			&i.LastError,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Key,
+			&i.LockedAt,
+			&i.LockedBy,
+			&i.Revision,
+			&i.Flags,
+			&i.TaskIdentifier,
+			&i.QueueName,
+			&i.State,
+			&i.QueueLockedAt,
+			&i.QueueLockedBy,
+			&i.PayloadBytes,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const jobList = `-- name: JobList :many
+select
+  jobs.id,
+  jobs.task_id,
+  jobs.job_queue_id,
+  jobs.payload,
+  jobs.priority,
+  jobs.run_at,
+  jobs.attempts,
+  jobs.max_attempts,
+  jobs.last_error,
+  jobs.created_at,
+  jobs.updated_at,
+  jobs.key,
+  jobs.locked_at,
+  jobs.locked_by,
+  jobs.revision,
+  jobs.flags,
+  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
+  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name,
+  case
+      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+      when jobs.locked_at is not null then 'running'
+      when jobs.attempts >= jobs.max_attempts then 'permafailed'
+      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
+      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > now() then 'scheduled'
+      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
+      else 'ready'
+    end::text as state,
+  (select queues.locked_at from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_at,
+  (select queues.locked_by from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_by,
+  jobs.payload_bytes::integer as payload_bytes
+from (
+  select
+    jobs.id,
+    jobs.task_id,
+    jobs.job_queue_id,
+    (case when octet_length(jobs.payload::text) <= $1::integer then jobs.payload end)::json as payload,
+    jobs.priority,
+    jobs.run_at,
+    jobs.attempts,
+    jobs.max_attempts,
+    jobs.last_error,
+    jobs.created_at,
+    jobs.updated_at,
+    jobs.key,
+    jobs.locked_at,
+    jobs.locked_by,
+    jobs.revision,
+    jobs.flags,
+    case when $1::integer >= 0 then octet_length(jobs.payload::text) else 0 end as payload_bytes
+  from graphile_worker._private_jobs as jobs
   where ($2::bigint[] is null or jobs.id = any ($2::bigint[]))
-  and ($3::text[] is null or states.state = any ($3::text[]))
+  and ($3::text[] is null or array_position($3::text[], case
+      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+      when jobs.locked_at is not null then 'running'
+      when jobs.attempts >= jobs.max_attempts then 'permafailed'
+      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
+      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > now() then 'scheduled'
+      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
+      else 'ready'
+    end::text) is not null)
   and ($4::text[] is null or case cardinality($4::text[]) when 1
     then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[]))
     else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[]))) end)
@@ -85,50 +318,73 @@ from (
   and ($20::timestamptz is null or jobs.locked_at >= $20::timestamptz)
   and ($21::timestamptz is null or jobs.locked_at < $21::timestamptz)
   and ($22::text is null or strpos(lower(jobs.last_error), lower($22::text)) > 0)
-  and ($23::text is null or case when payloads.is_jsonb
+  and ($23::text is null or case when (
+      strpos(jobs.payload::text, '\u') = 0
+      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
+    ) and (
+      jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
+      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
+    ) and (
+      octet_length(jobs.payload::text) <= 6000
+      or not exists (
+        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
+        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
+        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
+      )
+    )
     then jobs.payload::jsonb @> $23::text::jsonb else false end)
-  and ($24::text is null or case when payloads.is_jsonb
+  and ($24::text is null or case when (
+      strpos(jobs.payload::text, '\u') = 0
+      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
+    ) and (
+      jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
+      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
+    ) and (
+      octet_length(jobs.payload::text) <= 6000
+      or not exists (
+        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
+        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
+        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
+      )
+    )
     then jobs.payload::jsonb @? $24::text::jsonpath else false end)
-  -- What the states imply, for the indexes; and what is sure to match nothing, at once.
   and ($3::text[] <@ array['running', 'stale'] is not true or jobs.locked_at is not null)
   and ($3::text[] <@ array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
-  and ($3::text[] <@ array['scheduled', 'retrying', 'waiting', 'ready'] is not true or jobs.is_available)
+  and ($3::text[] <@ array['stranded', 'scheduled', 'retrying', 'waiting', 'ready'] is not true or jobs.is_available)
+  and ($3::text[] <@ array['stranded', 'waiting'] is not true or jobs.job_queue_id is not null)
   and ($3::text[] <@ array['scheduled', 'retrying'] is not true or jobs.run_at > now())
   and ($3::text[] <@ array['waiting', 'ready'] is not true or jobs.run_at <= now())
-  and ($3::text[] <@ array['waiting'] is not true or jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)))
-  and ($3::text[] <@ array['waiting'] is not true or exists (select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null))
+  and ($25::integer[] is null or jobs.job_queue_id = any ($25::integer[]))
   and ($4::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[])))
   and ($5::text[] is null or exists (select from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[])))
-  and ($25::bigint is null or case $26::text
-    when 'id' then jobs.id > $25::bigint
-    when '-id' then jobs.id < $25::bigint
-    when 'run_at' then (jobs.run_at, jobs.id) > ($27::text::timestamptz, $25::bigint)
-    when '-run_at' then (jobs.run_at, jobs.id) < ($27::text::timestamptz, $25::bigint)
-    when 'created_at' then (jobs.created_at, jobs.id) > ($27::text::timestamptz, $25::bigint)
-    when '-created_at' then (jobs.created_at, jobs.id) < ($27::text::timestamptz, $25::bigint)
-    when 'priority' then (jobs.priority, jobs.id) > ($28::integer, $25::bigint)
-    when '-priority' then (jobs.priority, jobs.id) < ($28::integer, $25::bigint)
-    when 'attempts' then (jobs.attempts, jobs.id) > ($28::integer, $25::bigint)
-    when '-attempts' then (jobs.attempts, jobs.id) < ($28::integer, $25::bigint)
+  and ($26::bigint is null or case $27::text
+    when 'id' then jobs.id > $26::bigint
+    when '-id' then jobs.id < $26::bigint
+    when 'run_at' then (jobs.run_at, jobs.id) > ($28::text::timestamptz, $26::bigint)
+    when '-run_at' then (jobs.run_at, jobs.id) < ($28::text::timestamptz, $26::bigint)
+    when 'created_at' then (jobs.created_at, jobs.id) > ($28::text::timestamptz, $26::bigint)
+    when '-created_at' then (jobs.created_at, jobs.id) < ($28::text::timestamptz, $26::bigint)
+    when 'priority' then (jobs.priority, jobs.id) > ($29::integer, $26::bigint)
+    when '-priority' then (jobs.priority, jobs.id) < ($29::integer, $26::bigint)
+    when 'attempts' then (jobs.attempts, jobs.id) > ($29::integer, $26::bigint)
+    when '-attempts' then (jobs.attempts, jobs.id) < ($29::integer, $26::bigint)
   end)
-  order by
-    case $26::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
-    case $26::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,
-    case $26::text when 'priority' then jobs.priority when 'attempts' then jobs.attempts end,
-    case $26::text when '-priority' then jobs.priority when '-attempts' then jobs.attempts end desc,
-    case when $26::text not like '-%' then jobs.id end,
-    case when $26::text like '-%' then jobs.id end desc
-  limit $29::integer
+  order by 
+    case $27::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
+    case $27::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,
+    case $27::text when 'priority' then jobs.priority when 'attempts' then jobs.attempts end,
+    case $27::text when '-priority' then jobs.priority when '-attempts' then jobs.attempts end desc,
+    case when $27::text not like '-%' then jobs.id end,
+    case when $27::text like '-%' then jobs.id end desc
+  limit $30::integer
 ) as jobs
-left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
-left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
-order by
-  case $26::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
-  case $26::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,
-  case $26::text when 'priority' then jobs.priority when 'attempts' then jobs.attempts end,
-  case $26::text when '-priority' then jobs.priority when '-attempts' then jobs.attempts end desc,
-  case when $26::text not like '-%' then jobs.id end,
-  case when $26::text like '-%' then jobs.id end desc
+order by 
+    case $27::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
+    case $27::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,
+    case $27::text when 'priority' then jobs.priority when 'attempts' then jobs.attempts end,
+    case $27::text when '-priority' then jobs.priority when '-attempts' then jobs.attempts end desc,
+    case when $27::text not like '-%' then jobs.id end,
+    case when $27::text like '-%' then jobs.id end desc
 `
 
 type JobListParams struct {
@@ -141,21 +397,22 @@ type JobListParams struct {
 	KeyPrefix       *string
 	WorkerIds       []string
 	Flags           []string
-	MinPriority     *int32
-	MaxPriority     *int32
-	MinAttempts     *int32
-	MaxAttempts     *int32
-	RunFrom         *time.Time
-	RunBefore       *time.Time
-	CreatedFrom     *time.Time
-	CreatedBefore   *time.Time
-	UpdatedFrom     *time.Time
-	UpdatedBefore   *time.Time
-	LockedFrom      *time.Time
-	LockedBefore    *time.Time
+	PriorityFrom    *int32
+	PriorityTo      *int32
+	AttemptsFrom    *int32
+	AttemptsTo      *int32
+	RunFrom         pgtype.Timestamptz
+	RunBefore       pgtype.Timestamptz
+	CreatedFrom     pgtype.Timestamptz
+	CreatedBefore   pgtype.Timestamptz
+	UpdatedFrom     pgtype.Timestamptz
+	UpdatedBefore   pgtype.Timestamptz
+	LockedFrom      pgtype.Timestamptz
+	LockedBefore    pgtype.Timestamptz
 	ErrorText       *string
 	PayloadContains *string
 	PayloadPath     *string
+	HeldQueues      []int32
 	CursorID        *int64
 	Sort            string
 	CursorTime      *string
@@ -166,36 +423,34 @@ type JobListParams struct {
 type JobListRow struct {
 	ID             int64
 	TaskID         int32
-	TaskIdentifier *string
 	JobQueueID     *int32
-	QueueName      *string
-	Payload        string
+	Payload        []byte
 	Priority       int16
 	RunAt          pgtype.Timestamptz
 	Attempts       int16
 	MaxAttempts    int16
 	LastError      *string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
+	CreatedAt      pgtype.Timestamptz
+	UpdatedAt      pgtype.Timestamptz
 	Key            *string
-	LockedAt       *time.Time
+	LockedAt       pgtype.Timestamptz
 	LockedBy       *string
 	Revision       int32
-	Flags          json.RawMessage
+	Flags          []byte
+	TaskIdentifier string
+	QueueName      *string
 	State          string
-	QueueLockedAt  *time.Time
+	QueueLockedAt  pgtype.Timestamptz
 	QueueLockedBy  *string
 	PayloadBytes   int32
 }
 
 // Lists the jobs that match every filter given, in one of ten orders, each with its
-// state: what a worker that fetches now would make of it. The cursor is the value
-// that the last job of the page before has in that order, and its id.
+// state. The cursor is the value that the last job of the page before has in that order,
+// and its id. Payloads larger than payload_cap are left out, with -1 all of them.
 //
-// To be planned for its parameters: those not given then cost nothing, and an order
-// or a filter that an index serves comes off it. Payloads that jsonb cannot hold, with
-// a \u0000, half a surrogate pair or an exponent of five digits, are never searched.
-// Names are looked up for the page alone, whatever the planner expects to find.
+// Needs a custom plan: an order or a filter that an index serves then comes off it.
+// Names and states are looked up for the page alone.
 func (q *Queries) JobList(ctx context.Context, db DBTX, arg JobListParams) ([]JobListRow, error) {
 	rows, err := db.Query(ctx, jobList,
 		arg.PayloadCap,
@@ -207,10 +462,10 @@ func (q *Queries) JobList(ctx context.Context, db DBTX, arg JobListParams) ([]Jo
 		arg.KeyPrefix,
 		arg.WorkerIds,
 		arg.Flags,
-		arg.MinPriority,
-		arg.MaxPriority,
-		arg.MinAttempts,
-		arg.MaxAttempts,
+		arg.PriorityFrom,
+		arg.PriorityTo,
+		arg.AttemptsFrom,
+		arg.AttemptsTo,
 		arg.RunFrom,
 		arg.RunBefore,
 		arg.CreatedFrom,
@@ -222,6 +477,7 @@ func (q *Queries) JobList(ctx context.Context, db DBTX, arg JobListParams) ([]Jo
 		arg.ErrorText,
 		arg.PayloadContains,
 		arg.PayloadPath,
+		arg.HeldQueues,
 		arg.CursorID,
 		arg.Sort,
 		arg.CursorTime,
@@ -238,9 +494,7 @@ func (q *Queries) JobList(ctx context.Context, db DBTX, arg JobListParams) ([]Jo
 		if err := rows.Scan(
 			&i.ID,
 			&i.TaskID,
-			&i.TaskIdentifier,
 			&i.JobQueueID,
-			&i.QueueName,
 			&i.Payload,
 			&i.Priority,
 			&i.RunAt,
@@ -254,6 +508,8 @@ func (q *Queries) JobList(ctx context.Context, db DBTX, arg JobListParams) ([]Jo
 			&i.LockedBy,
 			&i.Revision,
 			&i.Flags,
+			&i.TaskIdentifier,
+			&i.QueueName,
 			&i.State,
 			&i.QueueLockedAt,
 			&i.QueueLockedBy,

@@ -7,47 +7,9 @@ package db
 
 import (
 	"context"
-	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
-
-const jobHolders = `-- name: JobHolders :many
-select jobs.id, jobs.locked_at, jobs.locked_by
-from graphile_worker._private_jobs as jobs
-where jobs.id = any ((select $1::bigint[])::bigint[])
-and jobs.locked_at >= now() - interval '4 hours'
-`
-
-type JobHoldersParams struct {
-	Ids []int64
-}
-
-type JobHoldersRow struct {
-	ID       int64
-	LockedAt *time.Time
-	LockedBy *string
-}
-
-// Reads who holds which of the ids' jobs. Those that nobody holds, or not any more,
-// are missing.
-func (q *Queries) JobHolders(ctx context.Context, db DBTX, arg JobHoldersParams) ([]JobHoldersRow, error) {
-	rows, err := db.Query(ctx, jobHolders, arg.Ids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []JobHoldersRow{}
-	for rows.Next() {
-		var i JobHoldersRow
-		if err := rows.Scan(&i.ID, &i.LockedAt, &i.LockedBy); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
 
 const jobLastID = `-- name: JobLastID :one
 select coalesce(max(jobs.id), 0)::bigint as id from graphile_worker._private_jobs as jobs
@@ -64,19 +26,19 @@ func (q *Queries) JobLastID(ctx context.Context, db DBTX) (int64, error) {
 const jobLock = `-- name: JobLock :many
 select locked.id
 from (
-  select unnest($1::bigint[]) as id, unnest($2::text[]) as version
+  select unnest($1::bigint[]) as id, unnest($2::bigint[]) as version
 ) as matched
 cross join lateral (
   select jobs.id
   from graphile_worker._private_jobs as jobs
-  where jobs.id = matched.id and jobs.xmin::text = matched.version
+  where jobs.id = matched.id and jobs.xmin::text::bigint = matched.version
   for update skip locked
 ) as locked
 `
 
 type JobLockParams struct {
 	Ids      []int64
-	Versions []string
+	Versions []int64
 }
 
 // Locks those of the jobs that JobMatch found which are still as it found them, until
@@ -104,167 +66,167 @@ func (q *Queries) JobLock(ctx context.Context, db DBTX, arg JobLockParams) ([]in
 }
 
 const jobMatch = `-- name: JobMatch :many
-with matched as (
-  select jobs.id, jobs.version, states.state
-  from (
-    select jobs.id, jobs.job_queue_id, jobs.task_id, jobs.payload, jobs.priority, jobs.run_at, jobs.attempts, jobs.max_attempts, jobs.last_error, jobs.created_at, jobs.updated_at, jobs.key, jobs.locked_at, jobs.locked_by, jobs.revision, jobs.flags, jobs.is_available, jobs.xmin::text as version
-    from graphile_worker._private_jobs as jobs
-    where jobs.id > $2::bigint and jobs.id <= $3::bigint
-    and ($4::bigint[] is null or jobs.id = any ($4::bigint[]))
-    and ($5::text[] is null or jobs.key = any ($5::text[]))
-    order by jobs.id
-    limit $6::bigint
-  ) as jobs
-  cross join lateral (
-    select case
+with matched as materialized (
+  select jobs.id, jobs.xmin::text::bigint as version, case
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
+      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)) then 'waiting'
+      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
       else 'ready'
-    end as state
-  ) as states
-  cross join lateral (
-    select (
+    end::text as state
+  from graphile_worker._private_jobs as jobs
+  where jobs.id > $2::bigint and jobs.id <= $3::bigint
+  and ($4::bigint[] is null or jobs.id = any ($4::bigint[]))
+  and ($5::text[] is null or array_position($5::text[], case
+      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+      when jobs.locked_at is not null then 'running'
+      when jobs.attempts >= jobs.max_attempts then 'permafailed'
+      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
+      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > now() then 'scheduled'
+      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
+      else 'ready'
+    end::text) is not null)
+  and ($6::text[] is null or case cardinality($6::text[]) when 1
+    then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[]))
+    else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[]))) end)
+  and ($7::text[] is null or case cardinality($7::text[]) when 1
+    then jobs.job_queue_id = (select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($7::text[]))
+    else jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($7::text[]))) end)
+  and ($8::text[] is null or jobs.key = any ($8::text[]))
+  and ($9::text is null or jobs.key like regexp_replace($9::text, '([\\%_])', '\\\1', 'g') || '%')
+  and ($10::text[] is null or jobs.locked_by = any ($10::text[]))
+  and ($11::text[] is null or jobs.flags ?| $11::text[])
+  and ($12::integer is null or jobs.priority >= $12::integer)
+  and ($13::integer is null or jobs.priority <= $13::integer)
+  and ($14::integer is null or jobs.attempts >= $14::integer)
+  and ($15::integer is null or jobs.attempts <= $15::integer)
+  and ($16::timestamptz is null or jobs.run_at >= $16::timestamptz)
+  and ($17::timestamptz is null or jobs.run_at < $17::timestamptz)
+  and ($18::timestamptz is null or jobs.created_at >= $18::timestamptz)
+  and ($19::timestamptz is null or jobs.created_at < $19::timestamptz)
+  and ($20::timestamptz is null or jobs.updated_at >= $20::timestamptz)
+  and ($21::timestamptz is null or jobs.updated_at < $21::timestamptz)
+  and ($22::timestamptz is null or jobs.locked_at >= $22::timestamptz)
+  and ($23::timestamptz is null or jobs.locked_at < $23::timestamptz)
+  and ($24::text is null or strpos(lower(jobs.last_error), lower($24::text)) > 0)
+  and ($25::text is null or case when (
       strpos(jobs.payload::text, '\u') = 0
       or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
     ) and (
       jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
       or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
-    ) as is_jsonb
-  ) as payloads
-  where ($8::text[] is null or states.state = any ($8::text[]))
-  and ($9::text[] is null or case cardinality($9::text[]) when 1
-    then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($9::text[]))
-    else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($9::text[]))) end)
-  and ($10::text[] is null or case cardinality($10::text[]) when 1
-    then jobs.job_queue_id = (select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($10::text[]))
-    else jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($10::text[]))) end)
-  and ($11::text is null or jobs.key like regexp_replace($11::text, '([\\%_])', '\\\1', 'g') || '%')
-  and ($12::text[] is null or jobs.locked_by = any ($12::text[]))
-  and ($13::text[] is null or jobs.flags ?| $13::text[])
-  and ($14::integer is null or jobs.priority >= $14::integer)
-  and ($15::integer is null or jobs.priority <= $15::integer)
-  and ($16::integer is null or jobs.attempts >= $16::integer)
-  and ($17::integer is null or jobs.attempts <= $17::integer)
-  and ($18::timestamptz is null or jobs.run_at >= $18::timestamptz)
-  and ($19::timestamptz is null or jobs.run_at < $19::timestamptz)
-  and ($20::timestamptz is null or jobs.created_at >= $20::timestamptz)
-  and ($21::timestamptz is null or jobs.created_at < $21::timestamptz)
-  and ($22::timestamptz is null or jobs.updated_at >= $22::timestamptz)
-  and ($23::timestamptz is null or jobs.updated_at < $23::timestamptz)
-  and ($24::timestamptz is null or jobs.locked_at >= $24::timestamptz)
-  and ($25::timestamptz is null or jobs.locked_at < $25::timestamptz)
-  and ($26::text is null or strpos(lower(jobs.last_error), lower($26::text)) > 0)
-  and ($27::text is null or case when payloads.is_jsonb
-    then jobs.payload::jsonb @> $27::text::jsonb else false end)
-  and ($28::text is null or case when payloads.is_jsonb
-    then jobs.payload::jsonb @? $28::text::jsonpath else false end)
-  order by jobs.id
-  limit $1::bigint
+    ) and (
+      octet_length(jobs.payload::text) <= 6000
+      or not exists (
+        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
+        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
+        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
+      )
+    )
+    then jobs.payload::jsonb @> $25::text::jsonb else false end)
+  and ($26::text is null or case when (
+      strpos(jobs.payload::text, '\u') = 0
+      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
+    ) and (
+      jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
+      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
+    ) and (
+      octet_length(jobs.payload::text) <= 6000
+      or not exists (
+        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
+        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
+        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
+      )
+    )
+    then jobs.payload::jsonb @? $26::text::jsonpath else false end)
+  and ($5::text[] <@ array['running', 'stale'] is not true or jobs.locked_at is not null)
+  and ($5::text[] <@ array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
+  and ($5::text[] <@ array['stranded', 'scheduled', 'retrying', 'waiting', 'ready'] is not true or jobs.is_available)
+  and ($5::text[] <@ array['stranded', 'waiting'] is not true or jobs.job_queue_id is not null)
+  and ($5::text[] <@ array['scheduled', 'retrying'] is not true or jobs.run_at > now())
+  and ($5::text[] <@ array['waiting', 'ready'] is not true or jobs.run_at <= now())
+  and ($27::integer[] is null or jobs.job_queue_id = any ($27::integer[]))
+  and ($6::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[])))
+  and ($7::text[] is null or exists (select from graphile_worker._private_job_queues as queues where queues.queue_name = any ($7::text[])))
+  order by case when $28::bigint is not null then jobs.id end
+  limit $28::bigint
 )
 select
-  coalesce(found.state, '')::text as state,
-  coalesce(found.jobs, 0)::bigint as jobs,
-  coalesce(found.ids, '{}')::bigint[] as ids,
-  coalesce(found.versions, '{}')::text[] as versions,
-  coalesce(case
-    when (select count(*) from matched) >= $1::bigint then (select max(matched.id) from matched)
-    else (
-      select max(seen.id)
-      from (
-        select jobs.id
-        from graphile_worker._private_jobs as jobs
-        where jobs.id > $2::bigint and jobs.id <= $3::bigint
-        and ($4::bigint[] is null or jobs.id = any ($4::bigint[]))
-        and ($5::text[] is null or jobs.key = any ($5::text[]))
-        order by jobs.id
-        limit $6::bigint
-      ) as seen
-    )
-  end, $3::bigint)::bigint as seen_id
-from (values (1)) as one (row)
-left join (
-  select
-    matched.state,
-    count(*) as jobs,
-    (array_agg(matched.id order by matched.id))[1:$7::integer] as ids,
-    (array_agg(matched.version order by matched.id))[1:$7::integer] as versions
-  from matched
-  group by matched.state
-) as found on true
+  matched.state,
+  count(*)::bigint as jobs,
+  max(matched.id)::bigint as last_id,
+  ((array_agg(matched.id order by matched.id))[1:$1::integer])::bigint[] as ids,
+  ((array_agg(matched.version order by matched.id))[1:$1::integer])::bigint[] as versions
+from matched
+group by matched.state
 `
 
 type JobMatchParams struct {
-	MaxJobs         *int64
+	MaxIds          int32
 	AfterID         int64
 	LastID          int64
 	Ids             []int64
-	Keys            []string
-	WindowSize      int64
-	MaxIds          int32
 	States          []string
 	TaskIdentifiers []string
 	QueueNames      []string
+	Keys            []string
 	KeyPrefix       *string
 	WorkerIds       []string
 	Flags           []string
-	MinPriority     *int32
-	MaxPriority     *int32
-	MinAttempts     *int32
-	MaxAttempts     *int32
-	RunFrom         *time.Time
-	RunBefore       *time.Time
-	CreatedFrom     *time.Time
-	CreatedBefore   *time.Time
-	UpdatedFrom     *time.Time
-	UpdatedBefore   *time.Time
-	LockedFrom      *time.Time
-	LockedBefore    *time.Time
+	PriorityFrom    *int32
+	PriorityTo      *int32
+	AttemptsFrom    *int32
+	AttemptsTo      *int32
+	RunFrom         pgtype.Timestamptz
+	RunBefore       pgtype.Timestamptz
+	CreatedFrom     pgtype.Timestamptz
+	CreatedBefore   pgtype.Timestamptz
+	UpdatedFrom     pgtype.Timestamptz
+	UpdatedBefore   pgtype.Timestamptz
+	LockedFrom      pgtype.Timestamptz
+	LockedBefore    pgtype.Timestamptz
 	ErrorText       *string
 	PayloadContains *string
 	PayloadPath     *string
+	HeldQueues      []int32
+	MaxJobs         *int64
 }
 
 type JobMatchRow struct {
 	State    string
 	Jobs     int64
+	LastID   int64
 	Ids      []int64
-	Versions []string
-	SeenID   int64
+	Versions []int64
 }
 
-// Looks at the next jobs by id, as many as the window has, and finds the first of them
-// that match every filter given, as many as max_jobs says: for each state how many they
-// are, and of the first of these the ids and the versions of their rows. Every row
-// has the id up to which it has looked. Where nothing matches, the one row has no state.
+// Finds the jobs that match every filter given, from after_id to last_id; with max_jobs
+// so many of them, those with the smallest ids. A row for each state says how many they
+// are, the greatest id, and of the first max_ids of them the ids and the versions of
+// their rows.
 //
-// The filters are JobList's, and so are the states. To be planned for its parameters.
-// The window is a subquery with a limit of its own, so that it is read off the primary
-// key, or by the ids or keys asked for, whatever the planner expects of the filters.
-// These are looked for there alone: before PostgreSQL 14 to look a second time goes
-// through all of them for each job.
+// Needs a custom plan: without max_jobs nothing is then sorted but the ids.
 func (q *Queries) JobMatch(ctx context.Context, db DBTX, arg JobMatchParams) ([]JobMatchRow, error) {
 	rows, err := db.Query(ctx, jobMatch,
-		arg.MaxJobs,
+		arg.MaxIds,
 		arg.AfterID,
 		arg.LastID,
 		arg.Ids,
-		arg.Keys,
-		arg.WindowSize,
-		arg.MaxIds,
 		arg.States,
 		arg.TaskIdentifiers,
 		arg.QueueNames,
+		arg.Keys,
 		arg.KeyPrefix,
 		arg.WorkerIds,
 		arg.Flags,
-		arg.MinPriority,
-		arg.MaxPriority,
-		arg.MinAttempts,
-		arg.MaxAttempts,
+		arg.PriorityFrom,
+		arg.PriorityTo,
+		arg.AttemptsFrom,
+		arg.AttemptsTo,
 		arg.RunFrom,
 		arg.RunBefore,
 		arg.CreatedFrom,
@@ -276,6 +238,8 @@ func (q *Queries) JobMatch(ctx context.Context, db DBTX, arg JobMatchParams) ([]
 		arg.ErrorText,
 		arg.PayloadContains,
 		arg.PayloadPath,
+		arg.HeldQueues,
+		arg.MaxJobs,
 	)
 	if err != nil {
 		return nil, err
@@ -287,9 +251,9 @@ func (q *Queries) JobMatch(ctx context.Context, db DBTX, arg JobMatchParams) ([]
 		if err := rows.Scan(
 			&i.State,
 			&i.Jobs,
+			&i.LastID,
 			&i.Ids,
 			&i.Versions,
-			&i.SeenID,
 		); err != nil {
 			return nil, err
 		}

@@ -5,13 +5,13 @@
 package db
 
 import (
-	"time"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 type KnownCrontab struct {
 	Identifier    string
-	KnownSince    time.Time
-	LastExecution *time.Time
+	KnownSince    pgtype.Timestamptz
+	LastExecution pgtype.Timestamptz
 }
 
 type Task struct {

@@ -7,7 +7,34 @@ package db
 
 import (
 	"context"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
+
+const queueHeldIDs = `-- name: QueueHeldIDs :many
+select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null
+`
+
+// Reads the ids of the queues that somebody holds.
+func (q *Queries) QueueHeldIDs(ctx context.Context, db DBTX) ([]int32, error) {
+	rows, err := db.Query(ctx, queueHeldIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int32{}
+	for rows.Next() {
+		var id int32
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
 
 const queueNames = `-- name: QueueNames :many
 select queues.id, queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = any ($1::integer[])
@@ -19,7 +46,7 @@ type QueueNamesParams struct {
 
 type QueueNamesRow struct {
 	ID        int32
-	QueueName string
+	QueueName *string
 }
 
 // Reads the names of the queues with these ids.
@@ -36,6 +63,65 @@ func (q *Queries) QueueNames(ctx context.Context, db DBTX, arg QueueNamesParams)
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const queueNamesFrom = `-- name: QueueNamesFrom :many
+select queues.queue_name
+from graphile_worker._private_job_queues as queues
+where starts_with(queues.queue_name, $1::text)
+order by queues.queue_name
+limit $2::integer
+`
+
+type QueueNamesFromParams struct {
+	Prefix   string
+	MaxNames int32
+}
+
+// Reads the first names of queues that start with the prefix, in their order.
+func (q *Queries) QueueNamesFrom(ctx context.Context, db DBTX, arg QueueNamesFromParams) ([]*string, error) {
+	rows, err := db.Query(ctx, queueNamesFrom, arg.Prefix, arg.MaxNames)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []*string{}
+	for rows.Next() {
+		var queue_name *string
+		if err := rows.Scan(&queue_name); err != nil {
+			return nil, err
+		}
+		items = append(items, queue_name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const taskIdentifiers = `-- name: TaskIdentifiers :many
+select tasks.identifier from graphile_worker._private_tasks as tasks order by tasks.identifier
+`
+
+// Reads the identifiers of all tasks, in their order.
+func (q *Queries) TaskIdentifiers(ctx context.Context, db DBTX) ([]string, error) {
+	rows, err := db.Query(ctx, taskIdentifiers)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var identifier string
+		if err := rows.Scan(&identifier); err != nil {
+			return nil, err
+		}
+		items = append(items, identifier)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -70,4 +156,16 @@ func (q *Queries) TaskNames(ctx context.Context, db DBTX, arg TaskNamesParams) (
 		return nil, err
 	}
 	return items, nil
+}
+
+const timeNow = `-- name: TimeNow :one
+select now()::timestamptz as now
+`
+
+// Reads the database's clock.
+func (q *Queries) TimeNow(ctx context.Context, db DBTX) (pgtype.Timestamptz, error) {
+	row := db.QueryRow(ctx, timeNow)
+	var now pgtype.Timestamptz
+	err := row.Scan(&now)
+	return now, err
 }

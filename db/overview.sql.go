@@ -7,7 +7,8 @@ package db
 
 import (
 	"context"
-	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const crontabList = `-- name: CrontabList :many
@@ -48,15 +49,17 @@ with jobs as not materialized (
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
+      when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null)) then 'waiting'
+      when queues.locked_at is not null then 'waiting'
       else 'ready'
     end::text as state,
     jobs.run_at,
     jobs.attempts,
     jobs.last_error
   from graphile_worker._private_jobs as jobs
+  left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where $2::bigint[] is null or jobs.ctid = any (array(
     -- As many places as a page can have at most.
     select ('(' || pages.page || ',' || places.place || ')')::tid
@@ -187,24 +190,22 @@ type JobCountRow struct {
 	Jobs           int64
 	Squares        float64
 	Most           int64
-	FirstRunAt     *time.Time
+	FirstRunAt     pgtype.Timestamptz
 	FirstID        int64
 	Queues         int64
 	Example        string
 }
 
 // Counts the jobs: all of them, those of each state, by task and state, by queue and
-// state, by attempts, and by the shape of their errors, in no order. The states are
-// those of JobList. An error's shape is the first line, of at most 200 characters, with
-// a star for whatever has a digit or an @ in it, is quoted, or is the query of a URL; of
-// shapes only the most frequent are told apart, and none where none is asked for. Of
-// the queues there are all, or so many, those with the most jobs, and beside them how
-// many have jobs.
+// state, by attempts, and by the shape of their errors, in no order. An error's shape is
+// its first line, of at most 200 characters, with a star for each part that has a digit
+// or an @ in it, is quoted, or is the query of a URL. Only the most frequent shapes are
+// told apart, and none where none is asked for. Of the queues there are all, or as many
+// as max_queues says, those with the most jobs, and beside them how many have jobs.
 //
-// With pages only the jobs on these are counted. For how far that may be off, each
-// number comes with the sum of its squares, page by page. To be planned for its
-// parameters, so that no other page is read. Where there is no job, the one row has no
-// part.
+// With pages only the jobs on these are counted. For the margin of error each number
+// comes with the sum of its squares, page by page. Needs a custom plan, so that no other
+// page is read. Where there is no job, the one row has no part.
 //
 // It goes through the jobs twice: the queues may be hundreds of thousands, which would
 // be as many groups again for each task, number of attempts and shape.
@@ -283,6 +284,7 @@ with recursive priorities as (
     (
       select jobs.run_at from graphile_worker._private_jobs as jobs
       where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at > now() and jobs.run_at < 'infinity'
+      and (jobs.job_queue_id is null or exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id))
       order by jobs.run_at
       limit 1
     ) as next_run_at
@@ -291,7 +293,7 @@ with recursive priorities as (
     select
       count(*) as jobs,
       max(turns.run_at) as newest,
-      min(turns.run_at) filter (where queues.locked_at is null) as oldest_ready
+      min(turns.run_at) filter (where turns.job_queue_id is null or queues.is_available) as oldest_ready
     from (
       select jobs.run_at, jobs.job_queue_id from graphile_worker._private_jobs as jobs
       where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at > '-infinity' and jobs.run_at <= now()
@@ -320,8 +322,8 @@ left join times on true
 `
 
 type JobTimesRow struct {
-	OldestReady *time.Time
-	NextRunAt   *time.Time
+	OldestReady pgtype.Timestamptz
+	NextRunAt   pgtype.Timestamptz
 	Certain     bool
 }
 
@@ -344,8 +346,8 @@ order by queues.queue_name
 `
 
 type QueueListRow struct {
-	QueueName string
-	LockedAt  *time.Time
+	QueueName *string
+	LockedAt  pgtype.Timestamptz
 	LockedBy  *string
 }
 
@@ -409,19 +411,21 @@ select
   (count(*) filter (where not locks.is_job))::bigint as queues,
   (count(*) filter (where locks.locked_at < now() - interval '4 hours'))::bigint as stale,
   min(locks.locked_at)::timestamptz as oldest,
-  max(locks.locked_at)::timestamptz as newest
+  max(locks.locked_at)::timestamptz as newest,
+  coalesce(extract(epoch from now() - max(locks.locked_at) filter (where isfinite(locks.locked_at))), 0)::double precision as newest_age
 from locks
 group by locks.locked_by
 order by 1
 `
 
 type WorkerListRow struct {
-	WorkerID string
-	Jobs     int64
-	Queues   int64
-	Stale    int64
-	Oldest   time.Time
-	Newest   time.Time
+	WorkerID  string
+	Jobs      int64
+	Queues    int64
+	Stale     int64
+	Oldest    pgtype.Timestamptz
+	Newest    pgtype.Timestamptz
+	NewestAge float64
 }
 
 // Lists who holds locks, and what.
@@ -441,6 +445,7 @@ func (q *Queries) WorkerList(ctx context.Context, db DBTX) ([]WorkerListRow, err
 			&i.Stale,
 			&i.Oldest,
 			&i.Newest,
+			&i.NewestAge,
 		); err != nil {
 			return nil, err
 		}

@@ -7,7 +7,8 @@ package db
 
 import (
 	"context"
-	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const taskListUndeclared = `-- name: TaskListUndeclared :many
@@ -38,7 +39,7 @@ type TaskListUndeclaredRow struct {
 	Identifier string
 	Jobs       int64
 	Pending    int64
-	Oldest     time.Time
+	Oldest     pgtype.Timestamptz
 }
 
 // Lists the tasks that have jobs and are not declared: how many jobs each has, how many

@@ -7,34 +7,32 @@ package db
 
 import (
 	"context"
-	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const workerLocks = `-- name: WorkerLocks :many
-with locks as (
-  select
-    both_kinds.locked_by,
-    count(*) filter (where both_kinds.is_job) as jobs,
-    count(*) filter (where not both_kinds.is_job) as queues,
-    min(both_kinds.locked_at)::timestamptz as oldest,
-    max(both_kinds.locked_at)::timestamptz as newest
-  from (
-    select jobs.locked_by, jobs.locked_at, true as is_job from graphile_worker._private_jobs as jobs
-    where jobs.locked_by = any ($1::text[])
-    union all
-    select queues.locked_by, queues.locked_at, false from graphile_worker._private_job_queues as queues
-    where queues.locked_by = any ($1::text[])
-  ) as both_kinds
-  group by both_kinds.locked_by
+with held_jobs as (
+  select jobs.locked_by, jobs.locked_at from graphile_worker._private_jobs as jobs
+  where jobs.locked_by = any ($1::text[])
+), held_queues as (
+  select queues.locked_by, queues.locked_at from graphile_worker._private_job_queues as queues
+  where queues.locked_by = any ($1::text[])
 )
 select
   asked.worker_id::text as worker_id,
-  coalesce(held.jobs, 0)::bigint as jobs,
-  coalesce(held.queues, 0)::bigint as queues,
-  held.oldest,
-  held.newest
+  (count(*) filter (where locks.is_job))::bigint as jobs,
+  (count(*) filter (where not locks.is_job))::bigint as queues,
+  min(locks.locked_at)::timestamptz as oldest,
+  max(locks.locked_at)::timestamptz as newest,
+  coalesce(extract(epoch from now() - max(locks.locked_at) filter (where isfinite(locks.locked_at))), 0)::double precision as newest_age
 from unnest($1::text[]) as asked (worker_id)
-left join locks as held on held.locked_by = asked.worker_id
+left join (
+  select held_jobs.locked_by, held_jobs.locked_at, true as is_job from held_jobs
+  union all
+  select held_queues.locked_by, held_queues.locked_at, false from held_queues
+) as locks on locks.locked_by = asked.worker_id
+group by asked.worker_id
 `
 
 type WorkerLocksParams struct {
@@ -42,11 +40,12 @@ type WorkerLocksParams struct {
 }
 
 type WorkerLocksRow struct {
-	WorkerID string
-	Jobs     int64
-	Queues   int64
-	Oldest   *time.Time
-	Newest   *time.Time
+	WorkerID  string
+	Jobs      int64
+	Queues    int64
+	Oldest    pgtype.Timestamptz
+	Newest    pgtype.Timestamptz
+	NewestAge float64
 }
 
 // Counts what each of these workers holds, and since when.
@@ -65,6 +64,7 @@ func (q *Queries) WorkerLocks(ctx context.Context, db DBTX, arg WorkerLocksParam
 			&i.Queues,
 			&i.Oldest,
 			&i.Newest,
+			&i.NewestAge,
 		); err != nil {
 			return nil, err
 		}
@@ -79,35 +79,29 @@ func (q *Queries) WorkerLocks(ctx context.Context, db DBTX, arg WorkerLocksParam
 const workerUnlock = `-- name: WorkerUnlock :many
 with held_jobs as materialized (
   select jobs.locked_by, jobs.locked_at from graphile_worker._private_jobs as jobs
-  where jobs.locked_by = any ($1::text[]) for update
+  where jobs.locked_by = any ($1::text[]) order by jobs.id for update
 ), held_queues as materialized (
   select queues.locked_by, queues.locked_at from graphile_worker._private_job_queues as queues
-  where queues.locked_by = any ($1::text[]) for update
-), locks as materialized (
-  select
-    both_kinds.locked_by,
-    count(*) filter (where both_kinds.is_job) as jobs,
-    count(*) filter (where not both_kinds.is_job) as queues,
-    min(both_kinds.locked_at)::timestamptz as oldest,
-    max(both_kinds.locked_at)::timestamptz as newest
-  from (
-    select held_jobs.locked_by, held_jobs.locked_at, true as is_job from held_jobs
-    union all
-    select held_queues.locked_by, held_queues.locked_at, false from held_queues
-  ) as both_kinds
-  group by both_kinds.locked_by
+  where queues.locked_by = any ($1::text[]) order by queues.id for update
 ), unlocked as materialized (
-  select graphile_worker.force_unlock_workers($1::text[]) from (select count(*) from locks) as counted
+  select graphile_worker.force_unlock_workers($1::text[])
+  from (select count(*) from held_jobs) as jobs, (select count(*) from held_queues) as queues
 )
 select
   asked.worker_id::text as worker_id,
-  coalesce(held.jobs, 0)::bigint as jobs,
-  coalesce(held.queues, 0)::bigint as queues,
-  held.oldest,
-  held.newest
+  (count(*) filter (where locks.is_job))::bigint as jobs,
+  (count(*) filter (where not locks.is_job))::bigint as queues,
+  min(locks.locked_at)::timestamptz as oldest,
+  max(locks.locked_at)::timestamptz as newest,
+  coalesce(extract(epoch from now() - max(locks.locked_at) filter (where isfinite(locks.locked_at))), 0)::double precision as newest_age
 from unnest($1::text[]) as asked (worker_id)
-left join locks as held on held.locked_by = asked.worker_id
+left join (
+  select held_jobs.locked_by, held_jobs.locked_at, true as is_job from held_jobs
+  union all
+  select held_queues.locked_by, held_queues.locked_at, false from held_queues
+) as locks on locks.locked_by = asked.worker_id
 cross join (select count(*) from unlocked) as done
+group by asked.worker_id
 `
 
 type WorkerUnlockParams struct {
@@ -115,16 +109,18 @@ type WorkerUnlockParams struct {
 }
 
 type WorkerUnlockRow struct {
-	WorkerID string
-	Jobs     int64
-	Queues   int64
-	Oldest   *time.Time
-	Newest   *time.Time
+	WorkerID  string
+	Jobs      int64
+	Queues    int64
+	Oldest    pgtype.Timestamptz
+	Newest    pgtype.Timestamptz
+	NewestAge float64
 }
 
 // Takes every lock that these workers hold, on jobs and on queues, by
-// force_unlock_workers, and counts for each worker what it held, and since when.
-// The rows are locked before they are counted, so that the count is what was unlocked.
+// force_unlock_workers, and counts for each worker what it held, and since when. The
+// rows are locked before they are counted, so that the count is what was unlocked, and
+// in the order of their ids, as by every other call.
 func (q *Queries) WorkerUnlock(ctx context.Context, db DBTX, arg WorkerUnlockParams) ([]WorkerUnlockRow, error) {
 	rows, err := db.Query(ctx, workerUnlock, arg.WorkerIds)
 	if err != nil {
@@ -140,6 +136,7 @@ func (q *Queries) WorkerUnlock(ctx context.Context, db DBTX, arg WorkerUnlockPar
 			&i.Queues,
 			&i.Oldest,
 			&i.Newest,
+			&i.NewestAge,
 		); err != nil {
 			return nil, err
 		}

@@ -183,7 +183,7 @@ func TestBehaviourCompleteJobs(t *testing.T) {
 	}})
 }
 
-func TestBehaviourPermanentlyFailJobs(t *testing.T) {
+func TestBehaviourFailJobs(t *testing.T) {
 	call := func(args string) string {
 		return "select * from graphile_worker.permanently_fail_jobs(" + args + ")"
 	}

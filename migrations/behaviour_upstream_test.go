@@ -84,8 +84,8 @@ func TestBehaviourCleanup(t *testing.T) {
 		promise: "strictly unlocked jobs that will never be retried; upstream keeps one with attempts over max_attempts",
 		options: map[string]any{"tasks": []string{"DELETE_PERMAFAILED_JOBS"}},
 		own: func(ctx context.Context, conn db.DBTX) error {
-			n, err := db.New().JobDeletePermafailed(ctx, conn)
-			return expect(err, n, 2)
+			deleted, err := db.New().JobDeletePermafailed(ctx, conn, db.JobDeletePermafailedParams{MaxJobs: 10})
+			return expect(err, deleted.Deleted, 2)
 		},
 		want:    []string{"-job 6"},
 		wantOwn: []string{"-job 6", "-job 7"},
@@ -114,8 +114,7 @@ func TestBehaviourCleanup(t *testing.T) {
 		setup:   "update graphile_worker._private_jobs set job_queue_id = null where key = 'stale'",
 		options: map[string]any{"tasks": []string{"GC_JOB_QUEUES"}},
 		own: func(ctx context.Context, conn db.DBTX) error {
-			n, err := db.New().QueueDeleteUnused(ctx, conn)
-			return expect(err, n, 1)
+			return deleteQueues(ctx, conn, 1)
 		},
 		want: []string{"-queue idle"},
 	}, {
@@ -125,16 +124,15 @@ func TestBehaviourCleanup(t *testing.T) {
 			update graphile_worker._private_jobs set attempts = 3 where key = 'over'`,
 		options: map[string]any{"tasks": []string{"GC_JOB_QUEUES", "GC_TASK_IDENTIFIERS", "DELETE_PERMAFAILED_JOBS"}},
 		own: func(ctx context.Context, conn db.DBTX) error {
-			n, err := db.New().JobDeletePermafailed(ctx, conn)
+			deleted, err := db.New().JobDeletePermafailed(ctx, conn, db.JobDeletePermafailedParams{MaxJobs: 10})
+			if err := expect(err, deleted.Deleted, 1); err != nil {
+				return err
+			}
+			n, err := db.New().TaskDeleteUnused(ctx, conn, db.TaskDeleteUnusedParams{Keep: []string{}})
 			if err := expect(err, n, 1); err != nil {
 				return err
 			}
-			n, err = db.New().TaskDeleteUnused(ctx, conn, db.TaskDeleteUnusedParams{Keep: []string{}})
-			if err := expect(err, n, 1); err != nil {
-				return err
-			}
-			n, err = db.New().QueueDeleteUnused(ctx, conn)
-			return expect(err, n, 1)
+			return deleteQueues(ctx, conn, 1)
 		},
 		want: []string{"-task u", "-queue idle", "-job 6"},
 	}, {
@@ -448,4 +446,14 @@ func testWorker(o *observer, d *upstream.Driver) {
 	if err := w.Stop(o.ctx); err != nil {
 		o.Error(err)
 	}
+}
+
+// deleteQueues deletes the unused queues, of which there are n.
+func deleteQueues(ctx context.Context, conn db.DBTX, n int64) error {
+	ids, err := db.New().QueueUnusedIDs(ctx, conn)
+	if err != nil {
+		return err
+	}
+	deleted, err := db.New().QueueDelete(ctx, conn, db.QueueDeleteParams{Ids: ids})
+	return expect(err, int64(len(deleted)), n)
 }

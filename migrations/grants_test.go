@@ -443,21 +443,21 @@ func TestGrantAdminClient(t *testing.T) {
 				return err
 			}},
 			{"CompleteJobs DryRun", "producer admin reader", func(c *admin.Client) error {
-				result, err := c.CompleteJobs(b.ctx, []int64{1, 2, 3}, &admin.CompleteOptions{DryRun: true})
+				result, err := c.CompleteJobs(b.ctx, []int64{1, 2, 3}, &admin.ChangeOptions{DryRun: true})
 				return gotten(err, func() bool { return len(result.Jobs) == 2 })
 			}},
 			{"CompleteJobs", "admin", func(c *admin.Client) error {
 				result, err := c.CompleteJobs(b.ctx, []int64{1, 4}, nil)
 				return gotten(err, func() bool { return len(result.Jobs) == 2 })
 			}},
-			{"PermanentlyFailJobs", "admin", func(c *admin.Client) error {
-				result, err := c.PermanentlyFailJobs(b.ctx, []int64{1}, nil)
+			{"FailJobs", "admin", func(c *admin.Client) error {
+				result, err := c.FailJobs(b.ctx, []int64{1}, nil, nil)
 				return gotten(err, func() bool { return len(result.Jobs) == 1 })
 			}},
 			{"RescheduleJobs", "admin", func(c *admin.Client) error {
-				result, err := c.RescheduleJobs(b.ctx, []int64{1}, admin.RescheduleOptions{
+				result, err := c.RescheduleJobs(b.ctx, []int64{1}, admin.RescheduleValues{
 					RunAt: admin.Never(), Priority: new(0), Attempts: new(0), MaxAttempts: new(1),
-				})
+				}, nil)
 				return gotten(err, func() bool { return len(result.Jobs) == 1 })
 			}},
 			{"RetryJobs", "admin", func(c *admin.Client) error {

@@ -1,8 +1,9 @@
 -- name: InstallationGet :one
--- Reads from the catalog alone what stands between this role and the rows of a
--- schema. For a role that row security applies to, a command finds rows only where a
--- permissive policy names the role, and surely all of them only where one is for all
--- rows and no restrictive one names it.
+-- Reads only from the catalog what keeps this role from the rows of a schema. If row
+-- security applies to the role, a command finds rows only where a permissive policy names
+-- the role, and surely all of them only where one is for all rows and no restrictive one
+-- names it. Has_ledger is whether there is a table migrations with the columns of
+-- Graphile Worker's, whose other tables have other names before revision 16.
 with commands as (
   select
     relation.relname,
@@ -41,7 +42,15 @@ select
     from pg_catalog.pg_class as ledger
     join pg_catalog.pg_namespace as n on n.oid = ledger.relnamespace
     where n.nspname = @schema_name::text and ledger.relname = 'migrations'
-  ), false)::boolean as revision_readable
+  ), false)::boolean as revision_readable,
+  (
+    select count(*) = 2
+    from pg_catalog.pg_attribute as a
+    join pg_catalog.pg_class as ledger on ledger.oid = a.attrelid
+    join pg_catalog.pg_namespace as n on n.oid = ledger.relnamespace
+    where n.nspname = @schema_name::text and ledger.relname = 'migrations' and ledger.relkind = 'r'
+    and (a.attname, a.atttypid) in (('id', 'integer'::regtype), ('ts', 'timestamptz'::regtype))
+  )::boolean as has_ledger
 from commands;
 
 -- name: RevisionGet :one
@@ -50,3 +59,7 @@ select
   coalesce(max(ledger.id), 0)::integer as revision,
   coalesce(max(ledger.id) filter (where ledger.breaking), 0)::integer as breaking
 from graphile_worker.migrations as ledger;
+
+-- name: RevisionGetNewest :one
+-- Reads the newest revision from a ledger of any age, which may not know breaking ones.
+select coalesce(max(ledger.id), 0)::integer as revision from graphile_worker.migrations as ledger;

@@ -1,7 +1,27 @@
+-- name: QueueHeldIDs :many
+-- Reads the ids of the queues that somebody holds.
+select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null;
+
 -- name: QueueNames :many
 -- Reads the names of the queues with these ids.
 select queues.id, queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = any (@ids::integer[]);
 
+-- name: QueueNamesFrom :many
+-- Reads the first names of queues that start with the prefix, in their order.
+select queues.queue_name
+from graphile_worker._private_job_queues as queues
+where starts_with(queues.queue_name, @prefix::text)
+order by queues.queue_name
+limit @max_names::integer;
+
+-- name: TaskIdentifiers :many
+-- Reads the identifiers of all tasks, in their order.
+select tasks.identifier from graphile_worker._private_tasks as tasks order by tasks.identifier;
+
 -- name: TaskNames :many
 -- Reads the identifiers of the tasks with these ids.
 select tasks.id, tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = any (@ids::integer[]);
+
+-- name: TimeNow :one
+-- Reads the database's clock.
+select now()::timestamptz as now;

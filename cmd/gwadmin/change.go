@@ -21,8 +21,8 @@ type change struct {
 	consent
 	where     whereFlags
 	done      string // what becomes of a job, as "completed"
-	call      func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error)
-	callWhere func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.WhereResult, error)
+	call      func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.ChangeResult, error)
+	callWhere func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.ChangeResult, error)
 }
 
 // command adds to a verb what picks its jobs, and runs it.
@@ -184,9 +184,9 @@ func (c *change) batches(ctx context.Context, a *app, client *admin.Client, ids 
 		}
 		handled += len(batch)
 		total.Changed = append(total.Changed, result.Jobs...)
-		total.Skipped = append(total.Skipped, result.Skipped...)
+		total.Skipped = append(total.Skipped, result.SkippedJobs...)
 		if stream {
-			now := &changeResult{DryRun: dryRun, Changed: result.Jobs, Skipped: result.Skipped}
+			now := &changeResult{DryRun: dryRun, Changed: result.Jobs, Skipped: result.SkippedJobs}
 			if err := a.printLines(now.lines()); err != nil {
 				return total, err
 			}

@@ -11,10 +11,10 @@ import (
 func jobsCompleteCommand(a *app) *cobra.Command {
 	c := &change{
 		done: "completed",
-		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error) {
-			return client.CompleteJobs(ctx, ids, &admin.CompleteOptions{DryRun: dryRun})
+		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.ChangeResult, error) {
+			return client.CompleteJobs(ctx, ids, &admin.ChangeOptions{DryRun: dryRun})
 		},
-		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.WhereResult, error) {
+		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.ChangeResult, error) {
 			return client.CompleteWhere(ctx, filter, options)
 		},
 	}

@@ -12,10 +12,10 @@ func jobsFailCommand(a *app) *cobra.Command {
 	var reason *string
 	c := &change{
 		done: "failed for good",
-		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error) {
-			return client.PermanentlyFailJobs(ctx, ids, &admin.FailOptions{Reason: reason, DryRun: dryRun})
+		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.ChangeResult, error) {
+			return client.FailJobs(ctx, ids, reason, &admin.ChangeOptions{DryRun: dryRun})
 		},
-		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.WhereResult, error) {
+		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.ChangeResult, error) {
 			return client.FailWhere(ctx, filter, reason, options)
 		},
 	}

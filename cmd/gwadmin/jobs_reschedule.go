@@ -10,16 +10,16 @@ import (
 )
 
 func jobsRescheduleCommand(a *app) *cobra.Command {
-	var options admin.RescheduleOptions
+	var options admin.RescheduleValues
 	var runAt runAtFlag
 	c := &change{
 		done: "rescheduled",
-		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error) {
+		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.ChangeResult, error) {
 			options := options
-			options.RunAt, options.DryRun = runAt.at, dryRun
-			return client.RescheduleJobs(ctx, ids, options)
+			options.RunAt = runAt.at
+			return client.RescheduleJobs(ctx, ids, options, &admin.ChangeOptions{DryRun: dryRun})
 		},
-		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, where *admin.WhereOptions) (*admin.WhereResult, error) {
+		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, where *admin.WhereOptions) (*admin.ChangeResult, error) {
 			options := options
 			options.RunAt = runAt.at
 			return client.RescheduleWhere(ctx, filter, options, where)

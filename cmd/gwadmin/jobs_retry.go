@@ -11,10 +11,10 @@ import (
 func jobsRetryCommand(a *app) *cobra.Command {
 	c := &change{
 		done: "given all attempts again",
-		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.Result, error) {
-			return client.RetryJobs(ctx, ids, &admin.RetryOptions{DryRun: dryRun})
+		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.ChangeResult, error) {
+			return client.RetryJobs(ctx, ids, &admin.ChangeOptions{DryRun: dryRun})
 		},
-		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.WhereResult, error) {
+		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.ChangeResult, error) {
 			return client.RetryWhere(ctx, filter, options)
 		},
 	}

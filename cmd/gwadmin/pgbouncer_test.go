@@ -374,13 +374,13 @@ func useClient(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, n 
 		return err
 	}
 	ids := []int64{many[0].ID, many[1].ID, one.ID}
-	changes := []func() (*admin.Result, error){
-		func() (*admin.Result, error) {
-			return client.RescheduleJobs(ctx, ids, admin.RescheduleOptions{RunAt: admin.At(time.Now()), Attempts: new(1)})
+	changes := []func() (*admin.ChangeResult, error){
+		func() (*admin.ChangeResult, error) {
+			return client.RescheduleJobs(ctx, ids, admin.RescheduleValues{RunAt: admin.At(time.Now()), Attempts: new(1)}, nil)
 		},
-		func() (*admin.Result, error) { return client.PermanentlyFailJobs(ctx, ids, nil) },
-		func() (*admin.Result, error) { return client.RetryJobs(ctx, ids, nil) },
-		func() (*admin.Result, error) { return client.CompleteJobs(ctx, ids[:2], nil) },
+		func() (*admin.ChangeResult, error) { return client.FailJobs(ctx, ids, nil, nil) },
+		func() (*admin.ChangeResult, error) { return client.RetryJobs(ctx, ids, nil) },
+		func() (*admin.ChangeResult, error) { return client.CompleteJobs(ctx, ids[:2], nil) },
 	}
 	for i, change := range changes {
 		got, err := change()

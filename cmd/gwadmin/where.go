@@ -69,12 +69,12 @@ func (w *whereFlags) args(_ *cobra.Command, args []string) error {
 
 // whereResult prints what a change by filter did.
 type whereResult struct {
-	*admin.WhereResult
+	*admin.ChangeResult
 
 	done string
 }
 
-func (r whereResult) lines() []any { return []any{r.WhereResult} }
+func (r whereResult) lines() []any { return []any{r.ChangeResult} }
 
 func (r whereResult) tables(a *app) []table.Writer {
 	states := a.table("MATCHING JOBS", "state", "jobs")
@@ -83,8 +83,11 @@ func (r whereResult) tables(a *app) []table.Writer {
 			states.AppendRow(table.Row{state, jobs})
 		}
 	}
-	sample := a.jobsTable(strings.ToUpper(outcome(r.DryRun, r.done)), r.Sample, nil)
-	return []table.Writer{states, sample, a.skippedTable(r.SkippedSample)}
+	var sample []admin.ListedJob
+	for _, job := range r.Jobs {
+		sample = append(sample, admin.ListedJob{Job: job})
+	}
+	return []table.Writer{states, a.jobsTable(strings.ToUpper(outcome(r.DryRun, r.done)), sample, nil), a.skippedTable(r.SkippedJobs)}
 }
 
 func (r whereResult) left() int64 { return r.Matched - r.Changed }
@@ -142,7 +145,7 @@ func (c *change) runWhere(a *app, cmd *cobra.Command) error {
 		}
 		bar := a.progress(int(total), c.done)
 		changed := int64(0)
-		options.Progress = func(r admin.WhereResult) {
+		options.Progress = func(r admin.ChangeResult) {
 			bar.add(int(r.Changed - changed))
 			changed = r.Changed
 		}

@@ -43,15 +43,15 @@ func TestWhereVerbs(t *testing.T) {
 				check(t, "the rows after a dry run", before, s.jobRows())
 				done := s.run(append(args, "--yes")...)
 				checkCode(t, exitSkipped, done)
-				would, did := parse[admin.WhereResult](t, dry), parse[admin.WhereResult](t, done)
-				check(t, "ids that would be changed, and are", whereIDs(would.Sample), whereIDs(did.Sample))
-				check(t, "ids that would be left alone, and are", would.SkippedSample, did.SkippedSample)
+				would, did := parse[admin.ChangeResult](t, dry), parse[admin.ChangeResult](t, done)
+				check(t, "ids that would be changed, and are", whereIDs(would.Jobs), whereIDs(did.Jobs))
+				check(t, "ids that would be left alone, and are", would.SkippedJobs, did.SkippedJobs)
 				check(t, "how many matched", int64(len(before)), did.Matched)
 				if did.Changed < 20 || did.Skipped[admin.Locked] < 3 {
 					t.Errorf("changed %d and left %v alone: too few for a test", did.Changed, did.Skipped)
 				}
 				after := s.jobRows()
-				for _, job := range did.Sample {
+				for _, job := range did.Jobs {
 					if after[job.ID] == before[job.ID] {
 						t.Errorf("job %d was changed, and is as before", job.ID)
 					}
@@ -64,7 +64,7 @@ func TestWhereVerbs(t *testing.T) {
 	}
 }
 
-func whereIDs(jobs []admin.ListedJob) (ids []int64) {
+func whereIDs(jobs []admin.Job) (ids []int64) {
 	for _, job := range jobs {
 		ids = append(ids, job.ID)
 	}
@@ -221,7 +221,7 @@ func TestWhereInterrupted(t *testing.T) {
 	got := p.wait()
 	checkCode(t, exitInterrupted, got)
 	check(t, "stderr", "700 rescheduled, 0 left alone\ngwadmin: interrupted after 700 changed jobs; the others are untouched\n", got.Stderr)
-	check(t, "said to be changed", int64(700), parse[admin.WhereResult](t, got).Changed)
+	check(t, "said to be changed", int64(700), parse[admin.ChangeResult](t, got).Changed)
 	check(t, "changed", []int{700, 700}, rescheduled())
 
 	s.exec(`create function public.fail() returns trigger language plpgsql as $$ begin raise exception 'enough'; end $$`)

@@ -32,7 +32,7 @@ type form struct {
 }
 
 // inForms are the call that returns jobs, and the one that returns their ids.
-func inForms(call func(context.Context, *admin.Client, []int64, admin.Returning) (*admin.Result, error)) []form {
+func inForms(call func(context.Context, *admin.Client, []int64, admin.Returning) (*admin.ChangeResult, error)) []form {
 	returning := func(want admin.Returning) func(context.Context, *admin.Client, []int64) error {
 		return func(ctx context.Context, c *admin.Client, ids []int64) error {
 			return all(ids)(call(ctx, c, ids, want))
@@ -51,8 +51,8 @@ func changes() []change {
 	return []change{
 		{
 			name: "Complete",
-			forms: inForms(func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning) (*admin.Result, error) {
-				return c.CompleteJobs(ctx, ids, &admin.CompleteOptions{Return: want})
+			forms: inForms(func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning) (*admin.ChangeResult, error) {
+				return c.CompleteJobs(ctx, ids, &admin.ChangeOptions{Return: want})
 			}),
 			js:     "completeJobs",
 			jsArgs: []any{},
@@ -60,8 +60,8 @@ func changes() []change {
 		},
 		{
 			name: "Fail",
-			forms: inForms(func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning) (*admin.Result, error) {
-				return c.PermanentlyFailJobs(ctx, ids, &admin.FailOptions{Reason: new("enough"), Return: want})
+			forms: inForms(func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning) (*admin.ChangeResult, error) {
+				return c.FailJobs(ctx, ids, new("enough"), &admin.ChangeOptions{Return: want})
 			}),
 			js:     "permanentlyFailJobs",
 			jsArgs: []any{"enough"},
@@ -70,8 +70,8 @@ func changes() []change {
 		},
 		{
 			name: "Reschedule",
-			forms: inForms(func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning) (*admin.Result, error) {
-				return c.RescheduleJobs(ctx, ids, admin.RescheduleOptions{RunAt: admin.At(tomorrow), Return: want})
+			forms: inForms(func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning) (*admin.ChangeResult, error) {
+				return c.RescheduleJobs(ctx, ids, admin.RescheduleValues{RunAt: admin.At(tomorrow)}, &admin.ChangeOptions{Return: want})
 			}),
 			js:     "rescheduleJobs",
 			jsArgs: []any{map[string]any{"runAt": tomorrow}},
@@ -82,10 +82,10 @@ func changes() []change {
 }
 
 // all makes sure that a call changed every job it was asked to.
-func all(ids []int64) func(*admin.Result, error) error {
-	return func(result *admin.Result, err error) error {
+func all(ids []int64) func(*admin.ChangeResult, error) error {
+	return func(result *admin.ChangeResult, err error) error {
 		if err == nil && result.Changed != int64(len(ids)) {
-			err = fmt.Errorf("%d of %d jobs were changed, and %v skipped", result.Changed, len(ids), result.Skipped[0])
+			err = fmt.Errorf("%d of %d jobs were changed, and %v skipped", result.Changed, len(ids), result.SkippedJobs[0])
 		}
 		return err
 	}

@@ -21,11 +21,11 @@ type bulk struct {
 
 var bulks = []bulk{
 	{"RescheduleJobs", func(ctx context.Context, c *admin.Client, ids []int64, runAt *admin.RunAt) error {
-		return all(ids)(c.RescheduleJobs(ctx, ids, admin.RescheduleOptions{RunAt: runAt, Return: admin.ReturnCount}))
+		return all(ids)(c.RescheduleJobs(ctx, ids, admin.RescheduleValues{RunAt: runAt}, &admin.ChangeOptions{Return: admin.ReturnCount}))
 	}},
 	{"RescheduleWhere", func(ctx context.Context, c *admin.Client, ids []int64, runAt *admin.RunAt) error {
 		filter := admin.Filter{RunAt: admin.TimeRange{From: new(time.Now().Add(24 * time.Hour))}}
-		result, err := c.RescheduleWhere(ctx, filter, admin.RescheduleOptions{RunAt: runAt}, &admin.WhereOptions{Limit: int64(len(ids))})
+		result, err := c.RescheduleWhere(ctx, filter, admin.RescheduleValues{RunAt: runAt}, &admin.WhereOptions{Limit: int64(len(ids))})
 		if err == nil && result.Changed != int64(len(ids)) {
 			err = fmt.Errorf("%d of %d jobs were rescheduled", result.Changed, len(ids))
 		}

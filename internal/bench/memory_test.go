@@ -86,7 +86,7 @@ func memoryOf(b *testing.B, d *database, ids []int64) (here, there float64, err 
 	client := admin.New(conn)
 	work := func(ids []int64) error {
 		return rolledBack(ctx, conn, func(tx pgx.Tx) error {
-			return all(ids)(client.WithTx(tx).CompleteJobs(ctx, ids, &admin.CompleteOptions{Return: admin.ReturnCount}))
+			return all(ids)(client.WithTx(tx).CompleteJobs(ctx, ids, &admin.ChangeOptions{Return: admin.ReturnCount}))
 		})
 	}
 	if err := work(ids[:10]); err != nil { // so that idle has the plans and caches

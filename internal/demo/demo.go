@@ -101,16 +101,16 @@ func (d *demo) complete(ctx context.Context) error {
 
 func (d *demo) fail(ctx context.Context) error {
 	ids := []int64{d.added[4].ID, d.added[3].ID}
-	result, err := d.client.PermanentlyFailJobs(ctx, ids, &admin.FailOptions{Reason: new("image is gone")})
-	return d.report(fmt.Sprintf("PermanentlyFailJobs(%s)", list(ids)), "failed for good", result, err)
+	result, err := d.client.FailJobs(ctx, ids, new("image is gone"), nil)
+	return d.report(fmt.Sprintf("FailJobs(%s)", list(ids)), "failed for good", result, err)
 }
 
 func (d *demo) reschedule(ctx context.Context) error {
 	ids := []int64{d.added[6].ID, d.added[7].ID}
-	result, err := d.client.RescheduleJobs(ctx, ids, admin.RescheduleOptions{
+	result, err := d.client.RescheduleJobs(ctx, ids, admin.RescheduleValues{
 		RunAt:    admin.At(time.Now().Add(time.Hour)),
 		Priority: new(0),
-	})
+	}, nil)
 	return d.report(fmt.Sprintf("RescheduleJobs(%s)", list(ids)), "set to run in an hour", result, err)
 }
 
@@ -157,7 +157,7 @@ func (d *demo) unlock(ctx context.Context) error {
 }
 
 func (d *demo) cleanup(ctx context.Context) error {
-	if _, err := d.client.PermanentlyFailJobs(ctx, []int64{d.added[7].ID}, nil); err != nil {
+	if _, err := d.client.FailJobs(ctx, []int64{d.added[7].ID}, nil, nil); err != nil {
 		return err
 	}
 	tasks := []admin.CleanupTask{admin.DeletePermafailedJobs, admin.GCTaskIdentifiers, admin.GCJobQueues}
@@ -173,7 +173,7 @@ func (d *demo) cleanup(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) report(call, verb string, result *admin.Result, err error) error {
+func (d *demo) report(call, verb string, result *admin.ChangeResult, err error) error {
 	if err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (d *demo) report(call, verb string, result *admin.Result, err error) error 
 		changed = append(changed, job.ID)
 	}
 	var left []string
-	for _, skip := range result.Skipped {
+	for _, skip := range result.SkippedJobs {
 		left = append(left, skip.String())
 	}
 	step := Step{Call: call, Left: strings.Join(left, "\n")}

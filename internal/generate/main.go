@@ -82,6 +82,11 @@ func generate(ctx context.Context) error {
 		}
 	}
 
+	const expanded = "internal/generate/queries" // where sqlc.yaml says
+	if err := expand(expanded); err != nil {
+		return fmt.Errorf("expand the queries: %w", err)
+	}
+	defer os.RemoveAll(expanded)
 	// A file that no query file stands behind any more must not survive.
 	if err := os.RemoveAll("db"); err != nil {
 		return err
