@@ -1,10 +1,9 @@
 -- The tables, the job_spec type and the ledger of revisions.
 --
--- On an empty database this builds everything itself; on one that Graphile
--- Worker (revision 18 or later) installed it only adds the missing ledger rows,
--- so that no lock is ever taken on a live queue's tables. The ledger row of
--- revision 1 is what two installers race for: whoever inserts it builds the
--- tables, and the other waits.
+-- On an empty database it creates everything. On one that Graphile Worker (revision 18
+-- or later) installed it only adds the missing rows of the ledger, and so locks no table
+-- of a live queue. If two installers run at once, the one that inserts the ledger's row
+-- of revision 1 creates the tables, and the other waits.
 
 -- +goose Up
 -- +goose StatementBegin
@@ -23,7 +22,7 @@ begin
     raise exception 'Graphile Worker needs PostgreSQL 12 or newer' using errcode = '0A000';
   end if;
 
-  -- Each of these may lose a race against another installer, which is as good.
+  -- Another installer may create these at the same time.
   if not exists (select from pg_catalog.pg_namespace as n where n.nspname = 'graphile_worker') then
     begin
       create schema graphile_worker;
@@ -40,10 +39,9 @@ begin
   exception when unique_violation or duplicate_table or duplicate_object then null;
   end;
 
-  -- Somebody else's installation that is under way commits a revision every few
-  -- milliseconds: wait for as long as it gets on. Each look is a subtransaction
-  -- of its own, whose end lets go of the ledger, or the installer would in turn
-  -- wait for us.
+  -- Another installer that is at work commits a revision every few milliseconds: wait as
+  -- long as it makes progress. Each look is a subtransaction that is rolled back, which
+  -- unlocks the ledger: the installer must not wait for this transaction.
   loop
     begin
       select pg_catalog.max(m.id), pg_catalog.max(m.ts) into progress, latest from graphile_worker.migrations as m;

@@ -1,9 +1,9 @@
--- The functions that put jobs in and take them out: add_job, add_jobs, remove_job.
+-- The functions of producers: add_job, add_jobs and remove_job.
 
 -- +goose Up
 -- +goose StatementBegin
--- One job, handled with scalar statements: PostgreSQL keeps their plans for the
--- whole session, where going through add_jobs would plan each call anew.
+-- Adds one job with scalar statements. PostgreSQL keeps their plans for the whole
+-- session; a call of add_jobs would be planned each time.
 create or replace function graphile_worker.add_job(
   identifier text,
   payload json default null,
@@ -39,7 +39,7 @@ begin
     rank := coalesce(add_job.priority, 0);
   end if;
 
-  -- Existing tasks and queues are only read: no lock on them, no identity value spent.
+  -- Reading existing tasks and queues neither locks them nor spends an identity value.
   select t.id into task from graphile_worker._private_tasks as t where t.identifier = add_job.identifier;
   if task is null then
     insert into graphile_worker._private_tasks as t (identifier) values (add_job.identifier)
@@ -93,7 +93,7 @@ begin
 
   perform pg_catalog.pg_notify('jobs:insert', '{"r":' || pg_catalog.random()::text || ',"count":1}');
 
-  -- Without a key there is no conflict to be ready for, which an insert pays for.
+  -- An insert without on conflict is cheaper, and without a key there is no conflict.
   if add_job.job_key is null then
     insert into graphile_worker._private_jobs as jobs
       (job_queue_id, task_id, payload, run_at, max_attempts, priority, flags)
@@ -110,7 +110,7 @@ begin
     return job;
   end if;
 
-  -- A job that has started, or failed for good, keeps its work but loses its key.
+  -- A job that is locked or permafailed loses its key and is not retried.
   update graphile_worker._private_jobs as jobs
   set key = null, attempts = jobs.max_attempts, updated_at = pg_catalog.now()
   where jobs.key = add_job.job_key and jobs.is_available is not true;
@@ -154,7 +154,7 @@ $body$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
--- Many jobs in one call, inserted and returned in the order of their specs.
+-- Adds many jobs. It inserts and returns them in the order of their specs.
 create or replace function graphile_worker.add_jobs(
   specs graphile_worker.job_spec[],
   job_key_preserve_run_at boolean default false
@@ -182,7 +182,7 @@ begin
   perform pg_catalog.pg_notify('jobs:insert',
     '{"r":' || pg_catalog.random()::text || ',"count":' || pg_catalog.array_length(specs, 1)::text || '}');
 
-  -- Without keys there is no conflict to be ready for, which an insert pays for.
+  -- An insert without on conflict is cheaper, and without keys there is no conflict.
   if not exists (select from pg_catalog.unnest(specs) as spec where spec.job_key is not null) then
     return query
     insert into graphile_worker._private_jobs as jobs
@@ -206,7 +206,7 @@ begin
     return;
   end if;
 
-  -- Jobs that have started, or failed for good, keep their work but lose their key.
+  -- Jobs that are locked or permafailed lose their key and are not retried.
   update graphile_worker._private_jobs as jobs
   set key = null, attempts = jobs.max_attempts, updated_at = pg_catalog.now()
   from pg_catalog.unnest(specs) as spec
@@ -259,7 +259,8 @@ $body$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
--- Deletes the job with this key; a job that is running is instead kept from being retried.
+-- Deletes the job with this key. A job that is locked loses its key instead, and is not
+-- retried.
 create or replace function graphile_worker.remove_job(job_key text)
 returns graphile_worker._private_jobs
 language plpgsql

@@ -1,14 +1,14 @@
--- The administrative functions: complete_jobs, permanently_fail_jobs,
--- reschedule_jobs, force_unlock_workers. A job is theirs to change when it is
--- unlocked, or when its lock is older than four hours.
+-- The administrative functions: complete_jobs, permanently_fail_jobs, reschedule_jobs and
+-- force_unlock_workers. The first three change jobs that are unlocked, or whose lock is
+-- older than four hours.
 --
--- The ids go through a subquery, so that the plan does not depend on how many they
--- are: with a long list in sight PostgreSQL would read the table in the order of
--- its pages, and lock rows in another order than a call with a short list does.
+-- They take the ids from a subquery, so that the plan does not depend on their number.
+-- Else PostgreSQL would read the table in the order of its pages for a long list, and lock
+-- the rows in another order than for a short one.
 
 -- +goose Up
 -- +goose StatementBegin
--- Deletes the unlocked jobs among the ids and returns them.
+-- Deletes the unlocked jobs with these ids and returns them.
 create or replace function graphile_worker.complete_jobs(job_ids bigint[])
 returns setof graphile_worker._private_jobs
 language plpgsql
@@ -24,7 +24,8 @@ $body$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
--- Uses up the attempts of the unlocked jobs among the ids and returns them.
+-- Sets the attempts of the unlocked jobs with these ids to their maximum and returns the
+-- jobs.
 create or replace function graphile_worker.permanently_fail_jobs(
   job_ids bigint[],
   error_message text default null
@@ -46,7 +47,7 @@ $body$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
--- Sets what is given on the unlocked jobs among the ids and returns them.
+-- Sets the given values on the unlocked jobs with these ids and returns the jobs.
 create or replace function graphile_worker.reschedule_jobs(
   job_ids bigint[],
   run_at timestamp with time zone default null,
@@ -58,8 +59,8 @@ language plpgsql
 as $body$
 #variable_conflict use_column
 begin
-  -- A bare cast would be folded while planning, and an out-of-range value refused
-  -- even where no job matches; behind a subquery it is only made for a job.
+  -- In a subquery the casts are evaluated per job: a value out of range is no error if no
+  -- job matches. Otherwise the planner would evaluate them.
   return query
   update graphile_worker._private_jobs as jobs
   set
@@ -76,7 +77,7 @@ $body$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
--- Takes every lock these workers hold, on jobs and on queues.
+-- Clears all locks of these workers on jobs and queues.
 create or replace function graphile_worker.force_unlock_workers(worker_ids text[])
 returns void
 language plpgsql

@@ -1,8 +1,8 @@
--- The jobs view: the stable, public face of the private tables.
+-- The view jobs: the stable, public interface to the private tables.
 
 -- +goose Up
 -- +goose StatementBegin
--- Only where it is missing: replacing a view locks out everybody who reads it.
+-- Only if it is missing, since replacing a view blocks everybody who reads it.
 do $body$
 begin
   if exists (

@@ -129,7 +129,7 @@ begin
     rank := coalesce(add_job.priority, 0);
   end if;
 
-  -- Existing tasks and queues are only read: no lock on them, no identity value spent.
+  -- Reading existing tasks and queues neither locks them nor spends an identity value.
   select t.id into task from graphile_worker._private_tasks as t where t.identifier = add_job.identifier;
   if task is null then
     insert into graphile_worker._private_tasks as t (identifier) values (add_job.identifier)
@@ -183,7 +183,7 @@ begin
 
   perform pg_catalog.pg_notify('jobs:insert', '{"r":' || pg_catalog.random()::text || ',"count":1}');
 
-  -- Without a key there is no conflict to be ready for, which an insert pays for.
+  -- An insert without on conflict is cheaper, and without a key there is no conflict.
   if add_job.job_key is null then
     insert into graphile_worker._private_jobs as jobs
       (job_queue_id, task_id, payload, run_at, max_attempts, priority, flags)
@@ -200,7 +200,7 @@ begin
     return job;
   end if;
 
-  -- A job that has started, or failed for good, keeps its work but loses its key.
+  -- A job that is locked or permafailed loses its key and is not retried.
   update graphile_worker._private_jobs as jobs
   set key = null, attempts = jobs.max_attempts, updated_at = pg_catalog.now()
   where jobs.key = add_job.job_key and jobs.is_available is not true;
@@ -267,7 +267,7 @@ begin
   perform pg_catalog.pg_notify('jobs:insert',
     '{"r":' || pg_catalog.random()::text || ',"count":' || pg_catalog.array_length(specs, 1)::text || '}');
 
-  -- Without keys there is no conflict to be ready for, which an insert pays for.
+  -- An insert without on conflict is cheaper, and without keys there is no conflict.
   if not exists (select from pg_catalog.unnest(specs) as spec where spec.job_key is not null) then
     return query
     insert into graphile_worker._private_jobs as jobs
@@ -291,7 +291,7 @@ begin
     return;
   end if;
 
-  -- Jobs that have started, or failed for good, keep their work but lose their key.
+  -- Jobs that are locked or permafailed lose their key and are not retried.
   update graphile_worker._private_jobs as jobs
   set key = null, attempts = jobs.max_attempts, updated_at = pg_catalog.now()
   from pg_catalog.unnest(specs) as spec
@@ -418,8 +418,8 @@ CREATE OR REPLACE FUNCTION graphile_worker.reschedule_jobs(job_ids bigint[], run
 AS $body$
 #variable_conflict use_column
 begin
-  -- A bare cast would be folded while planning, and an out-of-range value refused
-  -- even where no job matches; behind a subquery it is only made for a job.
+  -- In a subquery the casts are evaluated per job: a value out of range is no error if no
+  -- job matches. Otherwise the planner would evaluate them.
   return query
   update graphile_worker._private_jobs as jobs
   set

@@ -1,8 +1,7 @@
--- What the catalog says of the schema $1, one object a row: its name, the object
--- that it comes and goes with, and its definition. Read with search_path set to
--- pg_catalog, so that definitions name everything else in full. Left out are
--- owners, privileges, comments, storage parameters, statistics, and all that is
--- named gwadmin_ or goose_ at its start.
+-- Reads the objects of the schema $1, one a row: the name, the object that it is created
+-- and dropped with, and the definition. Needs search_path to be pg_catalog, so that
+-- definitions qualify all other names. Leaves out owners, privileges, comments, storage
+-- parameters, statistics, and objects whose names begin with gwadmin_ or goose_.
 with ours as (
   select c.*, quote_ident(c.relname) as name,
     case c.relkind
@@ -30,14 +29,14 @@ facts (own_name, object, part_of, definition) as (
       from pg_inherits as i where i.inhparent = c.oid))
   from ours as c where c.relkind in ('f', 'p', 'r')
 
-  -- Views. Their options decide whose rights they work with.
+  -- Views with their options, which decide whose rights apply.
   union all
   select c.relname, c.object, null, concat_ws(' ',
     'with (' || array_to_string(c.reloptions, ', ') || ')',
     btrim(regexp_replace(pg_get_viewdef(c.oid, true), '\s+', ' ', 'g'), ' ;'))
   from ours as c where c.relkind in ('m', 'v')
 
-  -- Types. A table has a type, too, and each of those an array.
+  -- Types, without those of tables and of arrays.
   union all
   select c.relname, c.object, null, 'composite'
   from ours as c where c.relkind = 'c'
@@ -70,7 +69,7 @@ facts (own_name, object, part_of, definition) as (
     and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
   ) as owned on true
 
-  -- Columns. A view's follow from its definition, but for a default.
+  -- Columns. Those of a view follow from its definition, except for defaults.
   union all
   select a.attname, format('column %s.%I', c.name, a.attname), c.object, concat_ws(' ',
     format_type(a.atttypid, a.atttypmod),
@@ -88,8 +87,8 @@ facts (own_name, object, part_of, definition) as (
   left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum
   where c.relkind in ('c', 'f', 'p', 'r') or d.oid is not null and c.relkind = 'v'
 
-  -- Constraints. A constraint trigger is listed as a trigger, and what not null
-  -- says in PostgreSQL 18 as the column's, unless the rows were never checked.
+  -- Constraints. A constraint trigger is listed as a trigger, and not null, a constraint
+  -- since PostgreSQL 18, as the column's unless it is not valid.
   union all
   select k.conname, format('constraint %s.%I', c.name, k.conname), c.object, concat_ws(', ',
     pg_get_constraintdef(k.oid),
@@ -97,14 +96,14 @@ facts (own_name, object, part_of, definition) as (
   from ours as c join pg_constraint as k on k.conrelid = c.oid
   left join pg_index as i on i.indexrelid = k.conindid
   where k.contype <> 't' and (k.contype <> 'n' or not k.convalidated)
-  -- Another schema's foreign keys: rows that they point to cannot go.
+  -- Foreign keys of other schemas, which keep rows from being deleted.
   union all
   select k.conname, format('constraint %s.%I', k.conrelid::regclass, k.conname), c.object, pg_get_constraintdef(k.oid)
   from ours as c join pg_constraint as k on k.confrelid = c.oid
   join pg_class as other on other.oid = k.conrelid
   where other.relnamespace <> c.relnamespace
 
-  -- Indexes that belong to no constraint.
+  -- Indexes without a constraint.
   union all
   select x.relname, 'index ' || quote_ident(x.relname), c.object, concat_ws(', ',
     case when x.reloptions is null then pg_get_indexdef(x.oid)
@@ -141,8 +140,8 @@ facts (own_name, object, part_of, definition) as (
     'with check (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')
   from ours as c join pg_policy as p on p.polrelid = c.oid
 
-  -- Functions, in three: what a caller sees, how they run, and their language
-  -- and source, of which schema.go makes a digest.
+  -- Functions, in three parts: what a caller sees, how they run, and their language and
+  -- source, which catalog.go hashes.
   union all
   select p.proname, f.object, null, concat_ws(' ',
     '(' || pg_get_function_arguments(p.oid) || ')', 'returns ' || pg_get_function_result(p.oid))
