@@ -71,9 +71,9 @@ func withoutSpent(changed []string) (rest []string) {
 	return rest
 }
 
-// The order in which add_jobs numbers its jobs is not promised, nor what a failed
-// call spends, but later calls are to name the same jobs on both sides: so
-// each step numbers its jobs by their content, from a number that only it has.
+// The contract promises neither the order in which add_jobs numbers its jobs nor what a
+// failed call spends. Later calls must name the same jobs on both sides: so each step
+// numbers its jobs by their content, from a number of its own.
 const (
 	idsPerStep = 10
 	firstID    = 100

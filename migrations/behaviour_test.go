@@ -24,10 +24,10 @@ import (
 )
 
 // The behaviour tests make every call twice: on the schema that the migrations
-// build, and on the one that the npm package installs. What comes of it must be
-// what the contract says, and the same on both.
+// build, and on the one that the npm package installs. The outcome must be what the
+// contract says, and the same on both.
 
-// A behaviour is something that the contract promises, and a call that shows it.
+// A behaviour is a promise of the contract, and a call that shows it.
 // Its SQL is written for the schema graphile_worker. The calls find the rows of
 // [fixture].
 type behaviour struct {
@@ -239,7 +239,7 @@ var insertPayload = regexp.MustCompile(`^\{"r":(?:0|1|0\.\d+|\d(?:\.\d+)?e-\d+),
 
 func withoutRandom(payload string) string { return insertPayload.ReplaceAllString(payload, "{$1") }
 
-// do makes the call of a behaviour and returns what came of it.
+// do makes the call of a behaviour and returns the outcome.
 func (o *observer) do(b behaviour) outcome {
 	o.Helper()
 	if b.setup != "" {
@@ -298,8 +298,8 @@ func (o *observer) call(b behaviour, times labels) (returned *pgconn.Result, wai
 	return returned, waited, err
 }
 
-// awaitWait reports whether the call waits for the other transaction; else it
-// has ended.
+// awaitWait reports whether the call waits for the other transaction. If not, the call has
+// ended.
 func (o *observer) awaitWait(done <-chan struct{}) bool {
 	o.Helper()
 	blocked := fmt.Sprintf("select %d = any (pg_catalog.pg_blocking_pids(%d))", o.other.PID(), o.main.PID())

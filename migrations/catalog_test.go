@@ -12,7 +12,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
 
-// schemaNames are a plain name and such as need quotes, in every sense.
+// schemaNames are the default and names that need quotes of every kind.
 var schemaNames = []string{graphile.DefaultSchema, `Weird "Name"`, "$body$", "a'b", "Ünï"}
 
 func TestCatalog(t *testing.T) {

@@ -83,7 +83,7 @@ func TestUpBesideInstall(t *testing.T) {
 	t.Parallel()
 	upstream.Ensure(t)
 	newest := []string{"0.18.0", "0.18.0", "0.18.0", "0.18.0"}
-	// The older release finds revision 20 a matter for a warning.
+	// The older release only warns about revision 20.
 	mixed := []string{"0.17.3", "0.18.0", "0.17.3", "0.18.0"}
 	for _, tc := range []struct {
 		on       string // the release that the database is of; empty for an empty one

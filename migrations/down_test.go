@@ -94,7 +94,7 @@ func TestDownWithJobs(t *testing.T) {
 	})
 }
 
-// Each migration goes and comes back on a schema full of data, which stays.
+// Each migration is undone and applied again on a schema with data, which stays.
 func TestDownTo(t *testing.T) {
 	t.Parallel()
 	var (
@@ -138,7 +138,7 @@ func TestDownTo(t *testing.T) {
 	}
 }
 
-// What others put beside the tables, or built upon them, is theirs.
+// Down does not drop what others have put beside the tables or built on them.
 func TestDownSparesOthers(t *testing.T) {
 	t.Parallel()
 	t.Run("a table in the schema", func(t *testing.T) {
@@ -180,7 +180,7 @@ func TestDownSparesOthers(t *testing.T) {
 	})
 }
 
-// A job that is added while Down looks is not lost unseen.
+// Down counts a job that is added meanwhile.
 func TestDownWaitsForProducers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -208,7 +208,7 @@ func TestDownWaitsForProducers(t *testing.T) {
 	b.checkCatalog()
 }
 
-// What a newer revision has added would be left behind.
+// Down would leave behind what a newer revision has added.
 func TestDownRefusesRevisions(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -87,7 +87,7 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// What was taken over and replaced since is not dropped.
+// Down does not drop a table migrations that has replaced the ledger since Up.
 func TestForeignAfterUp(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -103,7 +103,7 @@ func TestForeignAfterUp(t *testing.T) {
 	unchanged()
 }
 
-// The ledgers of Graphile Worker's first releases are known as such.
+// The ledgers of Graphile Worker's first releases are recognized.
 func TestOldLedgers(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ reason, sql string }{

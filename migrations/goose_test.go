@@ -18,8 +18,8 @@ import (
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
-// The files are Goose's own, without anything that this package adds. The
-// schema is all that has to be there for the version table.
+// Goose applies the files without this package. The schema must exist for its version
+// table.
 func TestPlainGoose(t *testing.T) {
 	t.Parallel()
 	const table = graphile.DefaultSchema + "." + migrations.VersionTable
@@ -99,7 +99,7 @@ func TestPlainGoose(t *testing.T) {
 	}
 }
 
-// And the other way round: what the Migrator did, goose can go on with.
+// Goose goes on from what the Migrator did.
 func TestPlainGooseAfterUp(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

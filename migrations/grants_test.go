@@ -146,11 +146,11 @@ type deed struct {
 
 const (
 	denied = "42501"
-	// Rows that a policy hides are nobody's to change.
+	// Nobody can change rows that a policy hides.
 	unseen = "0"
 )
 
-// deeds are what there is to do in a schema filled with [deedsSetup].
+// deeds are the statements to try in a schema filled with [deedsSetup].
 var deeds = []deed{
 	// What producers are for.
 	{"add_job", "select 1 from graphile_worker.add_job('t') as job where job.id is not null", "1", "1", denied},
@@ -238,7 +238,7 @@ func (d deed) want(kind migrations.RoleKind) string {
 	}[kind]
 }
 
-// try does the deed in a transaction that comes to nothing.
+// try runs the deed in a transaction and rolls it back.
 func (d deed) try(b *bench, pool *pgxpool.Pool) (outcome string, err error) {
 	b.Helper()
 	tx, err := pool.Begin(b.ctx)
@@ -303,8 +303,8 @@ func TestGrantAndRevoke(t *testing.T) {
 	})
 }
 
-// Each privilege and each policy of a producer is needed: without it there is a
-// call of a producer's, on one of the schemas, that fails.
+// A producer needs each of its privileges and policies: without it some call of a
+// producer fails on one of the schemas.
 func TestGrantProducerIsMinimal(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -315,7 +315,7 @@ func TestGrantProducerIsMinimal(t *testing.T) {
 				b.Skip("as ours")
 			}
 			b.exec(deedsSetup)
-			// What everybody may, unless somebody has changed that.
+			// Everybody has this by default.
 			b.exec("revoke execute on all functions in schema graphile_worker from public; " +
 				"revoke usage on type graphile_worker.job_spec from public")
 			role := b.role("minimal ")
@@ -388,9 +388,9 @@ func (b *bench) fails(role, revoke string) string {
 	return ""
 }
 
-// The administrative calls, by kind: what it may works, and what it may not is
-// denied, or does nothing and says so: the jobs that a producer sees and cannot
-// change are reported as left alone.
+// The administrative calls, by kind: what the role may do works. Anything else is denied,
+// or changes nothing and says so: jobs that a producer sees and cannot change are reported
+// as left alone.
 func TestGrantAdminClient(t *testing.T) {
 	t.Parallel()
 	onEverySchema(t, func(b *bench) {
@@ -524,7 +524,7 @@ func TestGrantAdminClient(t *testing.T) {
 
 var errUnexpected = errors.New("unexpected result")
 
-// gotten is the error of a call, or that its result is not as it should be.
+// gotten returns the error of a call, or one for a wrong result.
 func gotten(err error, good func() bool) error {
 	if err == nil && !good() {
 		return errUnexpected
@@ -608,7 +608,7 @@ func TestGrantOfTwo(t *testing.T) {
 	b.exec(deedsSetup)
 	before := b.rights()
 
-	// Two roles of a kind do not share anything.
+	// Two roles of one kind share nothing.
 	one, two := b.role("one "), b.role("two ")
 	b.grant(migrations.Reader, one)
 	only := b.rights()
@@ -661,7 +661,7 @@ func TestGrantToGroup(t *testing.T) {
 	}
 }
 
-// psql runs the printed statements, to the same effect.
+// The printed statements have the same effect, run by psql.
 func TestGrantSQL(t *testing.T) {
 	t.Parallel()
 	psql, err := exec.LookPath("psql")
@@ -760,7 +760,7 @@ func TestGrantRefuses(t *testing.T) {
 		t.Error("RevokeSQL of an unknown kind: no error")
 	}
 
-	// One who owns nothing changes nothing.
+	// A role that owns nothing is refused.
 	stranger, err := migrations.New(b.as(other), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -772,7 +772,7 @@ func TestGrantRefuses(t *testing.T) {
 	unchanged()
 }
 
-// Grant gives way to those who hold the tables, and comes back for them.
+// Grant gives way to transactions that hold the tables, and tries again.
 func TestGrantGivesWay(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -811,7 +811,7 @@ func TestGrantGivesWay(t *testing.T) {
 		t.Error(err)
 	}
 
-	// What is there already is neither locked nor waited for.
+	// Policies that exist are neither locked nor waited for.
 	holder = b.begin()
 	if _, err := holder.Exec(b.ctx, "lock table graphile_worker._private_jobs in share mode"); err != nil {
 		t.Fatal(err)
@@ -842,7 +842,7 @@ func TestGrantAtOnce(t *testing.T) {
 	b.checkRights("after all", before)
 }
 
-// With the schema everything goes: nothing keeps the roles from being dropped.
+// Down drops the rights with the schema: nothing keeps the roles from being dropped.
 func TestGrantAndDown(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))

@@ -68,7 +68,7 @@ func TestWaitIdleRefuses(t *testing.T) {
 	b.checkCatalog()
 }
 
-// It waits holding nothing, and goes on when the last lock is released.
+// Up holds no lock while it waits, and goes on when no worker holds a job.
 func TestWaitIdleWaits(t *testing.T) {
 	t.Parallel()
 	b, _ := busyBench(t, "0.16.6")
@@ -105,7 +105,7 @@ func TestWaitIdleWaits(t *testing.T) {
 	}
 }
 
-// Who takes a job while another migrator is waited for is seen, too.
+// Up sees a job that is locked while it waits for another migrator.
 func TestWaitIdleLooksAgain(t *testing.T) {
 	t.Parallel()
 	start := func(t *testing.T, wait time.Duration) (b, other *bench, result chan error) {
@@ -180,7 +180,7 @@ func TestWaitIdleCancelled(t *testing.T) {
 	unchanged()
 }
 
-// Locks are asked for only where a breaking revision is to come.
+// Held jobs matter only if a breaking revision is pending.
 func TestWaitIdlePasses(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -221,7 +221,7 @@ func TestWaitIdlePasses(t *testing.T) {
 	}
 }
 
-// What cannot be migrated at all is said first, and nobody waited for.
+// Up refuses an unsupported revision without waiting for workers.
 func TestWaitIdleOfOtherRevisions(t *testing.T) {
 	t.Parallel()
 	b, _ := busyBench(t, "0.16.6")

@@ -62,7 +62,7 @@ func touched(steps []migrations.IndexStep) (names []string) {
 	return names
 }
 
-// addIndexes adds all, and checks that it is told what is done.
+// addIndexes adds all, and compares the plan with what was started and done.
 func (b *bench) addIndexes(m *migrations.Migrator) []migrations.IndexStep {
 	b.Helper()
 	planned, err := m.Indexes().Add(b.ctx, migrations.IndexNames(), &migrations.IndexOptions{DryRun: true})
@@ -140,7 +140,7 @@ func TestIndexes(t *testing.T) {
 	})
 }
 
-// Each server tells the definitions in the same words.
+// The definitions are the same in every server's words.
 func TestIndexesOnEveryServer(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -154,7 +154,7 @@ func TestIndexesOnEveryServer(t *testing.T) {
 	}
 }
 
-// Nobody else minds the indexes, and Down drops them with the schema.
+// The indexes disturb no other installer and no worker, and Down drops them.
 func TestIndexesBesideOthers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Upstream(t, "0.17.3", ""))
@@ -183,7 +183,7 @@ func TestIndexesBesideOthers(t *testing.T) {
 	}
 }
 
-// A build that its context ends leaves an invalid index, which the next one replaces.
+// A build that is cancelled leaves an invalid index, which the next one replaces.
 func TestAddIndexesInterrupted(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -233,7 +233,7 @@ func TestAddIndexesInterrupted(t *testing.T) {
 	b.checkIndexes("anew", allIndexes(migrations.IndexPresent, nil))
 }
 
-// What has the name of an index and is another thing stays.
+// Something else that has the name of an index is left unchanged.
 func TestIndexesTaken(t *testing.T) {
 	t.Parallel()
 	for reason, sql := range map[string]string{

@@ -15,7 +15,7 @@ import (
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
-// limited is a migrator of the same schema with limits of its own.
+// limited returns a migrator of the same schema with other limits.
 func (b *bench) limited(options migrations.Options) *migrations.Migrator {
 	b.Helper()
 	options.Schema = b.schema
@@ -95,8 +95,8 @@ func TestWaitLock(t *testing.T) {
 	b.checkCatalog()
 }
 
-// A lock that it does not get is not waited for while others wait behind: it is
-// tried for again, and they get through in between.
+// Down waits for a lock only for LockTimeout at a time, so that those who wait behind it
+// get through in between.
 func TestLockTimeoutGivesWay(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -178,7 +178,7 @@ func TestLockTimeoutEnds(t *testing.T) {
 	}
 }
 
-// The error says what was waited for also where only the server knows.
+// The error says what was to be locked if only the server knows that.
 func TestLockTimeoutSays(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, seeded(t, "0.16.6"))
@@ -215,7 +215,7 @@ func TestLockTimeoutSays(t *testing.T) {
 	}
 }
 
-// What only reads does not wait for ever, either.
+// LockTimeout applies to calls that only read.
 func TestLockTimeoutOfReads(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -256,8 +256,8 @@ func TestLockTimeoutOfReads(t *testing.T) {
 	}
 }
 
-// The server's own statement_timeout is not for waiting for another migrator, but
-// for what comes after it.
+// The server's statement_timeout does not apply to the wait for another migrator, only to
+// what follows it.
 func TestStatementTimeoutOfServer(t *testing.T) {
 	t.Parallel()
 	const timeout = 200 * time.Millisecond
@@ -306,7 +306,7 @@ func TestStatementTimeout(t *testing.T) {
 	unchanged()
 }
 
-// What is more than PostgreSQL takes is as good as without limit.
+// A longer limit than PostgreSQL takes works like none.
 func TestLongLimits(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

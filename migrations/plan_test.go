@@ -19,7 +19,7 @@ import (
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
-// psql runs a script as a DBA does, or the way psql would where it is missing.
+// psql runs a script with psql, or through the pool if psql is not installed.
 func (b *bench) psql(script string) error {
 	path, err := exec.LookPath("psql")
 	if err != nil {
@@ -43,7 +43,7 @@ func (b *bench) plan() *migrations.Plan {
 	return plan
 }
 
-// script is what a DBA gets for this database.
+// script is the plan's script for this database.
 func (b *bench) script() string {
 	b.Helper()
 	return b.plan().Script
@@ -95,7 +95,7 @@ func (b *bench) gooseTable() gooseTable {
 	}
 }
 
-// A script that psql runs and Up end in the same, whatever they start from.
+// A script that psql runs has the same result as Up.
 func TestScript(t *testing.T) {
 	t.Parallel()
 	type start struct{ on, schema string }
@@ -174,7 +174,7 @@ func TestScript(t *testing.T) {
 	}
 }
 
-// What is half done is planned from there.
+// A plan begins with the first pending migration.
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -247,7 +247,7 @@ func TestPlanOfOtherRevisions(t *testing.T) {
 	}
 }
 
-// Workers hear of a script what they hear of Up.
+// A script sends workers the same notifications as Up.
 func TestScriptNotifies(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -336,7 +336,7 @@ func TestScriptBesideUp(t *testing.T) {
 	}
 }
 
-// A failed script leaves nothing, and one runs with the rights that Up needs.
+// A script that fails changes nothing, and it needs the rights that Up needs.
 func TestScriptAsRole(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -493,7 +493,7 @@ func TestUpTo(t *testing.T) {
 	})
 }
 
-// Looks at a schema that comes and goes see it, or see nothing.
+// Calls that only read work while the schema is created and dropped.
 func TestLooksBesideUpAndDown(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

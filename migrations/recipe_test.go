@@ -16,8 +16,8 @@ import (
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
-// A team with Goose migrations of its own copies the files in between them, under
-// numbers of its own and in its own version table.
+// A team copies the files into its own sequence of Goose migrations, under numbers of its
+// own and with its own version table.
 func TestRecipeVendored(t *testing.T) {
 	t.Parallel()
 	for _, on := range []string{"", "0.16.6"} {
@@ -56,7 +56,7 @@ func TestRecipeVendored(t *testing.T) {
 				t.Errorf("their migration after ours added %d jobs, want 1", jobs[0])
 			}
 
-			// gwadmin has nothing to do but to write down so.
+			// gwadmin only records that nothing is left to do.
 			rows := b.rows()
 			if diff := cmp.Diff(&migrations.UpResult{Applied: allMigrations, Before: 20, After: 20}, b.up()); diff != "" {
 				t.Errorf("Up: -want +got\n%s", diff)
@@ -80,7 +80,7 @@ func TestRecipeVendored(t *testing.T) {
 	}
 }
 
-// Or it runs the embedded files by a provider of their own, beside its others.
+// A team runs the embedded files by a second Goose provider.
 func TestRecipeOwnProvider(t *testing.T) {
 	t.Parallel()
 	for _, on := range []string{"", "0.16.6"} {
@@ -106,8 +106,8 @@ func TestRecipeOwnProvider(t *testing.T) {
 	}
 }
 
-// Other tools run plain SQL, each migration inside a transaction of the tool's,
-// and note in it that they did.
+// Other tools run a migration as plain SQL in a transaction of their own, and record it in
+// the same transaction.
 func TestRecipePlainSQL(t *testing.T) {
 	t.Parallel()
 	for _, on := range []string{"", "0.16.6", "0.18.0"} {

@@ -87,7 +87,7 @@ func TestUpRefuses(t *testing.T) {
 	}
 }
 
-// A refusal is not the end: what it says to do helps.
+// What a refusal says to do helps.
 func TestUpAfterRefusal(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, seeded(t, "0.18.0"))
@@ -126,8 +126,7 @@ func TestUpLeavesNewerAlone(t *testing.T) {
 	}
 }
 
-// An installer that commits a revision now and then is waited for, even when
-// that takes longer than a stalled one is given.
+// Up waits for an installer that makes progress, for longer than for one that has stalled.
 func TestUpWaitsForProgress(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, seeded(t, "0.18.0"))

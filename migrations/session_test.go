@@ -17,7 +17,7 @@ import (
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
-// Up, Status and Down do the same whatever the sessions are like.
+// Up, Status and Down do not depend on the session's settings.
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	parameters := func(pairs ...string) func(*pgxpool.Config) {
@@ -110,8 +110,8 @@ func TestUpAsRole(t *testing.T) {
 	b.checkCatalog()
 }
 
-// When the context ends nothing has happened, be it at work or in the queue for
-// the lock, and the pool is as good as new.
+// If the context ends, while Up works or waits for the lock, nothing has changed and the
+// pool works.
 func TestUpCancelled(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, seeded(t, "0.16.6"))
@@ -161,7 +161,7 @@ func TestUpWithEndedContext(t *testing.T) {
 	b.up()
 }
 
-// Neither do workers at work hold up Up, nor does Up hold up workers.
+// Up does not wait for workers, and workers do not wait for Up.
 func TestUpBesideWorkers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, seeded(t, "0.16.6"))
@@ -180,7 +180,7 @@ func TestUpBesideWorkers(t *testing.T) {
 	if _, err := worker.Exec(b.ctx, work, pgx.QueryExecModeSimpleProtocol); err != nil {
 		t.Fatal(err)
 	}
-	// Stop Up where it has done half of its work.
+	// Stop Up halfway.
 	if _, err := ledger.Exec(b.ctx, "insert into graphile_worker.migrations (id) values (20)"); err != nil {
 		t.Fatal(err)
 	}

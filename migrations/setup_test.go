@@ -146,7 +146,7 @@ func (b *bench) catalog() []string {
 	return rowsOf[string](b, query, b.schema)
 }
 
-// wantCatalog is the contract. Servers from 13 to 18 print it in the same words.
+// wantCatalog is the contract's catalog. Servers from 13 to 18 print it alike.
 func wantCatalog(tb testing.TB) []string {
 	tb.Helper()
 	return strings.Split(strings.TrimSuffix(readFile(tb, "../testdata/contract/catalog-0.18.0.txt"), "\n"), "\n")
@@ -201,7 +201,7 @@ func (b *bench) objects() []string {
 		order by 1`)
 }
 
-// unchanged returns a check that nothing at all has changed since.
+// unchanged returns a check that nothing has changed since.
 func (b *bench) unchanged() func() {
 	b.Helper()
 	type database struct {

@@ -26,7 +26,7 @@ import (
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
-// checkValid compares what Validate finds with what it should find.
+// checkValid compares the differences that Validate finds with the expected ones.
 func (b *bench) checkValid(want ...migrations.Difference) {
 	b.Helper()
 	got, err := b.migrator.Validate(b.ctx)
@@ -41,7 +41,7 @@ func (b *bench) checkValid(want ...migrations.Difference) {
 	}
 }
 
-// definition is what an object should be.
+// definition returns the expected definition of an object.
 func definition(object string) string {
 	facts := catalog.Expected(graphile.DefaultSchema).Facts
 	i := slices.IndexFunc(facts, func(f catalog.Fact) bool { return f.Object == object })
@@ -59,7 +59,7 @@ func unexpected(object, got string) migrations.Difference {
 	return migrations.Difference{Kind: migrations.Unexpected, Object: object, Got: got}
 }
 
-// changed is an object whose definition has other words in one place.
+// changed is the difference of an object whose definition differs in one place.
 func changed(object, was, is string) migrations.Difference {
 	want := definition(object)
 	got := strings.Replace(want, was, is, 1)
@@ -507,7 +507,7 @@ func TestValidateEmptyLedger(t *testing.T) {
 	b.checkValid(want...)
 }
 
-// What other packages and operators add or tune is no difference.
+// What gwadmin adds and operators tune is no difference.
 func TestValidateIgnores(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -660,7 +660,7 @@ func TestValidateBodies(t *testing.T) {
 	}
 }
 
-// A name that is put into the files without quotes is as good.
+// Function bodies may have the schema's name without quotes.
 func TestValidateUnquoted(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -727,7 +727,7 @@ func TestValidateRefusesRevisions(t *testing.T) {
 	}
 }
 
-// How the session is set up is nothing to Validate, nor left changed.
+// Validate does not depend on the session's settings, and does not change them.
 func TestValidateInAnySession(t *testing.T) {
 	t.Parallel()
 	b := benchOn(t, pgtest.Pool(t, testdb.Ours(`Weird "Name"`)), `Weird "Name"`)
@@ -830,7 +830,7 @@ func TestValidateAsAnotherRole(t *testing.T) {
 	}
 }
 
-// A queue at work does not hold Validate up, and is not changed by it.
+// Validate does not wait for workers, and changes nothing.
 func TestValidateBesideWorkers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, seeded(t, "0.18.0"))

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Everything that migrate indexes says and does to one database.
+// All of migrate indexes on one database.
 func TestMigrateIndexes(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"table", "json", "ndjson"} {

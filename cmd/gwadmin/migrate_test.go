@@ -30,7 +30,7 @@ func busy(t testing.TB, version string) *site {
 	return s
 }
 
-// unchanged returns a check that no row has changed since, nor any table come.
+// unchanged returns a check that no row has changed since and no table was added.
 func (s *site) unchanged() func() {
 	s.Helper()
 	installed := func() bool {
@@ -50,8 +50,7 @@ func (s *site) unchanged() func() {
 	}
 }
 
-// atWork lets nobody add to the ledger of 0.16.6 until it is let go, so that an
-// up that has begun stays at it.
+// atWork blocks an up of 0.16.6 halfway, until the function releases it.
 func (s *site) atWork() (release func()) {
 	s.Helper()
 	return s.holding("insert into graphile_worker.migrations (id) values (20)")
@@ -88,7 +87,7 @@ func (s *site) eventually(condition string) {
 	}
 }
 
-// psql runs a script as a DBA does, or as psql would where it is missing.
+// psql runs a script with psql, or through the pool if psql is not installed.
 func (s *site) psql(script string) {
 	s.Helper()
 	path, err := exec.LookPath("psql")
@@ -105,7 +104,7 @@ func (s *site) psql(script string) {
 	}
 }
 
-// A session is what a person does on a site one after the other, on paper.
+// A session records what a person does on a site.
 type session struct {
 	*site
 	paper strings.Builder
@@ -113,7 +112,7 @@ type session struct {
 
 var sqlField = regexp.MustCompile(`("sql": ?)"(?:[^"\\]|\\.)*"`)
 
-// run runs the command and writes it down; a migration's SQL is left out.
+// run runs the command and records it, without the SQL of migrations.
 func (s *session) run(code int, args ...string) {
 	s.Helper()
 	got := s.site.run(args...)
@@ -122,7 +121,7 @@ func (s *session) run(code int, args ...string) {
 	fmt.Fprintf(&s.paper, "%s\n%s\n", normal(line), sqlField.ReplaceAllString(got.transcript(), `$1"…"`))
 }
 
-// Everything that migrate says and does to one database in its life.
+// All of migrate on one database, from its installation to its end.
 func TestMigrateSession(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"table", "json", "ndjson"} {
@@ -175,7 +174,7 @@ func TestMigrateSession(t *testing.T) {
 	}
 }
 
-// Each state that has an exit code of its own, and each way to use it wrongly.
+// Each state that has an exit code, and each wrong usage.
 func TestMigrateExitCodes(t *testing.T) {
 	t.Parallel()
 	upstream.Ensure(t)
@@ -199,7 +198,7 @@ func TestMigrateExitCodes(t *testing.T) {
 				return s
 			}
 		}
-		// What 0.13 and 0.15 leave behind, as far as gwadmin looks.
+		// What gwadmin looks for in schemas of 0.13 and 0.15.
 		version = func(ledger string) func(testing.TB) *site {
 			return func(t testing.TB) *site {
 				s := newSite(t, nil)
@@ -377,7 +376,7 @@ func TestMigrateUpAtOnce(t *testing.T) {
 	checkCode(t, exitOK, s.run("migrate", "validate"))
 }
 
-// Many may try to undo it, too; whoever comes late finds nothing to undo.
+// Of many downs at once one undoes the migrations, and the others have nothing to undo.
 func TestMigrateDownAtOnce(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
@@ -429,7 +428,7 @@ func waiting(n int) string {
 	return fmt.Sprintf("%s and wait_event_type = 'Lock') = %d", sessions, n)
 }
 
-// Ctrl-C ends a run that waits, be it in the queue or at work, and its session.
+// Ctrl-C ends a run that waits, for its turn or at work, and its session.
 func TestMigrateInterrupted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, testdb.Upstream(t, "0.16.6", ""))
@@ -476,7 +475,7 @@ func TestMigrateWaitIdle(t *testing.T) {
 	unchanged()
 }
 
-// A worker of 0.16.6 that runs a job is named, and stops when up goes on.
+// up names a worker of 0.16.6 that runs a job, and stops it with --force.
 func TestMigrateStopsWorkers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, testdb.Upstream(t, "0.16.6", ""))
@@ -534,7 +533,7 @@ func TestMigrateDownAsks(t *testing.T) {
 	checkCode(t, exitPending, s.run("migrate", "status"))
 }
 
-// A job that comes while down is asked is not lost unseen.
+// down refuses if a job was added since it counted.
 func TestMigrateDownMeanwhile(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
@@ -563,7 +562,7 @@ func TestMigrateDownMeanwhile(t *testing.T) {
 	checkCode(t, exitOK, s.run("migrate", "down", "--yes"))
 }
 
-// Neither does it wait for ever, nor let others wait for long.
+// --lock-timeout and --statement-timeout end a run.
 func TestMigrateLockTimeout(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
@@ -585,7 +584,7 @@ func TestMigrateLockTimeout(t *testing.T) {
 	}
 }
 
-// What sql prints is for psql, and up then finds nothing to do.
+// After psql has run what sql prints, up finds nothing to do.
 func TestMigrateSQL(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
