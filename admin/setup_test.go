@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -385,55 +383,13 @@ func sortJobs(jobs []admin.Job) []admin.Job {
 	return slices.SortedFunc(slices.Values(jobs), func(x, y admin.Job) int { return cmp.Compare(x.ID, y.ID) })
 }
 
-// database is the way of the examples, which have no testing.TB, to a database
-// with the schema and nothing in it. The caller calls done.
+// database returns an empty database with the schema, for an example, which calls done.
 func database() (pool *pgxpool.Pool, done func()) {
-	tb := &exampleTB{}
-	return pgtest.Pool(tb, testdb.Ours("")), tb.done
+	tb, done := pgtest.Example()
+	return pgtest.Pool(tb, testdb.Ours("")), done
 }
 
-// An exampleTB is what package pgtest needs of a test.
-type exampleTB struct {
-	testing.TB
-	cleanups []func()
-}
-
-func (*exampleTB) Name() string              { return "example" }
-func (*exampleTB) Context() context.Context  { return context.Background() }
-func (*exampleTB) Failed() bool              { return false }
-func (*exampleTB) Helper()                   {}
-func (*exampleTB) Logf(string, ...any)       {}
-func (*exampleTB) Fatal(args ...any)         { panic(fmt.Sprint(args...)) }
-func (*exampleTB) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
-func (*exampleTB) Skip(...any)               { panic(errNoServer) }
-func (tb *exampleTB) Cleanup(f func())       { tb.cleanups = append(tb.cleanups, f) }
-
-func (tb *exampleTB) done() {
-	for _, f := range slices.Backward(tb.cleanups) {
-		f()
-	}
-}
-
-var errNoServer = errors.New("no PostgreSQL for the examples")
-
-// TestMain leaves out the examples where the tests are skipped, too.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	func() {
-		defer func() {
-			switch r := recover(); r {
-			case nil:
-			case errNoServer:
-				_ = flag.Set("test.skip", "^Example")
-			default:
-				panic(r)
-			}
-		}()
-		_, done := database()
-		done()
-	}()
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // changedAll is the result of a call that changed these jobs and left those alone.
 func changedAll(jobs []admin.Job, skipped []admin.Skip) *admin.ChangeResult {
