@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"math"
 	"slices"
 
 	"github.com/gwadmin/gwadmin/db"
@@ -44,17 +43,21 @@ type CleanupOptions struct {
 // A CleanupResult says what [Client.Cleanup] deleted.
 type CleanupResult struct {
 	Deleted map[CleanupTask]int64 `json:"deleted"` // rows, by task; a task that was not begun is absent
-	// Stranded is how many jobs were added, during the call, to queues that it deleted.
+	// Stranded is how many jobs were committed, while the queues were being deleted, to
+	// one of these. Jobs of transactions that go on, and jobs that were updated by their
+	// keys, are not counted: look for the state [Stranded].
 	Stranded int64 `json:"stranded"`
 }
 
-// cleanupBatch is the most rows that one statement of a cleanup deletes.
-const cleanupBatch = 10_000
+const (
+	cleanupPages = 2_500  // of the table of jobs, which have 100 000 jobs or so
+	cleanupBatch = 10_000 // queues
+)
 
 // Cleanup deletes what is of no use any more. Locked jobs and queues are left alone. It
-// works in batches of at most 10 000 rows, each a transaction, and deletes the tasks in
-// one. If it ends early, the result says what was deleted by then, and comes with the
-// error.
+// works in transactions of bounded size: the jobs on about 2500 pages, or 10 000 queues;
+// all tasks are one. If it ends early, the result says what was deleted by then, and
+// comes with the error.
 func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupResult, error) {
 	const call = "cleanup"
 	tasks := options.Tasks
@@ -118,22 +121,29 @@ func (c *Client) cleanUpJobs(ctx context.Context, result *CleanupResult, dryRun 
 		result.Deleted[DeletePermafailedJobs], err = c.queries.JobCountPermafailed(ctx, c.conn)
 		return err
 	}
-	params := db.JobDeletePermafailedParams{AfterID: math.MinInt64, MaxJobs: cleanupBatch}
-	for {
-		var batch db.JobDeletePermafailedRow
-		err := c.retryOnDeadlock(func() (err error) {
-			batch, err = c.queries.JobDeletePermafailed(ctx, customPlan(c.conn), params)
+	span, err := c.queries.JobSpan(ctx, c.conn)
+	if err != nil {
+		return err
+	}
+	// So many parts that each has about cleanupPages pages, if ids are spread evenly.
+	parts := span.Pages/cleanupPages + 1
+	width := uint64(span.LastID-span.FirstID)/uint64(parts) + 1
+	result.Deleted[DeletePermafailedJobs] = 0
+	for part := range parts {
+		first, last := span.FirstID+int64(uint64(part)*width), span.LastID
+		if part+1 < parts {
+			last = first + int64(width-1)
+		}
+		err := c.retryOnDeadlock(func() error {
+			rows, err := c.queries.JobDeletePermafailed(ctx, customPlan(c.conn), db.JobDeletePermafailedParams{FirstID: first, LastID: last})
+			result.Deleted[DeletePermafailedJobs] += rows
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		result.Deleted[DeletePermafailedJobs] += batch.Deleted
-		if batch.Found < cleanupBatch {
-			return nil
-		}
-		params.AfterID = batch.LastID
 	}
+	return nil
 }
 
 func (c *Client) cleanUpTasks(ctx context.Context, result *CleanupResult, keep []string, dryRun bool) error {
@@ -155,12 +165,16 @@ func (c *Client) cleanUpQueues(ctx context.Context, result *CleanupResult, dryRu
 	result.Deleted[GCJobQueues] = 0
 	if dryRun {
 		result.Deleted[GCJobQueues] = int64(len(unused))
+	}
+	if dryRun || len(unused) == 0 {
 		return nil
 	}
+	after := unused[0].LastJobID // jobs after it were added since
+	ids := rowsOf(unused, func(r db.QueueUnusedIDsRow) int32 { return r.ID })
 	var deleted []int32
-	for batch := range slices.Chunk(unused, cleanupBatch) {
+	for batch := range slices.Chunk(ids, cleanupBatch) {
 		err := c.retryOnDeadlock(func() error {
-			ids, err := c.queries.QueueDelete(ctx, c.conn, db.QueueDeleteParams{Ids: batch})
+			ids, err := c.queries.QueueDelete(ctx, customPlan(c.conn), db.QueueDeleteParams{Ids: batch, AfterID: after})
 			deleted = append(deleted, ids...)
 			return err
 		})
@@ -169,8 +183,6 @@ func (c *Client) cleanUpQueues(ctx context.Context, result *CleanupResult, dryRu
 		}
 		result.Deleted[GCJobQueues] = int64(len(deleted))
 	}
-	if len(deleted) > 0 {
-		result.Stranded, err = c.queries.JobCountInQueues(ctx, c.conn, db.JobCountInQueuesParams{QueueIds: deleted})
-	}
+	result.Stranded, err = c.queries.JobCountAddedTo(ctx, customPlan(c.conn), db.JobCountAddedToParams{AfterID: after, QueueIds: deleted})
 	return err
 }

@@ -145,7 +145,7 @@ func TestCleanupBatches(t *testing.T) {
 		admin.DeletePermafailedJobs: 12_499, admin.GCJobQueues: 20_004,
 	}}, result)
 	b.check("queries", []string{
-		"JobDeletePermafailed", "JobDeletePermafailed", "QueueUnusedIDs", "QueueDelete", "QueueDelete", "QueueDelete", "JobCountInQueues",
+		"JobSpan", "JobDeletePermafailed", "QueueUnusedIDs", "QueueDelete", "QueueDelete", "QueueDelete", "JobCountAddedTo",
 	}, b.sent.names())
 }
 

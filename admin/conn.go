@@ -70,6 +70,14 @@ type inMode struct {
 	mode pgx.QueryExecMode
 }
 
+func (m inMode) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return m.renamed.Exec(ctx, sql, append([]any{m.mode}, args...)...)
+}
+
+func (m inMode) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return m.renamed.QueryRow(ctx, sql, append([]any{m.mode}, args...)...)
+}
+
 func (m inMode) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	return m.renamed.Query(ctx, sql, append([]any{m.mode}, args...)...)
 }

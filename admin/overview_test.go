@@ -184,7 +184,7 @@ func TestReader(t *testing.T) {
 		b.ok(client.Stats(b.ctx, nil)) // the first call checks, on the pool
 		replica.take()
 		for name, queries := range map[string][]string{
-			"ListJobs": {"JobList"}, "AllJobs": {"JobList"}, "Stats": {"JobCount"}, "estimate": {"JobPages", "JobCount"}, "Queues": {"JobCount", "QueueList"},
+			"ListJobs": {"JobList"}, "AllJobs": {"JobList"}, "Stats": {"JobCount"}, "estimate": {"JobSpan", "JobCount"}, "Queues": {"JobCount", "QueueList"},
 			"Tasks": {"JobCount", "TaskIdentifiers"}, "Workers": {"WorkerList"}, "Crontabs": {"CrontabList"},
 		} {
 			b.sent.take()

@@ -160,7 +160,7 @@ func (c *Client) count(ctx context.Context, options *StatsOptions, queues bool) 
 	params := db.JobCountParams{Shapes: int32(options.ErrorShapes)}
 	var from *sample
 	if options.Estimate {
-		pages, err := c.queries.JobPages(ctx, c.reading())
+		span, err := c.queries.JobSpan(ctx, c.reading())
 		if err != nil {
 			return nil, err
 		}
@@ -168,7 +168,7 @@ func (c *Client) count(ctx context.Context, options *StatsOptions, queues bool) 
 		if most == 0 {
 			most = 2000
 		}
-		if pages > int64(most) {
+		if pages := span.Pages; pages > int64(most) {
 			from = &sample{pages: float64(pages), sampled: float64(most)}
 			params.Pages = draw(most, pages)
 			params.MaxQueues = new(int32(MaxEstimatedQueues))

@@ -55,20 +55,25 @@ func TestStranded(t *testing.T) {
 	}
 }
 
-// Cleanup counts the jobs that were committed to the queues while it deleted them.
+// Cleanup spares queues that jobs are added to while it runs, and counts those that are
+// committed to a queue as it is deleted.
 func TestCleanupCountsStranded(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
-		b.exec(`insert into graphile_worker._private_job_queues (queue_name) values ('mail'), ('print'), ('unused')`)
+		b.exec(`insert into graphile_worker._private_job_queues (queue_name) values ('mail'), ('print'), ('spared'), ('unused')`)
+		b.exec(`insert into graphile_worker._private_tasks (identifier) values ('run')`)
 		b.ok(nil, b.client.Check(b.ctx))
-		client := admin.New(between{b.pool, "QueueDelete", func() {
-			for _, queue := range []string{"mail", "mail", "print"} {
-				b.add("run", nil, &admin.AddJobOptions{QueueName: &queue})
-			}
-		}})
+		open := b.begin()
+		for _, queue := range []string{"mail", "mail", "print"} {
+			b.in(open).add("run", nil, &admin.AddJobOptions{QueueName: &queue})
+		}
+		client := admin.New(between{between{b.pool, "QueueDelete", func() {
+			b.add("run", nil, &admin.AddJobOptions{QueueName: new("spared")})
+		}}, "JobCountAddedTo", func() { b.ok(nil, open.Commit(b.ctx)) }})
 		result := b.ok(client.Cleanup(b.ctx, admin.CleanupOptions{}))
 		b.check("result", &admin.CleanupResult{Deleted: map[admin.CleanupTask]int64{admin.GCJobQueues: 3}, Stranded: 3}, result)
 		b.check("stranded", 3, len(b.list(admin.Filter{States: []admin.State{admin.Stranded}}, admin.ListOptions{})))
+		b.check("spared", 1, len(b.list(admin.Filter{QueueNames: []string{"spared"}}, admin.ListOptions{})))
 
 		// Into one queue, but for what a worker holds.
 		b.exec(`update graphile_worker._private_jobs set locked_at = now(), locked_by = 'pool-a' where id = 2`)

@@ -110,14 +110,14 @@ func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter
 	if b.options.DryRun {
 		on = c.reading()
 	}
-	last, err := c.queries.JobLastID(ctx, on)
+	span, err := c.queries.JobSpan(ctx, on)
 	if err == nil {
 		b.params.HeldQueues, err = c.heldQueues(ctx, on, filter)
 	}
 	if err != nil {
 		return nil, c.failure(call, err)
 	}
-	b.params.AfterID, b.params.LastID = math.MinInt64, last // ids below 1 are given by hand
+	b.params.AfterID, b.params.LastID = math.MinInt64, span.LastID // ids below 1 are given by hand
 	b.result = newChangeResult(b.options.DryRun)
 	b.result.States = Counts{}
 

@@ -9,17 +9,19 @@ import (
 	"context"
 )
 
-const jobCountInQueues = `-- name: JobCountInQueues :one
-select count(*) from graphile_worker._private_jobs as jobs where jobs.job_queue_id in (select unnest($1::integer[]))
+const jobCountAddedTo = `-- name: JobCountAddedTo :one
+select count(*) from graphile_worker._private_jobs as jobs
+where jobs.id > $1::bigint and jobs.job_queue_id in (select unnest($2::integer[]))
 `
 
-type JobCountInQueuesParams struct {
+type JobCountAddedToParams struct {
+	AfterID  int64
 	QueueIds []int32
 }
 
-// Counts the jobs whose queue is one of these.
-func (q *Queries) JobCountInQueues(ctx context.Context, db DBTX, arg JobCountInQueuesParams) (int64, error) {
-	row := db.QueryRow(ctx, jobCountInQueues, arg.QueueIds)
+// Counts the jobs after this id whose queue is one of these.
+func (q *Queries) JobCountAddedTo(ctx context.Context, db DBTX, arg JobCountAddedToParams) (int64, error) {
+	row := db.QueryRow(ctx, jobCountAddedTo, arg.AfterID, arg.QueueIds)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
@@ -38,57 +40,46 @@ func (q *Queries) JobCountPermafailed(ctx context.Context, db DBTX) (int64, erro
 	return count, err
 }
 
-const jobDeletePermafailed = `-- name: JobDeletePermafailed :one
-with found as materialized (
-  select jobs.id from graphile_worker._private_jobs as jobs
-  where jobs.attempts >= jobs.max_attempts and jobs.locked_at is null and jobs.id > $1::bigint
-  order by jobs.id
-  limit $2::integer
-), deleted as (
-  delete from graphile_worker._private_jobs as jobs
-  where jobs.id = any (array(select found.id from found))
-  and jobs.attempts >= jobs.max_attempts and jobs.locked_at is null
-  returning jobs.id
-)
-select
-  (select count(*) from deleted)::bigint as deleted,
-  (select count(*) from found)::bigint as found,
-  (select coalesce(max(found.id), 0) from found)::bigint as last_id
+const jobDeletePermafailed = `-- name: JobDeletePermafailed :execrows
+delete from graphile_worker._private_jobs as jobs
+where jobs.id between $1::bigint and $2::bigint
+and jobs.attempts >= jobs.max_attempts and jobs.locked_at is null
 `
 
 type JobDeletePermafailedParams struct {
-	AfterID int64
-	MaxJobs int32
-}
-
-type JobDeletePermafailedRow struct {
-	Deleted int64
-	Found   int64
+	FirstID int64
 	LastID  int64
 }
 
-// Deletes the next jobs by id, at most max_jobs, that have used up their attempts and
-// that nobody holds. Says how many it found and deleted, and the greatest id of them.
-func (q *Queries) JobDeletePermafailed(ctx context.Context, db DBTX, arg JobDeletePermafailedParams) (JobDeletePermafailedRow, error) {
-	row := db.QueryRow(ctx, jobDeletePermafailed, arg.AfterID, arg.MaxJobs)
-	var i JobDeletePermafailedRow
-	err := row.Scan(&i.Deleted, &i.Found, &i.LastID)
-	return i, err
+// Deletes the jobs from one id to another that have used up their attempts and that nobody
+// holds. Needs a custom plan, for the ids.
+func (q *Queries) JobDeletePermafailed(ctx context.Context, db DBTX, arg JobDeletePermafailedParams) (int64, error) {
+	result, err := db.Exec(ctx, jobDeletePermafailed, arg.FirstID, arg.LastID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const queueDelete = `-- name: QueueDelete :many
 delete from graphile_worker._private_job_queues as queues
 where queues.id in (select unnest($1::integer[])) and queues.locked_at is null
+and queues.id not in (
+  select jobs.job_queue_id from graphile_worker._private_jobs as jobs
+  where jobs.id > $2::bigint and jobs.job_queue_id is not null
+)
 returning queues.id
 `
 
 type QueueDeleteParams struct {
-	Ids []int32
+	Ids     []int32
+	AfterID int64
 }
 
-// Deletes those of the queues that nobody holds, and returns their ids.
+// Deletes those of the queues that nobody holds and that no job after this id refers to,
+// and returns their ids. Needs a custom plan, for the id.
 func (q *Queries) QueueDelete(ctx context.Context, db DBTX, arg QueueDeleteParams) ([]int32, error) {
-	rows, err := db.Query(ctx, queueDelete, arg.Ids)
+	rows, err := db.Query(ctx, queueDelete, arg.Ids, arg.AfterID)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +99,7 @@ func (q *Queries) QueueDelete(ctx context.Context, db DBTX, arg QueueDeleteParam
 }
 
 const queueUnusedIDs = `-- name: QueueUnusedIDs :many
-select queues.id
+select queues.id, coalesce((select max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_job_id
 from graphile_worker._private_job_queues as queues
 left join (
   select distinct jobs.job_queue_id from graphile_worker._private_jobs as jobs where jobs.job_queue_id is not null
@@ -116,21 +107,27 @@ left join (
 where queues.locked_at is null and used.job_queue_id is null
 `
 
-// Reads the ids of the queues that no job refers to and that nobody holds. Hashing the
-// distinct queues of the jobs takes less than hashing the jobs.
-func (q *Queries) QueueUnusedIDs(ctx context.Context, db DBTX) ([]int32, error) {
+type QueueUnusedIDsRow struct {
+	ID        int32
+	LastJobID int64
+}
+
+// Reads the ids of the queues that no job refers to and that nobody holds, each with the
+// greatest id of a job. Hashing the distinct queues of the jobs takes less than hashing
+// the jobs, and can be done in parallel.
+func (q *Queries) QueueUnusedIDs(ctx context.Context, db DBTX) ([]QueueUnusedIDsRow, error) {
 	rows, err := db.Query(ctx, queueUnusedIDs)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []int32{}
+	items := []QueueUnusedIDsRow{}
 	for rows.Next() {
-		var id int32
-		if err := rows.Scan(&id); err != nil {
+		var i QueueUnusedIDsRow
+		if err := rows.Scan(&i.ID, &i.LastJobID); err != nil {
 			return nil, err
 		}
-		items = append(items, id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -29,22 +29,24 @@ select
   jobs.locked_by,
   jobs.revision,
   jobs.flags,
-  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
-  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name,
+  coalesce(tasks.identifier, '')::text as task_identifier,
+  queues.queue_name,
   case
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
-      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
+      when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
+      when queues.locked_at is not null then 'waiting'
       else 'ready'
     end::text as state,
-  (select queues.locked_at from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_at,
-  (select queues.locked_by from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_by,
+  queues.locked_at as queue_locked_at,
+  queues.locked_by as queue_locked_by,
   octet_length(jobs.payload::text)::integer as payload_bytes
 from graphile_worker._private_jobs as jobs
+left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
 where jobs.id = $1::bigint
 `
 
@@ -139,22 +141,24 @@ select
   jobs.locked_by,
   jobs.revision,
   jobs.flags,
-  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
-  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name,
+  coalesce(tasks.identifier, '')::text as task_identifier,
+  queues.queue_name,
   case
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
-      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
+      when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
+      when queues.locked_at is not null then 'waiting'
       else 'ready'
     end::text as state,
-  (select queues.locked_at from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_at,
-  (select queues.locked_by from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_by,
+  queues.locked_at as queue_locked_at,
+  queues.locked_by as queue_locked_by,
   octet_length(jobs.payload::text)::integer as payload_bytes
 from graphile_worker._private_jobs as jobs
+left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
 where jobs.key = $1::text
 `
 

@@ -11,18 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-const jobLastID = `-- name: JobLastID :one
-select coalesce(max(jobs.id), 0)::bigint as id from graphile_worker._private_jobs as jobs
-`
-
-// Reads the greatest id; 0 where there is no job.
-func (q *Queries) JobLastID(ctx context.Context, db DBTX) (int64, error) {
-	row := db.QueryRow(ctx, jobLastID)
-	var id int64
-	err := row.Scan(&id)
-	return id, err
-}
-
 const jobLock = `-- name: JobLock :many
 select locked.id
 from (
@@ -263,4 +251,29 @@ func (q *Queries) JobMatch(ctx context.Context, db DBTX, arg JobMatchParams) ([]
 		return nil, err
 	}
 	return items, nil
+}
+
+const jobSpan = `-- name: JobSpan :one
+select
+  coalesce((select min(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as first_id,
+  coalesce((select max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_id,
+  (pg_relation_size(relation.oid) / current_setting('block_size')::bigint)::bigint as pages
+from pg_catalog.pg_class as relation
+join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
+where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs'
+`
+
+type JobSpanRow struct {
+	FirstID int64
+	LastID  int64
+	Pages   int64
+}
+
+// Reads the least and the greatest id, 0 where there is no job, and how many pages the
+// table of jobs has.
+func (q *Queries) JobSpan(ctx context.Context, db DBTX) (JobSpanRow, error) {
+	row := db.QueryRow(ctx, jobSpan)
+	var i JobSpanRow
+	err := row.Scan(&i.FirstID, &i.LastID, &i.Pages)
+	return i, err
 }

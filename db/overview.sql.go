@@ -243,21 +243,6 @@ func (q *Queries) JobCount(ctx context.Context, db DBTX, arg JobCountParams) ([]
 	return items, nil
 }
 
-const jobPages = `-- name: JobPages :one
-select (pg_relation_size(relation.oid) / current_setting('block_size')::bigint)::bigint as pages
-from pg_catalog.pg_class as relation
-join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
-where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs'
-`
-
-// Tells how many pages the table of jobs has.
-func (q *Queries) JobPages(ctx context.Context, db DBTX) (int64, error) {
-	row := db.QueryRow(ctx, jobPages)
-	var pages int64
-	err := row.Scan(&pages)
-	return pages, err
-}
-
 const jobTimes = `-- name: JobTimes :one
 with recursive priorities as (
   (

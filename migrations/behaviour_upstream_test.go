@@ -84,8 +84,8 @@ func TestBehaviourCleanup(t *testing.T) {
 		promise: "strictly unlocked jobs that will never be retried; upstream keeps one with attempts over max_attempts",
 		options: map[string]any{"tasks": []string{"DELETE_PERMAFAILED_JOBS"}},
 		own: func(ctx context.Context, conn db.DBTX) error {
-			deleted, err := db.New().JobDeletePermafailed(ctx, conn, db.JobDeletePermafailedParams{MaxJobs: 10})
-			return expect(err, deleted.Deleted, 2)
+			n, err := db.New().JobDeletePermafailed(ctx, conn, db.JobDeletePermafailedParams{LastID: 100})
+			return expect(err, n, 2)
 		},
 		want:    []string{"-job 6"},
 		wantOwn: []string{"-job 6", "-job 7"},
@@ -124,11 +124,11 @@ func TestBehaviourCleanup(t *testing.T) {
 			update graphile_worker._private_jobs set attempts = 3 where key = 'over'`,
 		options: map[string]any{"tasks": []string{"GC_JOB_QUEUES", "GC_TASK_IDENTIFIERS", "DELETE_PERMAFAILED_JOBS"}},
 		own: func(ctx context.Context, conn db.DBTX) error {
-			deleted, err := db.New().JobDeletePermafailed(ctx, conn, db.JobDeletePermafailedParams{MaxJobs: 10})
-			if err := expect(err, deleted.Deleted, 1); err != nil {
+			n, err := db.New().JobDeletePermafailed(ctx, conn, db.JobDeletePermafailedParams{LastID: 100})
+			if err := expect(err, n, 1); err != nil {
 				return err
 			}
-			n, err := db.New().TaskDeleteUnused(ctx, conn, db.TaskDeleteUnusedParams{Keep: []string{}})
+			n, err = db.New().TaskDeleteUnused(ctx, conn, db.TaskDeleteUnusedParams{Keep: []string{}})
 			if err := expect(err, n, 1); err != nil {
 				return err
 			}
@@ -450,10 +450,14 @@ func testWorker(o *observer, d *upstream.Driver) {
 
 // deleteQueues deletes the unused queues, of which there are n.
 func deleteQueues(ctx context.Context, conn db.DBTX, n int64) error {
-	ids, err := db.New().QueueUnusedIDs(ctx, conn)
+	unused, err := db.New().QueueUnusedIDs(ctx, conn)
 	if err != nil {
 		return err
 	}
-	deleted, err := db.New().QueueDelete(ctx, conn, db.QueueDeleteParams{Ids: ids})
+	var ids []int32
+	for _, queue := range unused {
+		ids = append(ids, queue.ID)
+	}
+	deleted, err := db.New().QueueDelete(ctx, conn, db.QueueDeleteParams{Ids: ids, AfterID: 100})
 	return expect(err, int64(len(deleted)), n)
 }

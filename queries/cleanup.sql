@@ -3,39 +3,34 @@
 select count(*) from graphile_worker._private_jobs as jobs
 where jobs.attempts >= jobs.max_attempts and jobs.locked_at is null;
 
--- name: JobCountInQueues :one
--- Counts the jobs whose queue is one of these.
-select count(*) from graphile_worker._private_jobs as jobs where jobs.job_queue_id in (select unnest(@queue_ids::integer[]));
+-- name: JobCountAddedTo :one
+-- Counts the jobs after this id whose queue is one of these.
+select count(*) from graphile_worker._private_jobs as jobs
+where jobs.id > @after_id::bigint and jobs.job_queue_id in (select unnest(@queue_ids::integer[]));
 
--- name: JobDeletePermafailed :one
--- Deletes the next jobs by id, at most max_jobs, that have used up their attempts and
--- that nobody holds. Says how many it found and deleted, and the greatest id of them.
-with found as materialized (
-  select jobs.id from graphile_worker._private_jobs as jobs
-  where jobs.attempts >= jobs.max_attempts and jobs.locked_at is null and jobs.id > @after_id::bigint
-  order by jobs.id
-  limit @max_jobs::integer
-), deleted as (
-  delete from graphile_worker._private_jobs as jobs
-  where jobs.id = any (array(select found.id from found))
-  and jobs.attempts >= jobs.max_attempts and jobs.locked_at is null
-  returning jobs.id
-)
-select
-  (select count(*) from deleted)::bigint as deleted,
-  (select count(*) from found)::bigint as found,
-  (select coalesce(max(found.id), 0) from found)::bigint as last_id;
+-- name: JobDeletePermafailed :execrows
+-- Deletes the jobs from one id to another that have used up their attempts and that nobody
+-- holds. Needs a custom plan, for the ids.
+delete from graphile_worker._private_jobs as jobs
+where jobs.id between @first_id::bigint and @last_id::bigint
+and jobs.attempts >= jobs.max_attempts and jobs.locked_at is null;
 
 -- name: QueueDelete :many
--- Deletes those of the queues that nobody holds, and returns their ids.
+-- Deletes those of the queues that nobody holds and that no job after this id refers to,
+-- and returns their ids. Needs a custom plan, for the id.
 delete from graphile_worker._private_job_queues as queues
 where queues.id in (select unnest(@ids::integer[])) and queues.locked_at is null
+and queues.id not in (
+  select jobs.job_queue_id from graphile_worker._private_jobs as jobs
+  where jobs.id > @after_id::bigint and jobs.job_queue_id is not null
+)
 returning queues.id;
 
 -- name: QueueUnusedIDs :many
--- Reads the ids of the queues that no job refers to and that nobody holds. Hashing the
--- distinct queues of the jobs takes less than hashing the jobs.
-select queues.id
+-- Reads the ids of the queues that no job refers to and that nobody holds, each with the
+-- greatest id of a job. Hashing the distinct queues of the jobs takes less than hashing
+-- the jobs, and can be done in parallel.
+select queues.id, coalesce((select max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_job_id
 from graphile_worker._private_job_queues as queues
 left join (
   select distinct jobs.job_queue_id from graphile_worker._private_jobs as jobs where jobs.job_queue_id is not null

@@ -2,20 +2,30 @@
 -- Reads the job with this id, with its state and its whole payload.
 select
   {{template "columns"}},
-  {{template "names"}},
-  {{template "listed"}},
+  coalesce(tasks.identifier, '')::text as task_identifier,
+  queues.queue_name,
+  {{template "state" "joined"}} as state,
+  queues.locked_at as queue_locked_at,
+  queues.locked_by as queue_locked_by,
   octet_length(jobs.payload::text)::integer as payload_bytes
 from graphile_worker._private_jobs as jobs
+left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
 where jobs.id = @id::bigint;
 
 -- name: JobGetByKey :many
 -- Reads the job with this key as JobGet does.
 select
   {{template "columns"}},
-  {{template "names"}},
-  {{template "listed"}},
+  coalesce(tasks.identifier, '')::text as task_identifier,
+  queues.queue_name,
+  {{template "state" "joined"}} as state,
+  queues.locked_at as queue_locked_at,
+  queues.locked_by as queue_locked_by,
   octet_length(jobs.payload::text)::integer as payload_bytes
 from graphile_worker._private_jobs as jobs
+left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
 where jobs.key = @key::text;
 
 -- name: JobList :many
@@ -28,7 +38,9 @@ where jobs.key = @key::text;
 select
   {{template "columns"}},
   {{template "names"}},
-  {{template "listed"}},
+  {{template "state" "looked up"}} as state,
+  (select queues.locked_at from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_at,
+  (select queues.locked_by from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_by,
   jobs.payload_bytes::integer as payload_bytes
 from (
   select

@@ -1,7 +1,3 @@
--- name: JobLastID :one
--- Reads the greatest id; 0 where there is no job.
-select coalesce(max(jobs.id), 0)::bigint as id from graphile_worker._private_jobs as jobs;
-
 -- name: JobLock :many
 -- Locks those of the jobs that JobMatch found which are still as it found them, until
 -- the end of the transaction, and returns their ids. It waits for nobody: a job that
@@ -41,3 +37,14 @@ select
   ((array_agg(matched.version order by matched.id))[1:@max_ids::integer])::bigint[] as versions
 from matched
 group by matched.state;
+
+-- name: JobSpan :one
+-- Reads the least and the greatest id, 0 where there is no job, and how many pages the
+-- table of jobs has.
+select
+  coalesce((select min(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as first_id,
+  coalesce((select max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_id,
+  (pg_relation_size(relation.oid) / current_setting('block_size')::bigint)::bigint as pages
+from pg_catalog.pg_class as relation
+join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
+where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs';

@@ -143,13 +143,6 @@ left join summed on true
 left join graphile_worker._private_tasks as tasks on tasks.id = summed.task_id
 left join graphile_worker._private_job_queues as queues on queues.id = summed.job_queue_id;
 
--- name: JobPages :one
--- Tells how many pages the table of jobs has.
-select (pg_relation_size(relation.oid) / current_setting('block_size')::bigint)::bigint as pages
-from pg_catalog.pg_class as relation
-join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
-where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs';
-
 -- name: JobTimes :one
 -- Reads from the index that workers fetch by the first run_at of a job that is ready
 -- and of one whose turn is to come, without those that are infinite: of each of the

@@ -33,8 +33,8 @@ var (
 
 	changeBySQL = atLeast(0.9) // Complete, Fail, Reschedule, against one SQL statement
 
-	cleanup    = atLeast(1)   // against upstream's statement
-	cleanupNot = atLeast(100) // where the hash that its "not in" wants is too large
+	cleanup    = atLeast(1).alarming(0.25) // against upstream's statement; round trips decide where the table is small
+	cleanupNot = atLeast(100)              // where the hash that its "not in" wants is too large
 
 	deepPage = atMost(1.5) // page 50 000, against page 1
 
@@ -44,6 +44,13 @@ var (
 	growth = atMost(1.3) // time for an id among many, against one among few
 
 	fetchBusy = atMost(2) // fetching a job during a bulk call, against without it
+
+	heldQueues     = atMost(1.3) // Stats with held queues, against without
+	manyQueues     = atMost(1.2) // a change of one id, against few queues
+	getJob         = atMost(4)   // against the same row by a prepared select
+	whereIndexed   = atMost(2)   // a preview, against a list of the same jobs
+	whereConfirmed = atMost(2.2) // preview and run, against the preview alone
+	manyKeys       = atMost(2)   // against as many ids
 
 	serverMemory = atMost(10) // MB over idle, for a million ids in batches
 	clientMemory = atMost(1.3)
