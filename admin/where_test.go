@@ -253,10 +253,19 @@ func (d between) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, er
 }
 
 func (d between) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	d.at(sql)
+	return d.DB.Query(ctx, sql, args...)
+}
+
+func (d between) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	d.at(sql)
+	return d.DB.QueryRow(ctx, sql, args...)
+}
+
+func (d between) at(sql string) {
 	if strings.Contains(sql, "-- name: "+d.name+" ") {
 		d.happen()
 	}
-	return d.DB.Query(ctx, sql, args...)
 }
 
 type betweenTx struct {
