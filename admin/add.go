@@ -47,22 +47,9 @@ func (c *Client) AddJob(ctx context.Context, taskIdentifier string, payload any,
 		options = &AddJobOptions{}
 	}
 	var f faults
-	spec := JobSpec{
-		TaskIdentifier: taskIdentifier,
-		Payload:        payload,
-		QueueName:      options.QueueName,
-		RunAt:          options.RunAt,
-		MaxAttempts:    options.MaxAttempts,
-		JobKey:         options.JobKey,
-		Priority:       options.Priority,
-		Flags:          options.Flags,
-	}
+	spec := newSpec(taskIdentifier, payload, options)
 	text := f.spec(&spec)
-	switch options.JobKeyMode {
-	case "", Replace, PreserveRunAt, UnsafeDedupe:
-	default:
-		f.add("job_key_mode", "%q is none of %s, %s, %s", options.JobKeyMode, Replace, PreserveRunAt, UnsafeDedupe)
-	}
+	f.keyMode(options.JobKeyMode)
 	if err := f.err(call); err != nil {
 		return nil, err
 	}

@@ -15,11 +15,26 @@ import (
 // Every client checks by itself before its first call, and again when a call finds
 // nothing at all. A role that may not read the ledger of revisions is not told of an
 // unsupported one.
-func (c *Client) Check(ctx context.Context) error {
+//
+// With the identifiers of declared tasks, such as those of [Identifiers], Check also
+// returns an [*UndeclaredError] if there are jobs of other tasks: see
+// [Client.UndeclaredTasks]. An empty list that is not nil declares none.
+func (c *Client) Check(ctx context.Context, declared ...string) error {
+	const call = "check"
 	if c.err != nil {
 		return c.err
 	}
-	return c.failure("check", c.recheck(ctx, readJobs))
+	if err := c.recheck(ctx, readJobs); err != nil {
+		return c.failure(call, err)
+	}
+	if declared == nil {
+		return nil
+	}
+	tasks, err := c.UndeclaredTasks(ctx, declared)
+	if err == nil && len(tasks) > 0 {
+		err = &UndeclaredError{Tasks: tasks}
+	}
+	return c.failure(call, err)
 }
 
 func (c *Client) check(ctx context.Context) (db.InstallationGetRow, error) {

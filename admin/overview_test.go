@@ -38,8 +38,12 @@ var reads = map[string]func(context.Context, *admin.Client) error{
 		_, err := c.Stats(ctx, &admin.StatsOptions{ErrorShapes: 5, Estimate: true, SamplePages: admin.MinSamplePages})
 		return err
 	},
-	"Queues":   func(ctx context.Context, c *admin.Client) error { _, err := c.Queues(ctx); return err },
-	"Tasks":    func(ctx context.Context, c *admin.Client) error { _, err := c.Tasks(ctx); return err },
+	"Queues": func(ctx context.Context, c *admin.Client) error { _, err := c.Queues(ctx); return err },
+	"Tasks":  func(ctx context.Context, c *admin.Client) error { _, err := c.Tasks(ctx); return err },
+	"UndeclaredTasks": func(ctx context.Context, c *admin.Client) error {
+		_, err := c.UndeclaredTasks(ctx, nil)
+		return err
+	},
 	"Workers":  func(ctx context.Context, c *admin.Client) error { _, err := c.Workers(ctx); return err },
 	"Crontabs": func(ctx context.Context, c *admin.Client) error { _, err := c.Crontabs(ctx); return err },
 }
@@ -186,6 +190,7 @@ func TestReader(t *testing.T) {
 		for name, queries := range map[string][]string{
 			"ListJobs": {"JobList"}, "AllJobs": {"JobList"}, "Stats": {"JobCount"}, "estimate": {"JobSpan", "JobCount"}, "Queues": {"JobCount", "QueueList"},
 			"Tasks": {"JobCount", "TaskIdentifiers"}, "Workers": {"WorkerList"}, "Crontabs": {"CrontabList"},
+			"UndeclaredTasks": {"TaskListUndeclared"},
 		} {
 			b.sent.take()
 			b.ok(nil, reads[name](b.ctx, client))

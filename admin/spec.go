@@ -8,6 +8,20 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+// newSpec returns what [Client.AddJob] takes as a spec, which has no JobKeyMode.
+func newSpec(identifier string, payload any, options *AddJobOptions) JobSpec {
+	return JobSpec{
+		TaskIdentifier: identifier,
+		Payload:        payload,
+		QueueName:      options.QueueName,
+		RunAt:          options.RunAt,
+		MaxAttempts:    options.MaxAttempts,
+		JobKey:         options.JobKey,
+		Priority:       options.Priority,
+		Flags:          options.Flags,
+	}
+}
+
 // spec validates a job to be added and returns its payload's JSON text.
 func (f *faults) spec(spec *JobSpec) *string {
 	if spec.TaskIdentifier == "" {

@@ -44,7 +44,7 @@ type TypedTask[T any] struct {
 // Nil fields, and a nil struct, mean the default.
 type TaskOptions struct {
 	QueueName   *string    // jobs of one queue run one after another; nil: beside any other. At most 128 characters
-	RunAt       *RunAt     // nil: now, by the database's clock
+	RunAt       *RunAt     // such as In(time.Minute); nil: now, by the database's clock
 	MaxAttempts *int       // 1 to 32767; nil: 25
 	JobKey      *string    // 1 to 512 characters: the task has one job at most, which is replaced; nil: none
 	JobKeyMode  JobKeyMode // empty: Replace
@@ -70,7 +70,7 @@ func NewTask[T any](identifier string, options *TaskOptions) *TypedTask[T] {
 	if reflect.TypeFor[T]() == reflect.TypeFor[[]byte]() {
 		payload = []byte{} // which is refused
 	}
-	f.spec(new(specOf(identifier, payload, &t.defaults)))
+	f.spec(new(newSpec(identifier, payload, &t.defaults)))
 	f.keyMode(t.defaults.JobKeyMode)
 	t.err = f.err(fmt.Sprintf("task %q", identifier))
 	return t
@@ -105,7 +105,7 @@ func (t *TypedTask[T]) Add(ctx context.Context, adder JobAdder, payload T, optio
 // [AddJobsOptions] set.
 func (t *TypedTask[T]) Spec(payload T, options *AddJobOptions) JobSpec {
 	all := t.options(options)
-	spec := specOf(t.identifier, payload, &all)
+	spec := newSpec(t.identifier, payload, &all)
 	if all.JobKeyMode != "" && all.JobKeyMode != Replace {
 		spec.Payload = refusal{Field: "job_key_mode", Problem: "is not for AddJobs: set AddJobsOptions, or use AddJob"}
 	}
@@ -141,27 +141,5 @@ func (t *TypedTask[T]) options(given *AddJobOptions) AddJobOptions {
 func override[V any](to **V, given *V) {
 	if given != nil {
 		*to = given
-	}
-}
-
-// specOf makes a spec of what [Client.AddJob] takes; it has no place for the JobKeyMode.
-func specOf(identifier string, payload any, options *AddJobOptions) JobSpec {
-	return JobSpec{
-		TaskIdentifier: identifier,
-		Payload:        payload,
-		QueueName:      options.QueueName,
-		RunAt:          options.RunAt,
-		MaxAttempts:    options.MaxAttempts,
-		JobKey:         options.JobKey,
-		Priority:       options.Priority,
-		Flags:          options.Flags,
-	}
-}
-
-func (f *faults) keyMode(mode JobKeyMode) {
-	switch mode {
-	case "", Replace, PreserveRunAt, UnsafeDedupe:
-	default:
-		f.add("job_key_mode", "%q is none of %s, %s, %s", mode, Replace, PreserveRunAt, UnsafeDedupe)
 	}
 }

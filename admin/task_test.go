@@ -101,7 +101,7 @@ func TestTaskInDatabase(t *testing.T) {
 
 		before := b.tables()
 		_, err := b.client.AddJobs(b.ctx, []admin.JobSpec{task.Spec(receipt{}, replace), task.Spec(receipt{Order: 424242}, nil)}, nil)
-		b.check("a mode that AddJobs has not", true, errors.Is(err, admin.ErrInvalid))
+		b.check("a mode that AddJobs has not", "add jobs: invalid input: job 1: job_key_mode is not for AddJobs: set AddJobsOptions, or use AddJob", fmt.Sprint(err))
 		b.check("nothing added", before, b.tables())
 	})
 }
@@ -112,7 +112,7 @@ func TestTaskInvalid(t *testing.T) {
 	b := newBench(t, testdb.Ours(""))
 	b.ok(nil, b.client.Check(b.ctx))
 	b.sent.take()
-	invalidTask(newBench(t, testdb.Ours("")), admin.NewTask[int]("", nil), `task "": invalid input: task_identifier is empty: no worker runs such a job`)
+	invalidTask(b, admin.NewTask[int]("", nil), `task "": invalid input: task_identifier is empty: no worker runs such a job`)
 	invalidTask(b, admin.NewTask[int]("a\x00", nil), `task "a\x00": invalid input: task_identifier has a NUL character`)
 	invalidTask(b, admin.NewTask[int](strings.Repeat("x", 129), nil),
 		fmt.Sprintf("task %q: invalid input: task_identifier has 129 characters, more than 128", strings.Repeat("x", 129)))
@@ -136,7 +136,7 @@ func invalidTask[T any](b *bench, task *admin.TypedTask[T], want string) {
 		b.check(use+" is invalid", true, errors.Is(err, admin.ErrInvalid))
 	}
 	_, err := b.client.AddJobs(b.ctx, []admin.JobSpec{task.Spec(payload, nil)}, nil)
-	if task.Identifier() != "" && !errors.Is(err, admin.ErrInvalid) {
+	if !errors.Is(err, admin.ErrInvalid) {
 		b.Errorf("AddJobs: %v, want %s", err, want)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
-	"github.com/gwadmin/gwadmin/internal/graphile"
 	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
@@ -67,16 +66,38 @@ func TestUndeclaredTasksReadsNoJob(t *testing.T) {
 	}
 }
 
+func TestCheckDeclared(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, testdb.Ours(""))
+	b.add("send_receipt", nil, nil)
+	b.add("sendReciept", nil, nil)
+	for _, tc := range []struct {
+		declared []string
+		want     string
+	}{
+		{nil, "<nil>"},
+		{[]string{}, `check: jobs of undeclared tasks: "sendReciept" (1 job), "send_receipt" (1 job)`},
+		{[]string{"send_receipt"}, `check: jobs of undeclared tasks: "sendReciept" (1 job; did you mean "send_receipt"?)`},
+		{[]string{"send_receipt", "sendReciept", "more"}, "<nil>"},
+		{[]string{"a\x00"}, "check: undeclared tasks: invalid input: declared[0] has a NUL character"},
+	} {
+		err := b.client.Check(b.ctx, tc.declared...)
+		b.check(fmt.Sprintf("declared %q", tc.declared), tc.want, fmt.Sprint(err))
+		if _, listed := errors.AsType[*admin.UndeclaredError](err); listed != strings.Contains(tc.want, "jobs of") {
+			b.Errorf("%v is an UndeclaredError: %t", err, listed)
+		}
+	}
+	_, err := admin.New(b.pool, admin.WithSchema("none")).UndeclaredTasks(b.ctx, nil)
+	b.check("not installed", true, errors.Is(err, admin.ErrNotInstalled))
+	err = admin.New(b.pool, admin.WithSchema("none")).Check(b.ctx, "send_receipt")
+	b.check("not installed", true, errors.Is(err, admin.ErrNotInstalled))
+}
+
 func TestUndeclaredTasksElsewhere(t *testing.T) {
 	t.Parallel()
 	b := benchIn(t, testdb.Ours(weird), weird)
 	b.add("a", nil, nil)
 	b.check("another schema", []admin.UndeclaredTask{{Identifier: "a", Jobs: 1, Pending: 1, Oldest: now()}}, b.ok(b.client.UndeclaredTasks(b.ctx, nil)))
-
-	none := newBench(t, testdb.Ours(""))
-	_, err := admin.New(none.pool, admin.WithSchema("none")).UndeclaredTasks(none.ctx, nil)
-	b.check("not installed", true, errors.Is(err, admin.ErrNotInstalled))
-	b.check("the default schema", []admin.UndeclaredTask{}, b.ok(admin.New(none.pool, admin.WithSchema(graphile.DefaultSchema)).UndeclaredTasks(none.ctx, nil)))
 }
 
 func TestUndeclaredError(t *testing.T) {

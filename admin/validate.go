@@ -52,12 +52,23 @@ func (f *faults) runAt(r *RunAt) {
 	}
 }
 
+func (f *faults) keyMode(mode JobKeyMode) {
+	switch mode {
+	case "", Replace, PreserveRunAt, UnsafeDedupe:
+	default:
+		f.add("job_key_mode", "%q is none of %s, %s, %s", mode, Replace, PreserveRunAt, UnsafeDedupe)
+	}
+}
+
 // payload returns the JSON text of a payload: nil for none, a [json.RawMessage]
 // as it is, and anything else marshalled.
 func (f *faults) payload(value any) *string {
 	var text []byte
 	switch value := value.(type) {
 	case nil:
+		return nil
+	case refusal:
+		f.add(value.Field, "%s", value.Problem)
 		return nil
 	case []byte:
 		f.add("payload", "is a []byte, which JSON would turn into base64: make it a json.RawMessage")

@@ -85,7 +85,7 @@ func TestProblems(t *testing.T) {
 		{"declarations", []admin.DeclaredTask{
 			admin.NewTask[int]("", nil), admin.NewTask[int]("b", nil), admin.NewTask[string]("b", nil), admin.NewTask[int]("c", &admin.TaskOptions{MaxAttempts: new(0)}),
 		}, []string{
-			`task "": invalid input: task_identifier is empty`,
+			`task "": invalid input: task_identifier is empty: no worker runs such a job`,
 			`task "b" is declared twice`,
 			`task "c": invalid input: max_attempts 0 is outside 1 to 32767`,
 		}},
