@@ -238,15 +238,13 @@ func TestListInvalid(t *testing.T) {
 	golden(t, "list/invalid.txt", moments.ReplaceAllString(text.String(), "MOMENT"))
 }
 
-// TestReadmeJSON compares the fields that the README tells of with what is printed.
-func TestReadmeJSON(t *testing.T) {
+// TestDocumentedJSON compares the fields in docs/json.md with what is printed.
+func TestDocumentedJSON(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/json.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(readme), "### JSON output\n")
-	section, _, _ = strings.Cut(section, "\n### ")
 	runs := map[string][][]string{
 		"jobs list": {{"--limit", "1"}}, "jobs count": {nil}, "jobs import": {{"-", "--dry-run"}}, "jobs show": {{"1"}}, "jobs add": {{"send", "--dry-run"}},
 		"jobs complete": {{"1", "3", "--dry-run"}}, "jobs fail": {{"1", "3", "--dry-run"}}, "jobs retry": {{"1", "3", "--dry-run"}},
@@ -264,7 +262,7 @@ func TestReadmeJSON(t *testing.T) {
 	s.exec(`insert into graphile_worker._private_known_crontabs values ('hourly', now(), null)`)
 	drifted.exec("alter table graphile_worker._private_jobs alter column priority set default 7")
 	documented := 0
-	for line := range strings.Lines(section) {
+	for line := range strings.Lines(string(page)) {
 		columns := strings.Split(line, "|")
 		if len(columns) < 5 || !strings.Contains(columns[1], "`") {
 			continue
@@ -285,7 +283,7 @@ func TestReadmeJSON(t *testing.T) {
 					on = drifted
 				}
 				if len(runs[verb]) == 0 {
-					t.Errorf("the README tells of %q", verb)
+					t.Errorf("docs/json.md tells of %q", verb)
 					continue
 				}
 				got := on.run(slices.Concat(strings.Fields(verb), runs[verb][0], []string{"-o", output})...)
@@ -301,7 +299,7 @@ func TestReadmeJSON(t *testing.T) {
 			}
 		}
 	}
-	check(t, "verbs that the README tells of", len(runs), documented)
+	check(t, "verbs in docs/json.md", len(runs), documented)
 }
 
 // fieldsOf are the words in backticks.

@@ -16,18 +16,18 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 const (
-	referenceBegin = "<!-- The command reference: written by go test ./cmd/gwadmin -run Readme -update -->\n"
+	referenceBegin = "<!-- The command reference: written by go test ./cmd/gwadmin -run Reference -update -->\n"
 	referenceEnd   = "<!-- The end of the command reference -->\n"
 )
 
-// TestReadmeReference keeps the README's command reference what the help says.
-func TestReadmeReference(t *testing.T) {
-	const file = "../../README.md"
-	readme, err := os.ReadFile(file)
+// TestReference keeps the command reference what the help says.
+func TestReference(t *testing.T) {
+	const file = "../../docs/command.md"
+	page, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, found := strings.Cut(string(readme), referenceBegin)
+	before, rest, found := strings.Cut(string(page), referenceBegin)
 	got, after, ended := strings.Cut(rest, referenceEnd)
 	if !found || !ended {
 		t.Fatalf("%s has no command reference", file)
