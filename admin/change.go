@@ -1,10 +1,16 @@
 package admin
 
 import (
+	"cmp"
 	"context"
+	"math"
+	"slices"
 
 	"github.com/gwadmin/gwadmin/db"
 )
+
+// batchSize is the most jobs of one statement, which bounds the server's memory for it.
+const batchSize = 5000
 
 // ChangeOptions are the options of the calls that change jobs by their ids. Nil means
 // the defaults.
@@ -66,6 +72,182 @@ type RescheduleValues struct {
 }
 
 var retry = RescheduleValues{RunAt: In(0), Attempts: new(0)}
+
+// changeIDs runs the action on the jobs with the ids: many of them in batches and one
+// transaction.
+func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []int64, action action, options *ChangeOptions) (*ChangeResult, error) {
+	if options == nil {
+		options = &ChangeOptions{}
+	}
+	if options.Return < ReturnJobs || options.Return > ReturnCount {
+		f.add("return", "%d is none of ReturnJobs, ReturnIDs, ReturnCount", options.Return)
+	}
+	if err := f.err(call); err != nil {
+		return nil, err
+	}
+	need := action.needs(options.DryRun)
+	if err := c.ready(ctx, need); err != nil {
+		return nil, c.failure(call, err)
+	}
+	// In the order of their ids neighbours share pages, and calls seldom deadlock.
+	ids = sortedIDs(ids)
+	var result *ChangeResult
+	var secured bool
+	batch := func(c *Client, ids []int64) (err error) {
+		if options.DryRun {
+			secured, err = c.lookAtIDs(ctx, result, ids, options.Return)
+		} else {
+			secured, err = c.changeBatch(ctx, result, ids, action, options.Return)
+		}
+		return err
+	}
+	err := c.retryOnDeadlock(func() error {
+		result, secured = newChangeResult(options.DryRun), false
+		switch {
+		case len(ids) == 0:
+			return nil
+		case len(ids) <= batchSize:
+			return batch(c, ids)
+		}
+		return c.atomically(ctx, func(c *Client) error {
+			for ids := range slices.Chunk(ids, batchSize) {
+				if err := batch(c, ids); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if err == nil && secured && result.nothingChanged() {
+		err = c.recheck(ctx, need)
+	}
+	if err != nil {
+		return nil, c.failure(call, err)
+	}
+	return result, nil
+}
+
+// changeBatch runs the action in one statement. A second one reads why the other ids
+// were left alone, and whether row security applies to the role.
+func (c *Client) changeBatch(ctx context.Context, result *ChangeResult, ids []int64, action action, want Returning) (secured bool, err error) {
+	var changed []int64
+	if want == ReturnJobs {
+		rows, err := action.jobs(ctx, c, ids)
+		if err != nil {
+			return false, err
+		}
+		changed = addJobs(result, rows)
+	} else {
+		if changed, err = action.ids(ctx, c, ids); err != nil {
+			return false, err
+		}
+		slices.Sort(changed)
+		if want == ReturnIDs {
+			result.IDs = append(result.IDs, changed...)
+		}
+	}
+	result.Matched += int64(len(changed))
+	result.Changed += int64(len(changed))
+	left := without(ids, changed)
+	if len(left) == 0 {
+		return false, nil
+	}
+	locks, err := c.locks(ctx, c.conn, left)
+	if err != nil {
+		if c.inTransaction() {
+			return false, err
+		}
+		// The change has committed: report the reasons as unknown rather than lose the result.
+		for _, id := range left {
+			result.skip(math.MaxInt, Skip{ID: id, Reason: Contended})
+		}
+		return false, nil
+	}
+	result.skip(math.MaxInt, rowsOf(locks, newSkip)...)
+	return locks[0].Secured, nil
+}
+
+// lookAtIDs says what changing the jobs would do.
+func (c *Client) lookAtIDs(ctx context.Context, result *ChangeResult, ids []int64, want Returning) (secured bool, err error) {
+	locks, err := c.locks(ctx, c.conn, ids)
+	if err != nil {
+		return false, err
+	}
+	var free []int64
+	for _, lock := range locks {
+		if lock.Found && !lock.Held {
+			free = append(free, lock.ID)
+		} else {
+			result.skip(math.MaxInt, newSkip(lock))
+		}
+	}
+	if want == ReturnJobs {
+		jobs, err := c.look(ctx, c.conn, free)
+		if err != nil {
+			return false, err
+		}
+		result.Jobs = append(result.Jobs, jobs...)
+		there := rowsOf(jobs, func(job Job) int64 { return job.ID })
+		for _, id := range without(free, there) { // deleted since
+			result.skip(math.MaxInt, Skip{ID: id, Reason: NotFound})
+		}
+		free = there
+	}
+	if want == ReturnIDs {
+		result.IDs = append(result.IDs, free...)
+	}
+	result.Matched += int64(len(free))
+	result.Changed += int64(len(free))
+	return locks[0].Secured, nil
+}
+
+// addJobs puts the rows into the result in the order of their ids, which it returns.
+func addJobs(result *ChangeResult, rows []jobRow) (ids []int64) {
+	slices.SortFunc(rows, func(a, b jobRow) int { return cmp.Compare(a.ID, b.ID) })
+	result.Jobs = append(result.Jobs, rowsOf(rows, newJob)...)
+	return rowsOf(rows, func(row jobRow) int64 { return row.ID })
+}
+
+// locks reads who holds which of the sorted ids' jobs: a row for each id, in their order.
+func (c *Client) locks(ctx context.Context, on db.DBTX, ids []int64) ([]db.JobLocksRow, error) {
+	rows, err := c.queries.JobLocks(ctx, on, db.JobLocksParams{Ids: ids})
+	slices.SortFunc(rows, func(a, b db.JobLocksRow) int { return cmp.Compare(a.ID, b.ID) })
+	return rows, err
+}
+
+// look reads the jobs with the ids, in the order of these.
+func (c *Client) look(ctx context.Context, on db.DBTX, ids []int64) ([]Job, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := c.queries.JobLook(ctx, on, db.JobLookParams{Ids: ids})
+	jobs := rowsOf(rows, func(r db.JobLookRow) Job { return newJob(jobRow(r)) })
+	slices.SortFunc(jobs, func(a, b Job) int { return cmp.Compare(a.ID, b.ID) })
+	return jobs, err
+}
+
+// sortedIDs returns the ids in order, each once, and leaves the caller's as they are.
+func sortedIDs(ids []int64) []int64 {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// without returns the ids that are not among the others. Both are sorted.
+func without(ids, others []int64) []int64 {
+	if len(others) == len(ids) {
+		return nil
+	}
+	var left []int64
+	for _, id := range ids {
+		if len(others) > 0 && others[0] == id {
+			others = others[1:]
+		} else {
+			left = append(left, id)
+		}
+	}
+	return left
+}
 
 // An action is what a call does to jobs. Its functions change the unlocked jobs among
 // the ids, and return these jobs or only their ids.
