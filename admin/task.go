@@ -40,10 +40,10 @@ type TypedTask[T any] struct {
 	err        error
 }
 
-// TaskOptions are what the jobs of a task have unless [AddJobOptions] say otherwise.
-// Nil fields, and a nil struct, mean the default.
+// TaskOptions are the defaults for the jobs of a task. The [AddJobOptions] of a call win
+// over them. A nil field means the default of AddJobOptions, and so does a nil struct.
 type TaskOptions struct {
-	QueueName   *string    // jobs of one queue run one after another; nil: beside any other. At most 128 characters
+	QueueName   *string    // jobs of one queue run one after another; nil: no queue. At most 128 characters
 	RunAt       *RunAt     // such as In(time.Minute); nil: now, by the database's clock
 	MaxAttempts *int       // 1 to 32767; nil: 25
 	JobKey      *string    // 1 to 512 characters: the task has one job at most, which is replaced; nil: none
@@ -55,9 +55,9 @@ type TaskOptions struct {
 // NewTask declares a task. Its identifier is the name that the JavaScript worker
 // knows it by, and T the type of its payloads, as encoding/json writes them.
 //
-// It is meant for variables of a package, and so returns no error: an empty or
-// impossible identifier, impossible options, and []byte for T (use [json.RawMessage])
-// are the error of every use, and of [TypedTask.Err].
+// NewTask returns no error, so that it can initialize a package variable. An empty or
+// invalid identifier, invalid options, and []byte for T (use [json.RawMessage]) are
+// reported by [TypedTask.Err], and by every other use.
 func NewTask[T any](identifier string, options *TaskOptions) *TypedTask[T] {
 	if options == nil {
 		options = &TaskOptions{}

@@ -12,9 +12,8 @@
 //	  }
 //	}
 //
-// A program of the team's own calls [WriteFile], after which the file is committed, and
-// a test or a step of CI calls [Check]. Have the file ending in .d.ts among those that
-// tsconfig.json includes.
+// A program of your own calls [WriteFile]. Commit the file, and call [Check] in a test or
+// in CI. The file's name ends in .d.ts, and tsconfig.json includes it.
 //
 // # How Go types are written
 //
@@ -35,7 +34,7 @@
 //   - Below the payload itself a struct with a name becomes an exported interface of that
 //     name, with the package's name in front where two packages have it.
 //
-// A type with its own MarshalJSON says what that writes in a method, or the team says it
+// A type with its own MarshalJSON needs a method that returns what it writes, or an entry
 // in [Options]:
 //
 //	func (Money) TypeScript() string { return "{ amount: string; currency: string }" }
@@ -44,9 +43,9 @@
 //
 //	func (Currency) TypeScript() string { return typescript.Union(EUR, USD) } // "eur" | "usd"
 //
-// What JSON cannot have, such as a channel, is an error, as is a MarshalJSON or
-// MarshalText on a pointer where encoding/json does not call it: the fields of a
-// payload that is not a pointer cannot be addressed.
+// A type that JSON cannot represent, such as a channel, is an error. A MarshalJSON or
+// MarshalText with a pointer receiver is an error where encoding/json does not call it: in
+// a payload that is not a pointer, and in the values of maps.
 package typescript
 
 import (
