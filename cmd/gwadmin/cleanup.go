@@ -29,8 +29,12 @@ func cleanupCommand(a *app) *cobra.Command {
   GC_TASK_IDENTIFIERS      tasks that no job refers to
   GC_JOB_QUEUES            unlocked queues that no job refers to
 
-They run in this order. A dry run counts each by itself, so that a task which only
+They run in this order, in batches of up to 10000 rows, each a transaction. If it ends
+early it says what was deleted by then. A dry run counts each by itself: a task that only
 failed jobs refer to is not in its count.
+
+Jobs that open transactions have added to a queue that GC_JOB_QUEUES deletes are
+stranded: it says how many there are. gwadmin queues restore puts them back in reach.
 
 ` + gcTasksWarning,
 		Example: `  gwadmin cleanup --tasks DELETE_PERMAFAILED_JOBS,GC_JOB_QUEUES --dry-run
@@ -42,7 +46,6 @@ failed jobs refer to is not in its count.
 			for _, name := range names {
 				options.Tasks = append(options.Tasks, admin.CleanupTask(strings.TrimSpace(name)))
 			}
-			options.DryRun = c.dryRun
 			if err := c.need(a); err != nil {
 				return err
 			}
@@ -51,23 +54,21 @@ failed jobs refer to is not in its count.
 			}
 			ctx := cmd.Context()
 			return a.withClient(ctx, func(client *admin.Client) error {
-				if !c.dryRun && !c.yes {
-					look := options
-					look.DryRun = true
-					preview, err := client.Cleanup(ctx, look)
-					if err != nil {
-						return err
-					}
+				result, err := withConsent(a, &c, func(dryRun bool) (*admin.CleanupResult, error) {
+					options.DryRun = dryRun
+					return client.Cleanup(ctx, options)
+				}, func(preview *admin.CleanupResult) bool {
 					a.say("%s", cleaned{true, preview}.sentence())
-					if err := c.ask(a, "Go on?"); err != nil {
-						return err
-					}
-				}
-				result, err := client.Cleanup(ctx, options)
-				if err != nil {
+					return slices.ContainsFunc(cleaned{true, preview}.counts(), func(count cleanedTask) bool { return count.Rows > 0 })
+				})
+				if result == nil || err != nil && len(result.Deleted) == 0 {
 					return err
 				}
-				return a.print(cleaned{c.dryRun, result})
+				printErr := a.print(cleaned{c.dryRun, result}) // also what was done before an error
+				if result.Stranded > 0 {
+					a.say("%s stranded: added to a queue that was deleted meanwhile; gwadmin queues restore puts them back in reach", plural(result.Stranded, "job"))
+				}
+				return errors.Join(err, printErr)
 			})
 		},
 	}
@@ -88,7 +89,11 @@ func (c cleaned) counts() []cleanedTask {
 	var counts []cleanedTask
 	for _, task := range []admin.CleanupTask{admin.DeletePermafailedJobs, admin.GCTaskIdentifiers, admin.GCJobQueues} {
 		if rows, ok := c.Deleted[task]; ok {
-			counts = append(counts, cleanedTask{c.DryRun, task, rows})
+			count := cleanedTask{DryRun: c.DryRun, Task: task, Rows: rows}
+			if task == admin.GCJobQueues {
+				count.Stranded = c.Stranded
+			}
+			counts = append(counts, count)
 		}
 	}
 	return counts
@@ -98,6 +103,8 @@ type cleanedTask struct {
 	DryRun bool              `json:"dry_run"`
 	Task   admin.CleanupTask `json:"task"`
 	Rows   int64             `json:"deleted"`
+	// Stranded is how many jobs GC_JOB_QUEUES left without their queue.
+	Stranded int64 `json:"stranded,omitempty"`
 }
 
 func (c cleaned) lines() []any {

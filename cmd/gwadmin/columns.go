@@ -39,14 +39,13 @@ var jobColumns = []jobColumn{
 	{"payload", named, func(_ *app, j *admin.ListedJob) any { return shownPayload(j) }},
 }
 
-// columnNames are those that --columns takes.
-func columnNames() string {
-	var names []string
+// columnNames are the values of --columns.
+var columnNames = func() (names []string) {
 	for _, column := range jobColumns {
 		names = append(names, column.name)
 	}
-	return strings.Join(names, ", ")
-}
+	return names
+}()
 
 // columnsFlag are the names of columns; none stands for those of the default.
 type columnsFlag []string
@@ -57,8 +56,8 @@ func (f *columnsFlag) String() string { return "" }
 func (f *columnsFlag) Set(value string) error {
 	for name := range strings.SplitSeq(value, ",") {
 		name = strings.TrimSpace(name)
-		if !slices.ContainsFunc(jobColumns, func(column jobColumn) bool { return column.name == name }) {
-			return fmt.Errorf("%q is none of %s", name, columnNames())
+		if !slices.Contains(columnNames, name) {
+			return fmt.Errorf("%q is none of %s", name, strings.Join(columnNames, ", "))
 		}
 		*f = append(*f, name)
 	}
@@ -71,7 +70,7 @@ func (f columnsFlag) has(name string) bool { return slices.Contains(f, name) }
 func (a *app) jobsTable(title string, jobs []admin.ListedJob, names columnsFlag) *cells {
 	var columns []jobColumn
 	for _, name := range names {
-		columns = append(columns, jobColumns[slices.IndexFunc(jobColumns, func(column jobColumn) bool { return column.name == name })])
+		columns = append(columns, jobColumns[slices.Index(columnNames, name)])
 	}
 	if len(names) == 0 {
 		columns = slices.DeleteFunc(slices.Clone(jobColumns), func(column jobColumn) bool { return column.spare == named })
@@ -102,9 +101,18 @@ func (a *app) jobsTable(title string, jobs []admin.ListedJob, names columnsFlag)
 	return t
 }
 
+// changedTable shows jobs whose state is not known.
+func (a *app) changedTable(title string, jobs []admin.Job) *cells {
+	listed := make([]admin.ListedJob, len(jobs))
+	for i, job := range jobs {
+		listed[i].Job = job
+	}
+	return a.jobsTable(title, listed, nil)
+}
+
 // shownPayload is a payload in one line, or its size where it was too long to be read.
 func shownPayload(job *admin.ListedJob) string {
-	if size := job.PayloadBytes; size > len("null") && len(job.Payload) <= len("null") {
+	if size := job.PayloadBytes; size > 0 && job.Payload == nil {
 		return fmt.Sprintf("(%d bytes)", size)
 	}
 	var line bytes.Buffer

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// consent is what every verb that changes something asks for.
+// consent is what every verb that changes something needs.
 type consent struct {
 	dryRun bool
 	yes    bool
@@ -22,7 +22,7 @@ func (c *consent) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask for confirmation; needed where there is no terminal")
 }
 
-// need makes sure, before anything is done, that consent is given or can be asked for.
+// need refuses, before anything is done, if consent is not given and nobody can be asked.
 func (c *consent) need(a *app) error {
 	if c.dryRun || c.yes || isTerminal(a.stdin) {
 		return nil
@@ -38,7 +38,25 @@ func (c *consent) ask(a *app, question string) error {
 	return a.confirm(question)
 }
 
-// confirm asks a person, and refuses where there is none.
+// withConsent makes a call. Unless consent is given it makes a dry run first, shows what
+// that says, and asks. If the dry run changes nothing there is nothing to ask about: its
+// result is that of the call.
+func withConsent[T any](a *app, c *consent, call func(dryRun bool) (T, error), show func(preview T) (changes bool)) (T, error) {
+	if c.dryRun || c.yes {
+		return call(c.dryRun)
+	}
+	preview, err := call(true)
+	if err != nil || !show(preview) {
+		return preview, err
+	}
+	if err := c.ask(a, "Go on?"); err != nil {
+		var none T
+		return none, err
+	}
+	return call(false)
+}
+
+// confirm asks a person, and refuses if there is no terminal.
 func (a *app) confirm(question string) error {
 	if !isTerminal(a.stdin) {
 		return refused("there is no terminal to confirm on: pass --yes")

@@ -1,6 +1,12 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
 	"github.com/spf13/pflag"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -9,72 +15,162 @@ import (
 // filterFlags are the flags of a filter.
 type filterFlags struct {
 	set *pflag.FlagSet // these flags alone
-	admin.Filter
+
+	fields                        admin.Filter
 	states                        []string
-	keyPrefix, error              *string
-	contains, path                *string
+	contains                      *string
 	run, created, updated, locked timeRange
 }
 
-type timeRange struct{ after, before momentFlag }
+type timeRange struct{ after, before timeFlag }
 
-// flags adds them to those of a verb.
-func (f *filterFlags) flags(verb *pflag.FlagSet) {
-	flags := pflag.NewFlagSet("filter", pflag.ContinueOnError)
-	f.set = flags
-	defer func() { flags.VisitAll(verb.AddFlag) }()
-	flags.Var((*idsFlag)(&f.IDs), "id", "ids")
-	flags.StringSliceVar(&f.states, "state", nil, "states")
-	flags.StringSliceVar(&f.TaskIdentifiers, "task", nil, "task identifiers")
-	flags.StringSliceVar(&f.QueueNames, "queue", nil, "queue names")
-	flags.StringSliceVar(&f.Keys, "key", nil, "job keys")
-	searchedTextFlag(flags, &f.keyPrefix, "key-prefix", "what the key begins with")
-	flags.StringSliceVar(&f.WorkerIDs, "worker", nil, "ids of the workers that hold the jobs")
-	flags.StringSliceVar(&f.Flags, "flag", nil, "flags, of which the job has one")
-	optionalIntFlag(flags, &f.Priority.From, "priority-from", "the least priority")
-	optionalIntFlag(flags, &f.Priority.To, "priority-to", "the greatest priority")
-	optionalIntFlag(flags, &f.Attempts.From, "attempts-from", "the fewest attempts")
-	optionalIntFlag(flags, &f.Attempts.To, "attempts-to", "the most attempts")
-	searchedTextFlag(flags, &f.error, "error", "text somewhere in the last error, in upper or lower case")
-	searchedTextFlag(flags, &f.contains, "payload-contains", "JSON that the payload contains, as PostgreSQL's @> means it")
-	searchedTextFlag(flags, &f.path, "payload-path", "SQL/JSON path that finds something in the payload")
-	for _, r := range []struct {
-		name, what string
-		times      *timeRange
-	}{
-		{"run", "due", &f.run}, {"created", "created", &f.created}, {"updated", "last updated", &f.updated}, {"locked", "locked", &f.locked},
-	} {
-		flags.Var(&r.times.after, r.name+"-after", r.what+" at that time or later: RFC 3339, or -1h, -3d, +1h from now")
-		flags.Var(&r.times.before, r.name+"-before", r.what+" before that time")
+// flags adds the filter's flags to others.
+func (f *filterFlags) flags(others *pflag.FlagSet) {
+	f.set = pflag.NewFlagSet("filter", pflag.ContinueOnError)
+	f.set.Var((*idsFlag)(&f.fields.IDs), "id", "ids")
+	f.set.StringSliceVar(&f.states, "state", nil, "states")
+	f.set.StringSliceVar(&f.fields.TaskIdentifiers, "task", nil, "task identifiers")
+	f.set.StringSliceVar(&f.fields.QueueNames, "queue", nil, "queue names")
+	f.set.StringSliceVar(&f.fields.Keys, "key", nil, "job keys")
+	f.set.Var(searchedText{optionalString{&f.fields.KeyPrefix}}, "key-prefix", "what the key begins with")
+	f.set.StringSliceVar(&f.fields.WorkerIDs, "worker", nil, "ids of the workers that hold the jobs")
+	f.set.StringSliceVar(&f.fields.Flags, "flag", nil, "flags, of which the job has at least one")
+	f.set.Var(optionalInt{&f.fields.Priority.From}, "priority-from", "the least priority")
+	f.set.Var(optionalInt{&f.fields.Priority.To}, "priority-to", "the greatest priority")
+	f.set.Var(optionalInt{&f.fields.Attempts.From}, "attempts-from", "the fewest attempts")
+	f.set.Var(optionalInt{&f.fields.Attempts.To}, "attempts-to", "the most attempts")
+	f.set.Var(searchedText{optionalString{&f.fields.ErrorText}}, "error", "text that is part of the last error, in any case")
+	f.set.Var(searchedText{optionalString{&f.contains}}, "payload-contains", "JSON that the payload contains, by PostgreSQL's operator @>")
+	f.set.Var(searchedText{optionalString{&f.fields.PayloadPath}}, "payload-path", "SQL/JSON path that finds something in the payload")
+	for _, r := range f.ranges() {
+		f.set.Var(&r.times.after, r.name+"-after", r.what+" at that time or later: RFC 3339, or -1h, -3d, +1h from now")
+		f.set.Var(&r.times.before, r.name+"-before", r.what+" before that time")
+	}
+	f.set.VisitAll(others.AddFlag)
+}
+
+type namedRange struct {
+	name, what string
+	times      *timeRange
+	field      *admin.TimeRange
+}
+
+func (f *filterFlags) ranges() []namedRange {
+	return []namedRange{
+		{"run", "due", &f.run, &f.fields.RunAt},
+		{"created", "created", &f.created, &f.fields.CreatedAt},
+		{"updated", "last updated", &f.updated, &f.fields.UpdatedAt},
+		{"locked", "locked", &f.locked, &f.fields.LockedAt},
 	}
 }
 
-// filter returns the filter. A list is a part of it if its flag was given, also without a
-// value, as by a variable that is not set: it then matches no job.
-func (f *filterFlags) filter() admin.Filter {
-	filter := f.Filter
+// given are the names of those of the flags that were given.
+func given(flags *pflag.FlagSet) (names []string) {
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed {
+			names = append(names, "--"+flag.Name)
+		}
+	})
+	return names
+}
+
+// filter returns the filter. Times from now are by the database's clock, which it asks
+// if there are any. A list whose flag was given without a value, as by a variable that is
+// not set, matches no job.
+func (f *filterFlags) filter(ctx context.Context, client *admin.Client) (admin.Filter, error) {
 	for name, list := range map[string]*[]string{
-		"task": &filter.TaskIdentifiers, "queue": &filter.QueueNames, "key": &filter.Keys, "worker": &filter.WorkerIDs, "flag": &filter.Flags,
+		"task": &f.fields.TaskIdentifiers, "queue": &f.fields.QueueNames, "key": &f.fields.Keys, "worker": &f.fields.WorkerIDs, "flag": &f.fields.Flags,
 	} {
 		if !f.set.Changed(name) {
 			*list = nil
 		}
 	}
+	f.fields.States = nil
 	if f.set.Changed("state") {
-		filter.States = []admin.State{}
+		f.fields.States = []admin.State{}
 	}
 	for _, state := range f.states {
-		filter.States = append(filter.States, admin.State(state))
+		f.fields.States = append(f.fields.States, admin.State(state))
 	}
-	filter.KeyPrefix, filter.ErrorText, filter.PayloadPath = f.keyPrefix, f.error, f.path
 	if f.contains != nil {
-		filter.PayloadContains = []byte(*f.contains)
+		f.fields.PayloadContains = []byte(*f.contains)
 	}
-	filter.RunAt, filter.CreatedAt = f.run.times(), f.created.times()
-	filter.UpdatedAt, filter.LockedAt = f.updated.times(), f.locked.times()
-	return filter
+	var now time.Time
+	for _, r := range f.ranges() {
+		after, before := r.times.after, r.times.before
+		if after.from != nil && before.from != nil && *after.from >= *before.from {
+			return admin.Filter{}, usage(fmt.Errorf("--%s-after is not before --%s-before: no job can match", r.name, r.name))
+		}
+		if now.IsZero() && (after.from != nil || before.from != nil) {
+			var err error
+			if now, err = client.Now(ctx); err != nil {
+				return admin.Filter{}, err
+			}
+		}
+		*r.field = admin.TimeRange{From: after.moment(now), Before: before.moment(now)}
+	}
+	return f.fields, nil
 }
 
-func (r timeRange) times() admin.TimeRange {
-	return admin.TimeRange{From: r.after.at, Before: r.before.at}
+// timeFlag is a time to filter by.
+type timeFlag struct {
+	at   *time.Time
+	from *time.Duration // from now, instead of at
+}
+
+func (f *timeFlag) Type() string   { return "time" }
+func (f *timeFlag) String() string { return "" }
+
+func (f *timeFlag) Set(value string) error {
+	sign := time.Duration(1)
+	relative, ok := strings.CutPrefix(value, "-")
+	if ok {
+		sign = -1
+	} else {
+		relative, ok = strings.CutPrefix(value, "+")
+	}
+	if value == "now" {
+		relative, ok = "0s", true
+	}
+	if ok {
+		if d, err := parseDuration(relative); err == nil {
+			*f = timeFlag{from: new(sign * d)}
+			return nil
+		}
+	}
+	var at admin.RunAt
+	if at.UnmarshalText([]byte(value)) != nil || at.Infinity != 0 {
+		return fmt.Errorf("%q is no time: write it as %s, or as -1h, -3d or +1h from now", value, exampleTime())
+	}
+	*f = timeFlag{at: &at.Time}
+	return nil
+}
+
+func (f *timeFlag) moment(now time.Time) *time.Time {
+	if f.from != nil {
+		return new(now.Add(*f.from))
+	}
+	return f.at
+}
+
+// unknownNames are notes on the tasks and queues of the filter that do not exist, with
+// those that are spelled alike. It ignores errors: they are only hints.
+func unknownNames(ctx context.Context, client *admin.Client, filter admin.Filter) (notes []string) {
+	if len(filter.TaskIdentifiers) > 0 {
+		known, err := client.TaskIdentifiers(ctx)
+		for _, name := range filter.TaskIdentifiers {
+			if err == nil && !slices.Contains(known, name) {
+				notes = append(notes, fmt.Sprintf("there is no task %q%s", name, didYouMean(name, known)))
+			}
+		}
+	}
+	for _, name := range filter.QueueNames {
+		first, err := client.QueueNames(ctx, name, 1)
+		if err != nil || slices.Contains(first, name) {
+			continue
+		}
+		known, _ := client.QueueNames(ctx, "", 10_000)
+		notes = append(notes, fmt.Sprintf("there is no queue %q%s", name, didYouMean(name, known)))
+	}
+	return notes
 }

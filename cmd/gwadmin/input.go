@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/gwadmin/gwadmin/admin"
 )
 
@@ -90,42 +88,41 @@ func parseID(text string) (int64, error) {
 	return id, nil
 }
 
-// runAtFlag is the value of --run-at.
-type runAtFlag struct{ at *admin.RunAt }
+// runAtFlag is the value of --run-at. Times from now are by the database's clock.
+type runAtFlag struct{ value **admin.RunAt }
 
 const runAtUsage = `when: RFC 3339, "now", "+90s", "+5m", "+2h", "+3d" from now, or "infinity"`
 
-func (f *runAtFlag) Type() string { return "time" }
+func (f runAtFlag) Type() string { return "time" }
 
-func (f *runAtFlag) String() string {
-	if f.at == nil {
+func (f runAtFlag) String() string {
+	if f.value == nil || *f.value == nil {
 		return ""
 	}
-	return f.at.String()
+	return (*f.value).String()
 }
 
-func (f *runAtFlag) Set(value string) (err error) {
-	f.at, err = parseRunAt(value, time.Now())
-	return err
-}
-
-func parseRunAt(value string, now time.Time) (*admin.RunAt, error) {
-	if value == "now" {
-		return admin.At(now), nil
-	}
-	if relative, ok := strings.CutPrefix(value, "+"); ok {
+func (f runAtFlag) Set(value string) error {
+	at := new(admin.RunAt)
+	relative, ok := strings.CutPrefix(value, "+")
+	switch {
+	case value == "now":
+		at = admin.In(0)
+	case ok:
 		d, err := parseDuration(relative)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no time from now: write +90s, +5m, +2h or +3d", value)
+			return fmt.Errorf("%q is no time from now: write +90s, +5m, +2h or +3d", value)
 		}
-		return admin.At(now.Add(d)), nil
+		at = admin.In(d)
+	case at.UnmarshalText([]byte(value)) != nil:
+		return fmt.Errorf("%q is no time: write it as %s, as now, +5m or infinity", value, exampleTime())
 	}
-	var at admin.RunAt
-	if at.UnmarshalText([]byte(value)) != nil {
-		return nil, fmt.Errorf("%q is no time: write it as %s, as now, +5m or infinity", value, now.UTC().Format(time.RFC3339))
-	}
-	return &at, nil
+	*f.value = at
+	return nil
 }
+
+// exampleTime shows how to write a time.
+func exampleTime() string { return time.Now().UTC().Format(time.RFC3339) }
 
 // parseDuration reads a duration of Go's, or whole days as "3d".
 func parseDuration(value string) (time.Duration, error) {
@@ -139,34 +136,6 @@ func parseDuration(value string) (time.Duration, error) {
 		err = errors.New("it is negative")
 	}
 	return d, err
-}
-
-// momentFlag is a moment to filter by.
-type momentFlag struct{ at *time.Time }
-
-func (f *momentFlag) Type() string { return "time" }
-
-func (f *momentFlag) String() string {
-	if f.at == nil {
-		return ""
-	}
-	return f.at.Format(time.RFC3339)
-}
-
-func (f *momentFlag) Set(value string) error {
-	now := time.Now()
-	if relative, ok := strings.CutPrefix(value, "-"); ok {
-		if d, err := parseDuration(relative); err == nil {
-			f.at = new(now.Add(-d))
-			return nil
-		}
-	}
-	at, err := parseRunAt(value, now)
-	if err != nil || at.Infinity != 0 {
-		return fmt.Errorf("%q is no moment: write it as %s, or as -1h, -3d or +1h from now", value, now.UTC().Format(time.RFC3339))
-	}
-	f.at = &at.Time
-	return nil
 }
 
 // idsFlag is a list of job ids, with commas in between.
@@ -189,10 +158,6 @@ func (f *idsFlag) Set(value string) error {
 // optionalInt is an integer flag that tells "not given" from zero.
 type optionalInt struct{ value **int }
 
-func optionalIntFlag(flags *pflag.FlagSet, value **int, name, usage string) {
-	flags.Var(optionalInt{value}, name, usage)
-}
-
 func (f optionalInt) Type() string { return "int" }
 
 func (f optionalInt) String() string {
@@ -214,10 +179,6 @@ func (f optionalInt) Set(value string) error {
 // optionalString is a text flag that tells "not given" from empty.
 type optionalString struct{ value **string }
 
-func optionalStringFlag(flags *pflag.FlagSet, value **string, name, usage string) {
-	flags.Var(optionalString{value}, name, usage)
-}
-
 func (f optionalString) Type() string { return "string" }
 
 func (f optionalString) String() string {
@@ -232,13 +193,9 @@ func (f optionalString) Set(value string) error {
 	return nil
 }
 
-// searchedText is a text to look for: none is no value, lest an unset variable picks
-// every job that has such a text at all.
+// searchedText is a text to look for. It refuses an empty one, which an unset variable
+// would make: that is part of every text.
 type searchedText struct{ optionalString }
-
-func searchedTextFlag(flags *pflag.FlagSet, value **string, name, usage string) {
-	flags.Var(searchedText{optionalString{value}}, name, usage)
-}
 
 func (f searchedText) Set(value string) error {
 	if value == "" {

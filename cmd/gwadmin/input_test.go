@@ -9,6 +9,9 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/gwadmin/gwadmin/admin"
 )
 
 // pipe returns both ends of a pipe; the end of the test closes them.
@@ -235,27 +238,46 @@ func TestTypedIDs(t *testing.T) {
 	check(t, "the jobs that are left", []int64{2, 3, 4, 6, 7}, s.ids())
 }
 
-// TestParseRunAt counts from a given moment.
-func TestParseRunAt(t *testing.T) {
+// TestRunAtFlag reads times, and leaves those from now to the database.
+func TestRunAtFlag(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2027, 3, 28, 0, 30, 0, 0, time.FixedZone("", 3600))
-	for text, want := range map[string]string{
-		"now":                       "2027-03-27T23:30:00Z",
-		"+0s":                       "2027-03-27T23:30:00Z",
-		"+90s":                      "2027-03-27T23:31:30Z",
-		"+1h30m":                    "2027-03-28T01:00:00Z",
-		"+1d":                       "2027-03-28T23:30:00Z",
-		"+65535d":                   "2206-08-31T23:30:00Z",
-		"2027-01-01T00:00:00+05:30": "2026-12-31T18:30:00Z",
-		"2027-01-01T00:00:00.5Z":    "2027-01-01T00:00:00.5Z",
-		"infinity":                  "infinity",
-		"-infinity":                 "-infinity",
+	for text, want := range map[string]*admin.RunAt{
+		"now":                       admin.In(0),
+		"+0s":                       admin.In(0),
+		"+90s":                      admin.In(90 * time.Second),
+		"+1h30m":                    admin.In(90 * time.Minute),
+		"+1d":                       admin.In(24 * time.Hour),
+		"+65535d":                   admin.In(65535 * 24 * time.Hour),
+		"2027-01-01T00:00:00+05:30": admin.At(time.Date(2026, 12, 31, 18, 30, 0, 0, time.UTC)),
+		"2027-01-01T00:00:00.5Z":    admin.At(time.Date(2027, 1, 1, 0, 0, 0, 500_000_000, time.UTC)),
+		"infinity":                  admin.Never(),
+		"-infinity":                 {Infinity: pgtype.NegativeInfinity},
 	} {
-		at, err := parseRunAt(text, now)
-		if err != nil {
+		var at *admin.RunAt
+		if err := (runAtFlag{&at}).Set(text); err != nil {
+			t.Error(err)
+		}
+		check(t, text, want, at)
+	}
+}
+
+// TestTimeFlag reads times, and leaves those from now to the database.
+func TestTimeFlag(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2027, 3, 28, 0, 30, 0, 0, time.UTC)
+	for text, want := range map[string]string{
+		"now":                       "2027-03-28T00:30:00Z",
+		"+90s":                      "2027-03-28T00:31:30Z",
+		"-1h30m":                    "2027-03-27T23:00:00Z",
+		"-3d":                       "2027-03-25T00:30:00Z",
+		"2027-01-01T00:00:00+05:30": "2026-12-31T18:30:00Z",
+	} {
+		var flag timeFlag
+		if err := flag.Set(text); err != nil {
 			t.Error(err)
 			continue
 		}
-		check(t, text, want, at.String())
+		check(t, text, want, flag.moment(now).UTC().Format(time.RFC3339))
 	}
+	check(t, "not given", (*time.Time)(nil), new(timeFlag).moment(now))
 }

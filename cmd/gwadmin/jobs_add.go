@@ -18,7 +18,6 @@ import (
 func jobsAddCommand(a *app) *cobra.Command {
 	var c consent
 	var options admin.AddJobOptions
-	var runAt runAtFlag
 	var mode string
 	cmd := &cobra.Command{
 		Use:   "add TASK [PAYLOAD]",
@@ -36,7 +35,7 @@ in a transaction that it rolls back.`,
   gwadmin jobs add resize_image --queue images < payload.json`,
 		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			options.RunAt, options.JobKeyMode = runAt.at, admin.JobKeyMode(mode)
+			options.JobKeyMode = admin.JobKeyMode(mode)
 			payload, err := a.readPayload(args[1:])
 			if err != nil {
 				return err
@@ -68,12 +67,12 @@ in a transaction that it rolls back.`,
 		},
 	}
 	flags := cmd.Flags()
-	optionalStringFlag(flags, &options.QueueName, "queue", "the queue, whose jobs run one after another")
-	flags.Var(&runAt, "run-at", runAtUsage)
-	optionalIntFlag(flags, &options.MaxAttempts, "max-attempts", "1 to 32767 (default 25)")
-	optionalStringFlag(flags, &options.JobKey, "key", "the job's key, unique among jobs")
+	flags.Var(optionalString{&options.QueueName}, "queue", "the queue, whose jobs run one after another")
+	flags.Var(runAtFlag{&options.RunAt}, "run-at", runAtUsage)
+	flags.Var(optionalInt{&options.MaxAttempts}, "max-attempts", "1 to 32767 (default 25)")
+	flags.Var(optionalString{&options.JobKey}, "key", "the job's key, unique among jobs")
 	flags.StringVar(&mode, "key-mode", "", "what becomes of the job that has the key: replace, preserve_run_at or unsafe_dedupe (default replace)")
-	optionalIntFlag(flags, &options.Priority, "priority", "-32768 to 32767, smaller runs earlier (default 0)")
+	flags.Var(optionalInt{&options.Priority}, "priority", "-32768 to 32767, smaller runs earlier (default 0)")
 	flags.StringArrayVar(&options.Flags, "flag", nil, "a flag, which workers may forbid; may be given many times")
 	c.flags(cmd)
 	return cmd

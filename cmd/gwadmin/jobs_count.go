@@ -21,13 +21,21 @@ statements. gwadmin stats --estimate is fast however large the table is.`,
 		Example: `  gwadmin jobs count --task send_email
   gwadmin jobs count --state permafailed --updated-after -1d -o json | jq .total`,
 	}, func(ctx context.Context, client *admin.Client) (printable, error) {
-		// A dry run counts what it would be about, and reads no more than that.
-		options := admin.WhereOptions{DryRun: true, All: len(given(filter.set)) == 0, Sample: new(0)}
-		result, err := client.RetryWhere(ctx, filter.filter(), &options)
+		selected, err := filter.filter(ctx, client)
 		if err != nil {
 			return nil, err
 		}
-		return jobCount{result.Matched, result.States}, nil
+		// A dry run of any change counts what matches.
+		options := admin.WhereOptions{DryRun: true, All: len(given(filter.set)) == 0, Sample: new(0)}
+		result, err := client.RetryWhere(ctx, selected, &options)
+		if err != nil {
+			return nil, err
+		}
+		count := jobCount{Total: result.Matched, States: result.States}
+		if count.Total == 0 {
+			count.unknown = unknownNames(ctx, client, selected)
+		}
+		return count, nil
 	})
 	filter.flags(cmd.Flags())
 	return cmd
@@ -37,7 +45,11 @@ statements. gwadmin stats --estimate is fast however large the table is.`,
 type jobCount struct {
 	Total  int64        `json:"total"`
 	States admin.Counts `json:"states"`
+
+	unknown []string // notes on names in the filter
 }
+
+func (c jobCount) notes(*app) []string { return c.unknown }
 
 func (c jobCount) lines() []any { return []any{c} }
 

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -57,13 +58,17 @@ it. One that exists is replaced with --overwrite only.`,
 			}
 			ctx := cmd.Context()
 			return a.withClient(ctx, func(client *admin.Client) error {
-				return e.run(ctx, client, e.filter.filter())
+				filter, err := e.filter.filter(ctx, client)
+				if err != nil {
+					return err
+				}
+				return e.run(ctx, client, filter)
 			})
 		},
 	}
 	flags := cmd.Flags()
 	e.filter.flags(flags)
-	optionalIntFlag(flags, &e.payload, "payload", "leave out payloads of more bytes than that (default none is left out; 0 all)")
+	flags.Var(optionalInt{&e.payload}, "payload", "leave out payloads of more bytes than that (default none is left out; 0 all)")
 	flags.VarP(&e.format, "output", "o", "ndjson, or csv")
 	flags.StringVar(&e.null, "null", "", "what stands in CSV for null (default nothing)")
 	flags.StringVar(&e.to, "to", "", "the file to write to, instead of standard output")
@@ -82,13 +87,14 @@ const (
 func (f *exportFormat) String() string { return string(*f) }
 func (f *exportFormat) Type() string   { return "format" }
 
+func (f *exportFormat) names() []string { return []string{string(exportNDJSON), string(exportCSV)} }
+
 func (f *exportFormat) Set(value string) error {
-	switch exportFormat(value) {
-	case exportNDJSON, exportCSV:
-		*f = exportFormat(value)
-		return nil
+	if !slices.Contains(f.names(), value) {
+		return fmt.Errorf("must be %s or %s", exportNDJSON, exportCSV)
 	}
-	return fmt.Errorf("must be %s or %s", exportNDJSON, exportCSV)
+	*f = exportFormat(value)
+	return nil
 }
 
 // An export is one run of the verb.

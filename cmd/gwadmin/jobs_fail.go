@@ -10,20 +10,20 @@ import (
 
 func jobsFailCommand(a *app) *cobra.Command {
 	var reason *string
-	c := &change{
-		done: "failed for good",
-		call: func(ctx context.Context, client *admin.Client, ids []int64, dryRun bool) (*admin.ChangeResult, error) {
-			return client.FailJobs(ctx, ids, reason, &admin.ChangeOptions{DryRun: dryRun})
+	v := &bulkVerb{
+		past: "failed for good",
+		byIDs: func(client *admin.Client, ctx context.Context, ids []int64, options *admin.ChangeOptions) (*admin.ChangeResult, error) {
+			return client.FailJobs(ctx, ids, reason, options)
 		},
-		callWhere: func(ctx context.Context, client *admin.Client, filter admin.Filter, options *admin.WhereOptions) (*admin.ChangeResult, error) {
+		byFilter: func(client *admin.Client, ctx context.Context, filter admin.Filter, options *admin.WhereOptions) (*admin.ChangeResult, error) {
 			return client.FailWhere(ctx, filter, reason, options)
 		},
 	}
-	cmd := &cobra.Command{
+	cmd := v.command(a, &cobra.Command{
 		Use:     "fail [ID…]",
-		Short:   "Use up jobs' attempts, so that no worker takes them again",
+		Short:   "Use up the attempts of jobs, so that no worker takes them again",
 		Example: "  gwadmin jobs fail 42 --reason 'customer is gone'\n  gwadmin jobs fail --key-prefix customer-7: --reason 'customer is gone'",
-	}
-	optionalStringFlag(cmd.Flags(), &reason, "reason", `becomes the jobs' last error, also when empty (default "Manually marked as failed")`)
-	return c.command(a, cmd)
+	})
+	cmd.Flags().Var(optionalString{&reason}, "reason", `the jobs' last error from then on, which may be empty (default "Manually marked as failed")`)
+	return cmd
 }

@@ -30,7 +30,7 @@ Columns that are empty in every row are left out. On a terminal the table fits i
 width: long texts are cut, then some columns are left out. --wide shows them all, and
 --columns only those it names:
 
-  ` + columnNames() + `
+  ` + strings.Join(columnNames, ", ") + `
 
 If more jobs match than --limit, it prints the --cursor of the next page. Only the
 order by id has an index of Graphile Worker's.
@@ -56,8 +56,19 @@ ends it: if the database is away later, as in a failover, it says so and tries a
 			return nil
 		},
 	}, func(ctx context.Context, client *admin.Client) (printable, error) {
-		page, err := client.ListJobs(ctx, filter.filter(), &options)
-		return jobPage{page, columns}, err
+		selected, err := filter.filter(ctx, client)
+		if err != nil {
+			return nil, err
+		}
+		page, err := client.ListJobs(ctx, selected, &options)
+		if err != nil {
+			return nil, err
+		}
+		var unknown []string
+		if len(page.Jobs) == 0 {
+			unknown = unknownNames(ctx, client, selected)
+		}
+		return jobPage{page, columns, unknown}, nil
 	})
 	flags := cmd.Flags()
 	filter.flags(flags)
@@ -69,10 +80,14 @@ ends it: if the database is away later, as in a failover, it says so and tries a
 	return cmd
 }
 
+// sortKeys are the values of --sort.
+var sortKeys = []string{"id", "run_at", "created_at", "priority", "attempts", "-id", "-run_at", "-created_at", "-priority", "-attempts"}
+
 // jobPage prints a page of jobs.
 type jobPage struct {
 	*admin.Page
 	columns columnsFlag
+	unknown []string // notes on names in the filter
 }
 
 func (p jobPage) notes(a *app) []string {
@@ -82,7 +97,7 @@ func (p jobPage) notes(a *app) []string {
 	case p.Next != "":
 		return []string{"there are more: go on with --cursor " + p.Next}
 	case len(p.Jobs) == 0:
-		return []string{"no jobs"}
+		return append([]string{"no jobs"}, p.unknown...)
 	}
 	return nil
 }

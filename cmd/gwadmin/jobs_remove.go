@@ -26,17 +26,15 @@ and, when it fails, is not retried.`,
 			}
 			ctx := cmd.Context()
 			return a.withClient(ctx, func(client *admin.Client) error {
-				if !c.dryRun && !c.yes {
-					preview, err := client.RemoveJob(ctx, args[0], &admin.RemoveOptions{DetachLocked: detach, DryRun: true})
-					if err != nil {
-						return err
+				result, err := withConsent(a, &c, func(dryRun bool) (*admin.RemoveResult, error) {
+					return client.RemoveJob(ctx, args[0], &admin.RemoveOptions{DetachLocked: detach, DryRun: dryRun})
+				}, func(preview *admin.RemoveResult) bool {
+					if preview.Outcome == admin.Left || preview.Outcome == admin.NoSuch {
+						return false
 					}
 					a.say("%s", removed{true, preview}.sentence())
-					if err := c.ask(a, "Go on?"); err != nil {
-						return err
-					}
-				}
-				result, err := client.RemoveJob(ctx, args[0], &admin.RemoveOptions{DetachLocked: detach, DryRun: c.dryRun})
+					return true
+				})
 				if err != nil {
 					return err
 				}

@@ -20,16 +20,16 @@ func jobsShowCommand(a *app) *cobra.Command {
 	var key *string
 	cmd := &cobra.Command{
 		Use:   "show [ID]",
-		Short: "Show a job with everything it holds, and how it came to its state",
-		Long: `Show a job with everything it holds, and how it came to its state.
+		Short: "Show a job with all its fields, and why it is in its state",
+		Long: `Show a job with all its fields, and why it is in its state.
 
-Graphile Worker keeps no log of a job. The history is what its row can still tell:
-earlier failures, and what was changed before the last time, are not in it.`,
+Graphile Worker keeps no log. The history is what the job's row tells: it has neither
+earlier failures nor earlier changes.`,
 		Example: "  gwadmin jobs show 42\n  gwadmin jobs show --key welcome-42 --output json",
 		Args:    takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (key != nil) {
-				return usage(errors.New("show takes an id or a --key, and one of them only"))
+				return usage(errors.New("jobs show takes either an id or a --key"))
 			}
 			var id int64
 			if key == nil {
@@ -52,16 +52,23 @@ earlier failures, and what was changed before the last time, are not in it.`,
 				if err != nil {
 					return err
 				}
-				return a.print(shownJob{job})
+				now, err := client.Now(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.print(shownJob{job, now})
 			})
 		},
 	}
-	optionalStringFlag(cmd.Flags(), &key, "key", "the job's key, instead of its id")
+	cmd.Flags().Var(optionalString{&key}, "key", "the job's key, instead of its id")
 	return cmd
 }
 
-// shownJob prints a job: a line for each of its fields, and then its history.
-type shownJob struct{ *admin.ListedJob }
+// shownJob prints a job, a line for each of its fields, and its history.
+type shownJob struct {
+	*admin.ListedJob
+	now time.Time // by the database's clock
+}
 
 func (j shownJob) lines() []any { return []any{j.ListedJob} }
 
@@ -91,22 +98,22 @@ func (j shownJob) tables(a *app) []table.Writer {
 		{"payload", block(payload.String())},
 	})
 	history := a.table("HISTORY", "when", "what")
-	for _, event := range j.history(a, time.Now()) {
+	for _, event := range j.history(a) {
 		history.AppendRow(table.Row{fixed(event.when), event.what})
 	}
 	return []table.Writer{t, history}
 }
 
-// An event is something that the row tells of the job.
+// An event is a line of the history.
 type event struct {
 	at   time.Time
 	when string // at, in words
 	what string
 }
 
-// history is what the row tells, in the order of time: what has been, how it is now,
-// and what is to come.
-func (j shownJob) history(a *app, now time.Time) []event {
+// history is what the row tells, in the order of time: what has happened, how the job is
+// now, and what will happen.
+func (j shownJob) history(a *app) []event {
 	var events []event
 	tell := func(at time.Time, what string, args ...any) {
 		events = append(events, event{at, string(a.moment(&at)), fmt.Sprintf(what, args...)})
@@ -121,46 +128,48 @@ func (j shownJob) history(a *app, now time.Time) []event {
 	}
 	if j.LockedAt != nil {
 		tell(*j.LockedAt, "taken by %s, as attempt %d of %d", j.holder(), j.Attempts, j.MaxAttempts)
-		tell(j.LockedAt.Add(admin.StaleAfter), "its lock counts as a dead worker's from here on, and any worker takes it away")
+		tell(j.LockedAt.Add(admin.StaleAfter), "its lock becomes stale: a worker clears it")
 	}
 	if j.QueueLockedAt != nil && j.State == admin.Waiting {
-		tell(*j.QueueLockedAt, "its queue %s taken by %s, for another job", deref(j.QueueName), someone(j.QueueLockedBy))
+		tell(*j.QueueLockedAt, "its queue %s locked by %s, for another job", deref(j.QueueName), someone(j.QueueLockedBy))
 	}
 	if j.RunAt.Infinity == pgtype.Finite {
 		tell(j.RunAt.Time, "due")
 	}
-	events = append(events, event{now, "now", j.standing(a, now)})
+	events = append(events, event{j.now, "now", j.standing(a)})
 	slices.SortStableFunc(events, func(x, y event) int { return x.at.Compare(y.at) })
 	return events
 }
 
-// standing says how the job is now, and why it is not being run.
-func (j shownJob) standing(a *app, now time.Time) string {
+// standing says what state the job is in, and why no worker runs it.
+func (j shownJob) standing(a *app) string {
 	var said string
 	switch j.State {
 	case admin.Ready:
-		said = "ready: the next worker that knows its task, and does not forbid its flags, takes it"
+		said = "ready: the next worker that knows its task and does not forbid its flags takes it"
 	case admin.Scheduled:
 		said = "scheduled: not due yet"
 	case admin.Retrying:
-		said = "retrying: has failed, and is not due yet"
+		said = "retrying: it has failed, and is not due yet"
 	case admin.Waiting:
-		said = fmt.Sprintf("waiting: its queue %s is held by %s since %s", deref(j.QueueName), someone(j.QueueLockedBy), a.moment(j.QueueLockedAt))
-		if j.QueueLockedAt != nil && now.Sub(*j.QueueLockedAt) > admin.StaleAfter {
-			said += ", which is so long that any worker takes the lock away"
+		said = fmt.Sprintf("waiting: its queue %s is locked by %s since %s", deref(j.QueueName), someone(j.QueueLockedBy), a.moment(j.QueueLockedAt))
+		if j.QueueLockedAt != nil && j.now.Sub(*j.QueueLockedAt) > admin.StaleAfter {
+			said += ": that lock is stale, and a worker clears it"
 		}
 	case admin.Running:
-		said = fmt.Sprintf("running: held by %s since %s", j.holder(), a.moment(j.LockedAt))
+		said = fmt.Sprintf("running: locked by %s since %s", j.holder(), a.moment(j.LockedAt))
 	case admin.Stale:
-		said = fmt.Sprintf("stale: held by %s since %s, which is so long that any worker takes the lock away", j.holder(), a.moment(j.LockedAt))
+		said = fmt.Sprintf("stale: locked by %s since %s, for more than 4 hours: a worker clears such a lock", j.holder(), a.moment(j.LockedAt))
 	case admin.Permafailed:
-		said = "permafailed: no attempt is left, and no worker takes it again"
+		said = "permafailed: no attempt is left, and no worker takes it; gwadmin jobs retry gives it new ones"
+	case admin.Stranded:
+		said = "stranded: its queue is gone, and no worker takes it; gwadmin queues restore adds the queue again"
 	}
 	if (j.State == admin.Scheduled || j.State == admin.Retrying) && j.RunAt.Infinity == pgtype.Infinity {
-		said += ", and never will be, unless it is rescheduled"
+		said += ", and never will be unless it is rescheduled"
 	}
 	if j.TaskIdentifier == "" {
-		said += "; its task is gone, so that no worker knows it"
+		said += "; its task is gone: no worker knows it"
 	}
 	if j.LockedAt == nil && j.Attempts > 0 {
 		said += fmt.Sprintf("; %d of %d attempts are used", j.Attempts, j.MaxAttempts)
@@ -175,7 +184,7 @@ func (j shownJob) holder() string { return someone(j.LockedBy) }
 
 func someone(worker *string) string {
 	if worker == nil {
-		return "somebody unnamed"
+		return "an unnamed worker"
 	}
 	return *worker
 }

@@ -149,15 +149,15 @@ func TestIDVerbs(t *testing.T) {
 				done := s.run(append(args, "--yes")...)
 				checkCode(t, exitSkipped, done)
 
-				would, did := parse[changeResult](t, dry), parse[changeResult](t, done)
-				check(t, "ids that would be changed, and are", jobIDs(would.Changed), jobIDs(did.Changed))
-				check(t, "ids that would be left alone, and are", would.Skipped, did.Skipped)
-				if len(did.Changed) < 20 || len(did.Skipped) < 4 {
-					t.Errorf("changed %d and left %d alone: too few for a test", len(did.Changed), len(did.Skipped))
+				would, did := parse[admin.ChangeResult](t, dry), parse[admin.ChangeResult](t, done)
+				check(t, "ids that would be changed, and are", jobIDs(would.Jobs), jobIDs(did.Jobs))
+				check(t, "ids that would be left alone, and are", would.SkippedJobs, did.SkippedJobs)
+				if did.Changed < 20 || len(did.SkippedJobs) < 4 {
+					t.Errorf("changed %d and left %d alone: too few for a test", did.Changed, len(did.SkippedJobs))
 				}
 
 				after := s.jobRows()
-				for _, job := range did.Changed {
+				for _, job := range did.Jobs {
 					row, there := after[job.ID]
 					if name == "complete" {
 						if there {
@@ -241,12 +241,12 @@ func TestIDs(t *testing.T) {
 			s := &site{TB: t, pool: s.pool, url: s.url, schema: s.schema}
 			got := s.piped(tc.stdin, append([]string{"jobs", "retry", "-o", "json", "--dry-run"}, tc.args...)...)
 			checkCode(t, tc.code, got)
-			looked := parse[changeResult](t, got)
+			looked := parse[admin.ChangeResult](t, got)
 			left := []int64{}
-			for _, skip := range looked.Skipped {
+			for _, skip := range looked.SkippedJobs {
 				left = append(left, skip.ID)
 			}
-			check(t, "changed", tc.changed, jobIDs(looked.Changed))
+			check(t, "changed", tc.changed, jobIDs(looked.Jobs))
 			check(t, "left alone", tc.left, left)
 		})
 	}
@@ -611,15 +611,15 @@ func TestManyIDs(t *testing.T) {
 	s, ids := many(t, 12_000)
 	s.exec(`update graphile_worker._private_jobs set locked_at = now(), locked_by = 'pool-a' where id = 11000`)
 	for _, dry := range []bool{true, false} {
-		consent, said := "--yes", "11999 completed, 1 left alone\n"
+		consent, said := "--yes", "11999 completed, 1 left alone: 1 locked\n"
 		if dry {
-			consent, said = "--dry-run", "11999 would be completed, 1 would be left alone\n"
+			consent, said = "--dry-run", "11999 would be completed, 1 would be left alone: 1 locked\n"
 		}
 		got := s.piped(ids+ids, "jobs", "complete", "-", consent, "-o", "ndjson")
 		checkCode(t, exitSkipped, got)
 		check(t, "stderr", said, got.Stderr)
-		check(t, "lines", 12_000, strings.Count(got.Stdout, "\n"))
-		check(t, "lines of changed jobs", 11_999, strings.Count(got.Stdout, `"changed":{`))
+		check(t, "lines", 12_001, strings.Count(got.Stdout, "\n"))
+		check(t, "lines of changed jobs", 11_999, strings.Count(got.Stdout, `"job":{`))
 	}
 	check(t, "the jobs that are left", []int64{11_000}, s.ids())
 }
@@ -627,7 +627,7 @@ func TestManyIDs(t *testing.T) {
 // TestInterrupt presses Ctrl-C while the second of three batches waits for a lock.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
-	const batch = batchSize
+	const batch = idBatch
 	const noted = "interrupted: ends after this batch; once more, and it ends at once\n"
 	rescheduled := func(s *site) []int {
 		return value[[]int](s, `select array[count(*), coalesce(max(id), 0)] from graphile_worker._private_jobs where priority = 3`)
@@ -649,8 +649,8 @@ func TestInterrupt(t *testing.T) {
 		checkCode(t, exitInterrupted, result{Code: got.Code, Stderr: got.Stderr})
 		check(t, "stderr", noted+
 			"10000 rescheduled, 0 left alone\n"+
-			"gwadmin: interrupted after 10000 of 12000 ids; the others are untouched\n", got.Stderr)
-		check(t, "jobs said to be rescheduled", 2*batch, len(parse[changeResult](t, got).Changed))
+			"gwadmin: interrupted after 10000 jobs; the others are untouched\n", got.Stderr)
+		check(t, "jobs said to be rescheduled", int64(2*batch), parse[admin.ChangeResult](t, got).Changed)
 		check(t, "jobs rescheduled, and the last of them", []int{2 * batch, 2 * batch}, rescheduled(s))
 	})
 	t.Run("once, with lines", func(t *testing.T) {
@@ -661,7 +661,7 @@ func TestInterrupt(t *testing.T) {
 		release()
 		got := p.wait()
 		check(t, "exit code", exitInterrupted, got.Code)
-		check(t, "lines", 2*batch, strings.Count(got.Stdout, "\n"))
+		check(t, "lines", 2*batch+1, strings.Count(got.Stdout, "\n"))
 		check(t, "jobs rescheduled, and the last of them", []int{2 * batch, 2 * batch}, rescheduled(s))
 	})
 	t.Run("twice", func(t *testing.T) {
@@ -742,20 +742,20 @@ func lastLine(text string) string {
 // TestStopped loses the connection in the second batch: what was done is said.
 func TestStopped(t *testing.T) {
 	t.Parallel()
-	s, ids := many(t, 2*batchSize)
-	release := s.holding(fmt.Sprintf(`select from graphile_worker._private_jobs where id = %d for update`, batchSize+1))
+	s, ids := many(t, 2*idBatch)
+	release := s.holding(fmt.Sprintf(`select from graphile_worker._private_jobs where id = %d for update`, idBatch+1))
 	p := start(t, s.env(), strings.NewReader(ids), "jobs", "complete", "-", "--yes")
 	s.blocked()
 	s.exec(`select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity where datname = current_database() and application_name = 'gwadmin'`)
 	got := p.wait()
 	release()
 	check(t, "exit code", exitError, got.Code)
-	for _, said := range []string{"5000 completed, 0 left alone\n", "gwadmin: stopped after 5000 of 10000 ids; the others are untouched: "} {
+	for _, said := range []string{"5000 completed, 0 left alone\n", "gwadmin: stopped after 5000 jobs; the others are untouched: "} {
 		if !strings.Contains(got.Stderr, said) {
 			t.Errorf("it does not say %q, but:\n%s", said, got.Stderr)
 		}
 	}
-	check(t, "how many jobs are left", batchSize, len(s.ids()))
+	check(t, "how many jobs are left", idBatch, len(s.ids()))
 }
 
 // TestRoles acts as a role that may not do everything.

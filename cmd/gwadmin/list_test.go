@@ -184,7 +184,7 @@ func TestListColumns(t *testing.T) {
 	for _, args := range [][]string{
 		{"--columns", "last_error,id, payload,flags", "--columns=key"},
 		{"--columns", "id,payload,priority", "--payload", "5", "--no-headers"},
-		{"--columns", columnNames(), "--id", "2"},
+		{"--columns", strings.Join(columnNames, ", "), "--id", "2"},
 		{"--id", "6", "--no-headers"},
 		{"--id", "99"},
 	} {
@@ -246,12 +246,12 @@ func TestDocumentedJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs := map[string][][]string{
-		"jobs list": {{"--limit", "1"}}, "jobs count": {nil}, "jobs import": {{"-", "--dry-run"}}, "jobs show": {{"1"}}, "jobs add": {{"send", "--dry-run"}},
+		"jobs list": {{"--limit", "1", "--payload", "10"}}, "jobs count": {nil}, "jobs import": {{"-", "--dry-run"}}, "jobs show": {{"1"}}, "jobs add": {{"send", "--dry-run"}},
 		"jobs complete": {{"1", "3", "--dry-run"}}, "jobs fail": {{"1", "3", "--dry-run"}}, "jobs retry": {{"1", "3", "--dry-run"}},
 		"jobs complete --all": {{"--dry-run"}}, "jobs fail --all": {{"--dry-run"}}, "jobs retry --all": {{"--dry-run"}},
 		"jobs reschedule --all": {{"--dry-run", "--priority", "1"}},
 		"jobs reschedule":       {{"1", "3", "--dry-run", "--priority", "1"}},
-		"jobs remove":           {{"key 3", "--dry-run"}}, "queues": {nil}, "tasks": {nil}, "tasks --declared": {{"else"}}, "crontabs": {nil}, "workers list": {nil},
+		"jobs remove":           {{"key 3", "--dry-run"}}, "queues": {nil}, "queues restore": {{"--dry-run"}}, "tasks": {nil}, "tasks --declared": {{"else"}}, "crontabs": {nil}, "workers list": {nil},
 		"workers unlock": {{"pool-a", "none", "--dry-run"}}, "stats": {nil}, "cleanup": {{"--dry-run"}},
 		"migrate status": {nil}, "migrate plan": {nil}, "migrate up": {nil}, "migrate up --dry-run": {nil},
 		"migrate down": {{"--dry-run"}}, "migrate validate": {nil}, "migrate grants": {{"reader", "web"}},
@@ -260,6 +260,7 @@ func TestDocumentedJSON(t *testing.T) {
 	}
 	s, drifted := fixture(t), ours(t)
 	s.exec(`insert into graphile_worker._private_known_crontabs values ('hourly', now(), null)`)
+	s.strand()
 	drifted.exec("alter table graphile_worker._private_jobs alter column priority set default 7")
 	documented := 0
 	for line := range strings.Lines(string(page)) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,13 +28,16 @@ const (
 func (f *format) String() string { return string(*f) }
 func (f *format) Type() string   { return "format" }
 
+func (f *format) names() []string {
+	return []string{string(formatTable), string(formatJSON), string(formatNDJSON)}
+}
+
 func (f *format) Set(value string) error {
-	switch format(value) {
-	case formatTable, formatJSON, formatNDJSON:
-		*f = format(value)
-		return nil
+	if !slices.Contains(f.names(), value) {
+		return fmt.Errorf("must be %s, %s or %s", formatTable, formatJSON, formatNDJSON)
 	}
-	return fmt.Errorf("must be %s, %s or %s", formatTable, formatJSON, formatNDJSON)
+	*f = format(value)
+	return nil
 }
 
 // printable is what a verb prints: as it is with --output json.

@@ -12,7 +12,7 @@ import (
 // The verbs that show all queues, workers and crontabs.
 
 func queuesCommand(a *app) *cobra.Command {
-	return a.reading(&cobra.Command{
+	cmd := a.reading(&cobra.Command{
 		Use:     "queues",
 		Short:   "List the queues, the workers that hold them, and their jobs by state",
 		Example: "  gwadmin queues\n  gwadmin queues --watch",
@@ -20,6 +20,8 @@ func queuesCommand(a *app) *cobra.Command {
 		queues, err := client.Queues(ctx)
 		return shownQueues(queues), err
 	})
+	cmd.AddCommand(queuesRestoreCommand(a))
+	return cmd
 }
 
 type shownQueues []admin.Queue

@@ -17,7 +17,7 @@ type bar struct {
 // progress starts a bar, if there is more than one batch to wait for; of a total of 0
 // nobody knows.
 func (a *app) progress(total int, message string) *bar {
-	if total > 0 && total <= batchSize {
+	if total > 0 && total <= idBatch {
 		return &bar{}
 	}
 	return a.bar(total, message)

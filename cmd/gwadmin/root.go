@@ -113,19 +113,14 @@ switches colours off.
 		demoCommand(a),
 		versionCommand(a),
 	)
-	noArgs(group(root))
-	return root
-}
-
-// noArgs lets every verb below the command refuse arguments, unless its usage names
-// some.
-func noArgs(cmd *cobra.Command) {
-	for _, sub := range cmd.Commands() {
-		if sub.Args == nil && !strings.Contains(sub.Use, " ") {
-			sub.Args = takes(0, 0)
+	group(root)
+	walk(root, func(cmd *cobra.Command) {
+		if cmd.Args == nil && !strings.Contains(cmd.Use, " ") { // its usage names none
+			cmd.Args = takes(0, 0)
 		}
-		noArgs(sub)
-	}
+	})
+	a.complete(root)
+	return root
 }
 
 // group makes a command that only has others below it. Alone it prints its help; an

@@ -69,6 +69,8 @@ func takes(least, most int) cobra.PositionalArgs {
 		switch {
 		case len(args) >= least && (most < 0 || len(args) <= most):
 			return nil
+		case most == 0 && cmd.HasAvailableSubCommands():
+			return verbOnly(cmd, args)
 		case most == 0:
 			return fmt.Errorf("%s takes no arguments, and got %q", verbOf(cmd), args[0])
 		}

@@ -61,31 +61,30 @@ func plural[N int | int64](n N, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// inputNames are what the command calls the library's fields, where a verb does
-// not call them otherwise.
+// inputNames are the flags and arguments for the fields that errors of package admin name.
+// A key that begins with a call, or with "filter", holds for that alone.
 var inputNames = map[string]string{
 	"task_identifier": "TASK", "payload": "PAYLOAD", "queue_name": "--queue", "job_key": "--key", "job_key_mode": "--key-mode", "flags": "--flag",
 	"run_at": "--run-at", "priority": "--priority", "attempts": "--attempts", "max_attempts": "--max-attempts", "reason": "--reason",
-	"tasks": "--tasks", "keep_tasks": "--keep", "declared": "--declared",
-	"error_shapes": "--errors", "sample_pages": "--sample-pages",
-	"remove job job_key": "KEY",
+	"tasks": "--tasks", "keep_tasks": "--keep", "error_shapes": "--errors", "sample_pages": "--sample-pages", "worker_ids": "WORKER-ID",
+	"remove job job_key": "KEY", "declared": "--declared",
 
 	"states": "--state", "task_identifiers": "--task", "queue_names": "--queue", "keys": "--key", "key_prefix": "--key-prefix",
 	"error_text": "--error", "payload_contains": "--payload-contains", "payload_path": "--payload-path",
 	"payload_path or payload_contains": "--payload-path or --payload-contains",
-	"min_priority":                     "--priority-from", "min_attempts": "--attempts-from", "max_priority": "--priority-to",
-	"sort": "--sort", "page_size": "--limit", "payload_bytes": "--payload", "cursor": "--cursor",
-	"worker_ids": "WORKER-ID", "list jobs worker_ids": "--worker", "list jobs priority": "--priority-from, --priority-to:", "list jobs attempts": "--attempts-from, --attempts-to:",
-	"list jobs max_attempts": "--attempts-to", "list jobs run_at": "--run-after, --run-before:", "created_at": "--created-after, --created-before:",
-	"filter": "the filter", "all": "--all", "limit": "--limit", "batch_size": "--batch", "pause": "--pause", "sample": "--sample",
+	"filter worker_ids":                "--worker", "filter priority": "--priority-from, --priority-to:", "filter attempts": "--attempts-from, --attempts-to:",
+	"filter run_at": "--run-after, --run-before:", "created_at": "--created-after, --created-before:",
 	"updated_at": "--updated-after, --updated-before:", "locked_at": "--locked-after, --locked-before:",
+	"sort": "--sort", "page_size": "--limit", "payload_bytes": "--payload", "cursor": "--cursor",
+	"filter": "the filter", "all": "--all", "limit": "--limit", "batch_size": "--batch", "pause": "--pause", "sample": "--sample",
 }
 
-// inputProblems are what a command line is told otherwise than a Go program.
+// inputProblems replace what only a Go program can do.
 var inputProblems = strings.NewReplacer(
 	": leave it nil for none", ": leave it out for none",
 	": set All if that is meant", ": give --all if that is meant",
 	": take it from Page.Next as it is", ": give it as it was printed",
+	"needs the task", "needs --tasks",
 )
 
 // describe is an error's text, in the words of the command line.
@@ -96,11 +95,11 @@ func describe(err error) string {
 		for _, fault := range invalid.Faults {
 			field, _, _ := strings.Cut(fault.Field, "[") // of worker_ids[0]
 			field, filtered := strings.CutPrefix(field, "filter ")
-			call := invalid.Call
-			if filtered {
-				call = "list jobs" // whose filter it is
+			of := invalid.Call
+			if filtered || of == "list jobs" {
+				of = "filter"
 			}
-			fault.Field = cmp.Or(inputNames[call+" "+field], inputNames[field], fault.Field)
+			fault.Field = cmp.Or(inputNames[of+" "+field], inputNames[field], fault.Field)
 			fault.Problem = inputProblems.Replace(fault.Problem)
 			said.Faults = append(said.Faults, fault)
 		}

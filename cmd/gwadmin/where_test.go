@@ -220,7 +220,7 @@ func TestWhereInterrupted(t *testing.T) {
 	p.interrupt()
 	got := p.wait()
 	checkCode(t, exitInterrupted, got)
-	check(t, "stderr", "700 rescheduled, 0 left alone\ngwadmin: interrupted after 700 changed jobs; the others are untouched\n", got.Stderr)
+	check(t, "stderr", "700 rescheduled, 0 left alone\ngwadmin: interrupted after 700 jobs; the others are untouched\n", got.Stderr)
 	check(t, "said to be changed", int64(700), parse[admin.ChangeResult](t, got).Changed)
 	check(t, "changed", []int{700, 700}, rescheduled())
 
@@ -228,7 +228,7 @@ func TestWhereInterrupted(t *testing.T) {
 	s.exec(`create trigger fail before update on graphile_worker._private_jobs for each row when (old.id = 3000) execute function public.fail()`)
 	got = s.run(append(args, "--batch", "1000")...)
 	checkCode(t, exitError, got)
-	if !strings.Contains(got.Stderr, "2000 rescheduled, 0 left alone\ngwadmin: stopped after 2000 changed jobs; the others are untouched: ") {
+	if !strings.Contains(got.Stderr, "2000 rescheduled, 0 left alone\ngwadmin: stopped after 2000 jobs; the others are untouched: ") {
 		t.Errorf("stderr: %s", got.Stderr)
 	}
 	check(t, "changed", []int{2700, 2700}, rescheduled())

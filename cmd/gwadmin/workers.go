@@ -15,7 +15,7 @@ import (
 func workersCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workers",
-		Short: "List the workers that hold locks, unlock dead ones",
+		Short: "List the workers that hold locks, and unlock dead ones",
 	}
 	cmd.AddCommand(workersListCommand(a), workersUnlockCommand(a))
 	return cmd
@@ -31,13 +31,13 @@ func workersUnlockCommand(a *app) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "unlock WORKER-ID…",
-		Short: "Take the locks of dead workers, on jobs and on queues",
-		Long: `Take the locks of dead workers, on jobs and on queues.
+		Short: "Clear the locks of dead workers, on jobs and on queues",
+		Long: `Clear the locks of dead workers, on jobs and on queues.
 
 ` + unlockWarning + `
 
-A worker whose newest lock is younger than --young may well be alive: it asks
-about such a worker once more, or refuses it where --yes is given without --force.`,
+A worker whose newest lock is younger than --young, by the database's clock, may be
+alive. It asks about such a worker once more; with --yes it refuses it without --force.`,
 		Example: "  gwadmin workers unlock pool-1f3a9c --dry-run\n  gwadmin workers unlock pool-1f3a9c --yes",
 		Args:    takes(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,6 +64,9 @@ about such a worker once more, or refuses it where --yes is given without --forc
 					}
 					return a.finishUnlock(unlocked{true, held})
 				}
+				if len(held.Unlocked) == 0 { // there is nothing to ask about
+					return a.finishUnlock(unlocked{false, held})
+				}
 				a.say("%s", unlockWarning)
 				if !c.yes {
 					for _, locks := range held.Unlocked {
@@ -72,7 +75,7 @@ about such a worker once more, or refuses it where --yes is given without --forc
 					if err := c.ask(a, "Unlock?"); err != nil {
 						return err
 					}
-					// One that has taken a lock since the question is alive.
+					// A worker that has taken a lock since the question is alive.
 					if held, err = client.ForceUnlockWorkers(ctx, args, &admin.UnlockOptions{DryRun: true}); err != nil {
 						return err
 					}
@@ -97,22 +100,18 @@ about such a worker once more, or refuses it where --yes is given without --forc
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&young, "young", 5*time.Minute, "a worker that took a lock since then may be alive")
-	cmd.Flags().BoolVar(&force, "force", false, "unlock young ones, too, without asking again")
+	cmd.Flags().DurationVar(&young, "young", 5*time.Minute, "how long ago a worker must have taken its newest lock to count as dead")
+	cmd.Flags().BoolVar(&force, "force", false, "unlock workers that may be alive, without asking again")
 	c.flags(cmd)
 	return cmd
 }
 
-// signOfLife says that a worker took a lock not long ago, if it did.
+// signOfLife says how long ago a worker took its newest lock, if that is less than young.
 func signOfLife(locks admin.WorkerLocks, young time.Duration) string {
-	if locks.Newest == nil {
+	if locks.Newest == nil || locks.NewestAge >= young {
 		return ""
 	}
-	age := time.Since(*locks.Newest)
-	if age >= young {
-		return ""
-	}
-	return fmt.Sprintf("%s took a lock %s ago, and may be alive", locks.WorkerID, age.Round(time.Second))
+	return fmt.Sprintf("%s took a lock %s ago, and may be alive", locks.WorkerID, locks.NewestAge.Round(time.Second))
 }
 
 func (a *app) finishUnlock(result unlocked) error {

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// A lister lists values for the shell to complete. The shell takes those that begin with
+// what is typed.
+type lister func(typed string) []string
+
+func listOf[T ~string](values ...T) lister {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		texts[i] = string(value)
+	}
+	return func(string) []string { return texts }
+}
+
+// complete lets the shell complete the values of all flags and arguments. Files are
+// completed only where one is meant.
+func (a *app) complete(root *cobra.Command) {
+	flags := map[string]lister{
+		"columns":  listOf(columnNames...),
+		"keep":     a.taskIdentifiers,
+		"key-mode": listOf(admin.Replace, admin.PreserveRunAt, admin.UnsafeDedupe),
+		"queue":    a.queueNames,
+		"run-at":   listOf("now", "infinity"),
+		"sort":     listOf(sortKeys...),
+		"state":    listOf(admin.States...),
+		"task":     a.taskIdentifiers,
+		"tasks":    listOf(admin.DeletePermafailedJobs, admin.GCTaskIdentifiers, admin.GCJobQueues),
+		"worker":   a.workerIDs,
+	}
+	arguments := map[string]lister{
+		"jobs add":       a.taskIdentifiers,
+		"workers unlock": a.workerIDs,
+	}
+	takesFile := map[string]bool{"check": true, "declared": true, "to": true, "jobs import": true}
+	walk(root, func(cmd *cobra.Command) {
+		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
+			list := flags[flag.Name]
+			if format, ok := flag.Value.(interface{ names() []string }); ok {
+				list = listOf(format.names()...)
+			}
+			switch {
+			case list != nil:
+				_ = cmd.RegisterFlagCompletionFunc(flag.Name, completeFrom(list, strings.HasSuffix(flag.Value.Type(), "s")))
+			case !takesFile[flag.Name]:
+				_ = cmd.RegisterFlagCompletionFunc(flag.Name, cobra.NoFileCompletions)
+			}
+		})
+		switch list := arguments[verbOf(cmd)]; {
+		case list != nil:
+			cmd.ValidArgsFunction = completeFrom(list, false)
+		case cmd.ValidArgs == nil && !takesFile[verbOf(cmd)]:
+			cmd.ValidArgsFunction = cobra.NoFileCompletions
+		}
+	})
+}
+
+// completeFrom completes a value that is in the list or, in a list with commas, the last
+// of its values.
+func completeFrom(list lister, commas bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		before := ""
+		if comma := strings.LastIndexByte(typed, ','); commas && comma >= 0 {
+			before, typed = typed[:comma+1], typed[comma+1:]
+		}
+		given := append(strings.Split(before, ","), args...)
+		var found []string
+		for _, value := range list(typed) {
+			if strings.HasPrefix(value, typed) && !slices.Contains(given, value) {
+				found = append(found, before+value)
+			}
+		}
+		return found, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+}
+
+// walk visits a command and all below it.
+func walk(cmd *cobra.Command, visit func(*cobra.Command)) {
+	visit(cmd)
+	for _, sub := range cmd.Commands() {
+		walk(sub, visit)
+	}
+}
+
+// fromDatabase reads values for the shell. Where it cannot there are none: a shell has no
+// place for an error.
+func (a *app) fromDatabase(read func(context.Context, *admin.Client) ([]string, error)) (values []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = a.withClient(ctx, func(client *admin.Client) (err error) {
+		values, err = read(ctx, client)
+		return err
+	})
+	return values
+}
+
+func (a *app) taskIdentifiers(string) []string {
+	return a.fromDatabase(func(ctx context.Context, client *admin.Client) ([]string, error) { return client.TaskIdentifiers(ctx) })
+}
+
+func (a *app) queueNames(typed string) []string {
+	return a.fromDatabase(func(ctx context.Context, client *admin.Client) ([]string, error) {
+		return client.QueueNames(ctx, typed, 100)
+	})
+}
+
+func (a *app) workerIDs(string) []string {
+	return a.fromDatabase(func(ctx context.Context, client *admin.Client) (ids []string, err error) {
+		workers, err := client.Workers(ctx)
+		for _, worker := range workers {
+			ids = append(ids, worker.ID)
+		}
+		return ids, err
+	})
+}
