@@ -574,12 +574,14 @@ select
   jobs.locked_by,
   jobs.revision,
   jobs.flags,
-  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
-  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name
+  coalesce(tasks.identifier, '')::text as task_identifier,
+  queues.queue_name
 from unnest($1::bigint[]) as asked (id)
 cross join lateral (
   select jobs.id, jobs.job_queue_id, jobs.task_id, jobs.payload, jobs.priority, jobs.run_at, jobs.attempts, jobs.max_attempts, jobs.last_error, jobs.created_at, jobs.updated_at, jobs.key, jobs.locked_at, jobs.locked_by, jobs.revision, jobs.flags, jobs.is_available from graphile_worker._private_jobs as jobs where jobs.id = asked.id offset 0
 ) as jobs
+left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
 `
 
 type JobLookParams struct {

@@ -253,20 +253,20 @@ select
   jobs.locked_by,
   jobs.revision,
   jobs.flags,
-  coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
-  (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name,
+  coalesce(tasks.identifier, '')::text as task_identifier,
+  queues.queue_name,
   case
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
-      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
+      when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
+      when queues.locked_at is not null then 'waiting'
       else 'ready'
     end::text as state,
-  (select queues.locked_at from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_at,
-  (select queues.locked_by from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_by,
+  queues.locked_at as queue_locked_at,
+  queues.locked_by as queue_locked_by,
   jobs.payload_bytes::integer as payload_bytes
 from (
   select
@@ -288,15 +288,16 @@ from (
     jobs.flags,
     case when $1::integer >= 0 then octet_length(jobs.payload::text) else 0 end as payload_bytes
   from graphile_worker._private_jobs as jobs
+  left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where ($2::bigint[] is null or jobs.id = any ($2::bigint[]))
   and ($3::text[] is null or array_position($3::text[], case
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
-      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
+      when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
+      when queues.locked_at is not null then 'waiting'
       else 'ready'
     end::text) is not null)
   and ($4::text[] is null or case cardinality($4::text[]) when 1
@@ -382,6 +383,8 @@ from (
     case when $27::text like '-%' then jobs.id end desc
   limit $30::integer
 ) as jobs
+left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
 order by 
     case $27::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
     case $27::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,

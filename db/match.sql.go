@@ -59,23 +59,24 @@ with matched as materialized (
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
-      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
+      when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
+      when queues.locked_at is not null then 'waiting'
       else 'ready'
     end::text as state
   from graphile_worker._private_jobs as jobs
+  left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where jobs.id > $2::bigint and jobs.id <= $3::bigint
   and ($4::bigint[] is null or jobs.id = any ($4::bigint[]))
   and ($5::text[] is null or array_position($5::text[], case
       when jobs.locked_at < now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
-      when jobs.job_queue_id is not null and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) then 'stranded'
+      when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id and queues.locked_at is not null) then 'waiting'
+      when queues.locked_at is not null then 'waiting'
       else 'ready'
     end::text) is not null)
   and ($6::text[] is null or case cardinality($6::text[]) when 1

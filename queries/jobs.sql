@@ -91,11 +91,14 @@ left join lateral (
 -- Reads the jobs with these ids. Ids without a job have no row.
 select
   {{template "columns"}},
-  {{template "names"}}
+  coalesce(tasks.identifier, '')::text as task_identifier,
+  queues.queue_name
 from unnest(@ids::bigint[]) as asked (id)
 cross join lateral (
   select jobs.* from graphile_worker._private_jobs as jobs where jobs.id = asked.id offset 0
-) as jobs;
+) as jobs
+left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id;
 
 -- name: JobRemove :many
 -- Removes the job with this key by remove_job, and returns it. A locked job is left

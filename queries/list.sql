@@ -4,7 +4,7 @@ select
   {{template "columns"}},
   coalesce(tasks.identifier, '')::text as task_identifier,
   queues.queue_name,
-  {{template "state" "joined"}} as state,
+  {{template "state"}} as state,
   queues.locked_at as queue_locked_at,
   queues.locked_by as queue_locked_by,
   octet_length(jobs.payload::text)::integer as payload_bytes
@@ -19,7 +19,7 @@ select
   {{template "columns"}},
   coalesce(tasks.identifier, '')::text as task_identifier,
   queues.queue_name,
-  {{template "state" "joined"}} as state,
+  {{template "state"}} as state,
   queues.locked_at as queue_locked_at,
   queues.locked_by as queue_locked_by,
   octet_length(jobs.payload::text)::integer as payload_bytes
@@ -37,10 +37,11 @@ where jobs.key = @key::text;
 -- Names and states are looked up for the page alone.
 select
   {{template "columns"}},
-  {{template "names"}},
-  {{template "state" "looked up"}} as state,
-  (select queues.locked_at from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_at,
-  (select queues.locked_by from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_locked_by,
+  coalesce(tasks.identifier, '')::text as task_identifier,
+  queues.queue_name,
+  {{template "state"}} as state,
+  queues.locked_at as queue_locked_at,
+  queues.locked_by as queue_locked_by,
   jobs.payload_bytes::integer as payload_bytes
 from (
   select
@@ -62,6 +63,7 @@ from (
     jobs.flags,
     case when @payload_cap::integer >= 0 then octet_length(jobs.payload::text) else 0 end as payload_bytes
   from graphile_worker._private_jobs as jobs
+  left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where {{template "filter"}}
   and (sqlc.narg(cursor_id)::bigint is null or case @sort::text
     when 'id' then jobs.id > sqlc.narg(cursor_id)::bigint
@@ -78,4 +80,6 @@ from (
   order by {{template "order"}}
   limit @page_size::integer
 ) as jobs
+left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
+left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
 order by {{template "order"}};

@@ -22,8 +22,9 @@ cross join lateral (
 --
 -- Needs a custom plan: without max_jobs nothing is then sorted but the ids.
 with matched as materialized (
-  select jobs.id, jobs.xmin::text::bigint as version, {{template "state" "looked up"}} as state
+  select jobs.id, jobs.xmin::text::bigint as version, {{template "state"}} as state
   from graphile_worker._private_jobs as jobs
+  left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where jobs.id > @after_id::bigint and jobs.id <= @last_id::bigint
   and {{template "filter"}}
   order by case when sqlc.narg(max_jobs)::bigint is not null then jobs.id end

@@ -24,7 +24,7 @@ with jobs as not materialized (
     jobs.id,
     jobs.task_id,
     jobs.job_queue_id,
-    {{template "state" "joined"}} as state,
+    {{template "state"}} as state,
     jobs.run_at,
     jobs.attempts,
     jobs.last_error
