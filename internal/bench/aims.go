@@ -49,7 +49,7 @@ var (
 	manyQueues     = atMost(1.2) // a change of one id, against few queues
 	getJob         = atMost(4)   // against the same row by a prepared select
 	whereIndexed   = atMost(2)   // a preview, against a list of the same jobs
-	whereConfirmed = atMost(2.2) // preview and run, against the preview alone
+	whereConfirmed = atMost(2.5) // preview and run, against the preview alone: a pass more, in the order of ids
 	manyKeys       = atMost(2)   // against as many ids
 
 	serverMemory = atMost(10) // MB over idle, for a million ids in batches
