@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/gwadmin/gwadmin/db"
+	"github.com/gwadmin/gwadmin/internal/spelling"
 )
 
 // ErrUndeclared matches an [*UndeclaredError].
@@ -90,52 +90,10 @@ func (c *Client) UndeclaredTasks(ctx context.Context, declared []string) ([]Unde
 	return tasks, nil
 }
 
-// nearest returns the name that is spelled most like another, whatever their case and
-// what separates their words; nil: none is close.
+// nearest returns the name that is spelled most like another; nil: none is.
 func nearest(name string, names []string) *string {
-	word := letters(name)
-	var found *string
-	least := 2 + len(word)/10
-	for i, other := range names {
-		if d := distance(word, letters(other), least); d <= least && 2*d < max(len(word), 1) {
-			found, least = &names[i], d-1
-		}
+	if near := spelling.Near(name, names); len(near) > 0 {
+		return &near[0]
 	}
-	if found == nil {
-		return nil
-	}
-	return new(*found)
-}
-
-func letters(name string) []rune {
-	return []rune(strings.Map(func(r rune) rune {
-		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			return -1
-		}
-		return unicode.ToLower(r)
-	}, name))
-}
-
-// distance is how many letters are to be added, left out or replaced to make one word
-// of another; more than most where it is more.
-func distance(a, b []rune, most int) int {
-	if len(a)-len(b) > most || len(b)-len(a) > most {
-		return most + 1
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range a {
-		before := row[0]
-		row[0] = i + 1
-		for j := range b {
-			cost := before
-			if a[i] != b[j] {
-				cost = 1 + min(before, row[j], row[j+1])
-			}
-			before, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
+	return nil
 }

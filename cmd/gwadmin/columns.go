@@ -47,27 +47,18 @@ var columnNames = func() (names []string) {
 	return names
 }()
 
-// columnsFlag are the names of columns; none stands for those of the default.
-type columnsFlag []string
-
-func (f *columnsFlag) Type() string   { return "columns" }
-func (f *columnsFlag) String() string { return "" }
-
-func (f *columnsFlag) Set(value string) error {
-	for name := range strings.SplitSeq(value, ",") {
-		name = strings.TrimSpace(name)
+// checkColumns refuses names that are no columns.
+func checkColumns(names []string) error {
+	for _, name := range names {
 		if !slices.Contains(columnNames, name) {
-			return fmt.Errorf("%q is none of %s", name, strings.Join(columnNames, ", "))
+			return usage(fmt.Errorf("--columns has %q, which is none of %s%s", name, strings.Join(columnNames, ", "), didYouMean(name, columnNames)))
 		}
-		*f = append(*f, name)
 	}
 	return nil
 }
 
-func (f columnsFlag) has(name string) bool { return slices.Contains(f, name) }
-
-// jobsTable shows jobs, in the columns that are named or in those of the default.
-func (a *app) jobsTable(title string, jobs []admin.ListedJob, names columnsFlag) *cells {
+// jobsTable shows jobs in the named columns; none are those of the default.
+func (a *app) jobsTable(title string, jobs []admin.ListedJob, names []string) *cells {
 	var columns []jobColumn
 	for _, name := range names {
 		columns = append(columns, jobColumns[slices.Index(columnNames, name)])

@@ -43,16 +43,17 @@ func (a *app) complete(root *cobra.Command) {
 		"jobs add":       a.taskIdentifiers,
 		"workers unlock": a.workerIDs,
 	}
-	takesFile := map[string]bool{"check": true, "declared": true, "to": true, "jobs import": true}
+	takesFile := map[string]bool{"check": true, "declared-file": true, "to": true, "jobs import": true}
 	walk(root, func(cmd *cobra.Command) {
 		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
 			list := flags[flag.Name]
 			if format, ok := flag.Value.(interface{ names() []string }); ok {
 				list = listOf(format.names()...)
 			}
+			_, commas := flag.Value.(pflag.SliceValue)
 			switch {
 			case list != nil:
-				_ = cmd.RegisterFlagCompletionFunc(flag.Name, completeFrom(list, strings.HasSuffix(flag.Value.Type(), "s")))
+				_ = cmd.RegisterFlagCompletionFunc(flag.Name, completeFrom(list, commas))
 			case !takesFile[flag.Name]:
 				_ = cmd.RegisterFlagCompletionFunc(flag.Name, cobra.NoFileCompletions)
 			}

@@ -67,6 +67,8 @@ func TestNoUse(t *testing.T) {
 	}{
 		{"nothing listens", "postgres://user:secret@" + closed + "/db", "", exitConnect, "failed to connect to `user=user database=db`"},
 		{"no database", withDatabase(t, old.url, "gwadmin_test_none"), "", exitConnect, `database "gwadmin_test_none" does not exist`},
+		{"a parameter of Prisma's", withParameter(t, old.url, "schema", "public"), "", exitConnect, `unrecognized configuration parameter "schema" (SQLSTATE 42704)` + "\nPostgreSQL does not know this parameter: remove it"},
+		{"another of them", withParameter(t, old.url, "pgbouncer", "true"), "", exitConnect, `unrecognized configuration parameter "pgbouncer"`},
 		{"no schema", newSite(t, nil).url, "", exitPending, `not installed: schema "graphile_worker": install it with gwadmin migrate up`},
 		{"another schema", old.url, weird, exitPending, `not installed: schema "Weird \"Name\"": install it with gwadmin migrate up`},
 		{"revision too old", old.url, "", exitUnsupported, "is at Graphile Worker revision 17 and gwadmin needs 18 or newer: upgrade it"},
@@ -125,6 +127,18 @@ func withDatabase(t testing.TB, base, name string) string {
 		t.Fatal(err)
 	}
 	u.Path = "/" + name
+	return u.String()
+}
+
+func withParameter(t testing.TB, base, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set(name, value)
+	u.RawQuery = query.Encode()
 	return u.String()
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -15,7 +16,7 @@ func jobsListCommand(a *app) *cobra.Command {
 	var filter filterFlags
 	var options admin.ListOptions
 	var sort string
-	var columns columnsFlag
+	var columns []string
 	cmd := a.reading(&cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -50,7 +51,10 @@ ends it: if the database is away later, as in a failover, it says so and tries a
 			if options.PageSize == 0 { // which in Go is the default
 				return usage(fmt.Errorf("--limit 0 is outside 1 to %d", admin.MaxPageSize))
 			}
-			if columns.has("payload") && options.PayloadBytes == 0 {
+			if err := checkColumns(columns); err != nil {
+				return err
+			}
+			if slices.Contains(columns, "payload") && options.PayloadBytes == 0 {
 				options.PayloadBytes = 1000
 			}
 			return nil
@@ -76,7 +80,7 @@ ends it: if the database is away later, as in a failover, it says so and tries a
 	flags.IntVar(&options.PageSize, "limit", 100, "the most jobs to list, up to 10000")
 	flags.StringVar(&options.Cursor, "cursor", "", "go on where the page before ended")
 	flags.IntVar(&options.PayloadBytes, "payload", 0, "read payloads of up to so many bytes, for JSON and the column payload")
-	flags.Var(&columns, "columns", "the columns to show, in that order")
+	flags.StringSliceVar(&columns, "columns", nil, "the columns to show, in that order")
 	return cmd
 }
 
@@ -86,7 +90,7 @@ var sortKeys = []string{"id", "run_at", "created_at", "priority", "attempts", "-
 // jobPage prints a page of jobs.
 type jobPage struct {
 	*admin.Page
-	columns columnsFlag
+	columns []string
 	unknown []string // notes on names in the filter
 }
 

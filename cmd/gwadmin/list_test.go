@@ -182,9 +182,9 @@ func TestListColumns(t *testing.T) {
 	s := fixture(t)
 	var text strings.Builder
 	for _, args := range [][]string{
-		{"--columns", "last_error,id, payload,flags", "--columns=key"},
+		{"--columns", "last_error,id,payload,flags", "--columns=key"},
 		{"--columns", "id,payload,priority", "--payload", "5", "--no-headers"},
-		{"--columns", strings.Join(columnNames, ", "), "--id", "2"},
+		{"--columns", strings.Join(columnNames, ","), "--id", "2"},
 		{"--id", "6", "--no-headers"},
 		{"--id", "99"},
 	} {
@@ -227,7 +227,7 @@ func TestListInvalid(t *testing.T) {
 		{"--payload-path", "$["},
 		{"--id", "one"},
 		{"--columns", "id,colour"},
-		{"--columns", ""},
+		{"--columns", "state,run-at"},
 		{"more"},
 	} {
 		got := s.run(append([]string{"jobs", "list"}, args...)...)

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
 // TestHelp compares the help of every command with what is written down.
@@ -147,14 +149,56 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: exit code %d, %d bytes without %q\n%s", shell, got.Code, len(got.Stdout), mark, got.Stderr)
 		}
 	}
-	got := gwadmin(t, nil, "", "__complete", "jobs", "re")
-	var verbs []string
-	for line := range strings.Lines(got.Stdout) {
-		if verb, _, found := strings.Cut(line, "\t"); found {
-			verbs = append(verbs, verb)
+}
+
+// TestCompletedValues completes verbs, the values of flags, and names in the database.
+func TestCompletedValues(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	s.exec(`select graphile_worker.add_job('send_email', queue_name => 'priority mails')`)
+	other := siteIn(t, testdb.Ours(weird), weird)
+	other.exec(`select graphile_worker.add_job('elsewhere')`)
+	at := "DATABASE_URL=" + s.url
+	for _, tc := range []struct {
+		env  string
+		args []string
+		want string
+	}{
+		{at, []string{"jobs", "re"}, "remove reschedule retry"},
+		{at, []string{"queues", ""}, "restore"},
+		{at, []string{"jobs", "list", "--state", "s"}, "scheduled stale stranded"},
+		{at, []string{"jobs", "list", "--state", "stale,s"}, "stale,scheduled stale,stranded"},
+		{at, []string{"jobs", "list", "--state=re"}, "ready retrying"},
+		{at, []string{"jobs", "list", "--sort=-"}, "-id -run_at -created_at -priority -attempts"},
+		{at, []string{"jobs", "list", "--columns", "id,last"}, "id,last_error"},
+		{at, []string{"jobs", "list", "-o", ""}, "table json ndjson"},
+		{at, []string{"jobs", "export", "-o", ""}, "ndjson csv"},
+		{at, []string{"jobs", "add", "send"}, "send send_email"},
+		{at, []string{"jobs", "add", "send", "--key-mode", "u"}, "unsafe_dedupe"},
+		{at, []string{"jobs", "retry", "--task", "send,s"}, "send,send_email"},
+		{at, []string{"jobs", "retry", "--queue", ""}, "busy mails priority mails unused"},
+		{at, []string{"jobs", "retry", "--queue", "ma"}, "mails"},
+		{at, []string{"jobs", "list", "--worker", ""}, "pool-a pool-b"},
+		{at, []string{"workers", "unlock", ""}, "pool-a pool-b"},
+		{at, []string{"workers", "unlock", "pool-a", ""}, "pool-b"},
+		{at, []string{"cleanup", "--tasks", "GC_"}, "GC_TASK_IDENTIFIERS GC_JOB_QUEUES"},
+		{at, []string{"cleanup", "--keep", "unused,"}, "unused,send unused,send_email"},
+		{at, []string{"jobs", "list", "--error", ""}, ""},
+		{at, []string{"jobs", "show", ""}, ""},
+		{"DATABASE_URL=" + other.url, []string{"--schema", weird, "jobs", "list", "--task", ""}, "elsewhere"},
+		{"PGPORT=1", []string{"--database-url", s.url, "jobs", "list", "--task", "send_"}, "send_email"},
+		{"DATABASE_URL=postgres://127.0.0.1:1/none", []string{"jobs", "list", "--task", ""}, ""},
+	} {
+		got := gwadmin(t, []string{tc.env}, "", append([]string{"__completeNoDesc"}, tc.args...)...)
+		values, directive, _ := strings.Cut("\n"+got.Stdout, "\n:")
+		check(t, strings.Join(tc.args, " "), tc.want, strings.Join(strings.Split(strings.TrimPrefix(values, "\n"), "\n"), " "))
+		if directive == "0\n" {
+			t.Errorf("%q completes files", tc.args)
 		}
 	}
-	check(t, "verbs that begin with re", []string{"remove", "reschedule", "retry"}, verbs)
+	for _, args := range [][]string{{"jobs", "import", ""}, {"jobs", "export", "--to", ""}, {"schema", "--check", ""}, {"tasks", "--declared-file", ""}} {
+		check(t, strings.Join(args, " ")+" completes files", ":0\n", gwadmin(t, nil, "", append([]string{"__complete"}, args...)...).Stdout)
+	}
 }
 
 // TestJSONAlways parses standard output also where nothing was done.

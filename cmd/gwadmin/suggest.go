@@ -1,41 +1,26 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/gwadmin/gwadmin/internal/spelling"
 )
 
-// near returns the names that somebody who typed the text may have meant: those that
-// it begins, and those that a typo or two away from it. The nearest come first.
+// near returns at most three names that somebody who typed the text may have meant: those
+// that begin with it, and those that are spelled alike.
 func near(typed string, names []string) []string {
-	typed = strings.ToLower(typed)
-	if typed == "" {
-		return nil
-	}
-	distances := map[string]int{}
-	for _, name := range names {
-		distance := levenshtein.ComputeDistance(typed, strings.ToLower(name))
-		if strings.HasPrefix(strings.ToLower(name), typed) {
-			distance = 0
-		}
-		if distance <= 2+len(typed)/10 && 2*distance <= len(typed) {
-			distances[name] = distance
+	found := spelling.Near(typed, names)
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		if typed != "" && strings.HasPrefix(strings.ToLower(name), strings.ToLower(typed)) && !slices.Contains(found, name) {
+			found = append(found, name)
 		}
 	}
-	var found []string
-	for name := range distances {
-		found = append(found, name)
-	}
-	slices.SortFunc(found, func(a, b string) int {
-		return cmp.Or(cmp.Compare(distances[a], distances[b]), cmp.Compare(a, b))
-	})
 	return found[:min(len(found), 3)]
 }
 

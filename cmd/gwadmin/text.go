@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/gwadmin/gwadmin/admin"
 )
 
@@ -104,6 +106,10 @@ func describe(err error) string {
 			said.Faults = append(said.Faults, fault)
 		}
 		text = strings.Replace(text, invalid.Error(), said.Error(), 1)
+	}
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && connecting && pgErr.Code == "42704" {
+		text += "\nPostgreSQL does not know this parameter: remove it from the connection string"
 	}
 	return visibleLines(text)
 }
