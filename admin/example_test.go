@@ -16,14 +16,46 @@ func ExampleNew() {
 	defer done()
 
 	client := admin.New(pool)
-	fmt.Println(client.Schema(), client.Check(ctx))
-
-	elsewhere := admin.New(pool, admin.WithSchema("my jobs"))
-	err := elsewhere.Check(ctx)
-	fmt.Println(elsewhere.Schema(), errors.Is(err, admin.ErrNotInstalled))
+	fmt.Println(client.Check(ctx))
 	// Output:
-	// graphile_worker <nil>
-	// my jobs true
+	// <nil>
+}
+
+func ExampleWithSchema() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+
+	client := admin.New(pool, admin.WithSchema("my jobs"))
+	err := client.Check(ctx)
+	fmt.Println(errors.Is(err, admin.ErrNotInstalled))
+	// Output:
+	// true
+}
+
+func ExampleWithReader() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	replica := pool // in production a pool on a read replica
+
+	client := admin.New(pool, admin.WithReader(replica))
+	stats, err := client.Stats(ctx, nil) // reads from the replica
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(stats.Jobs.Total(), "jobs")
+	// Output:
+	// 0 jobs
+}
+
+func ExampleClient_Schema() {
+	pool, done := database()
+	defer done()
+
+	fmt.Println(admin.New(pool).Schema())
+	// Output:
+	// graphile_worker
 }
 
 func ExampleClient_AddJob() {
@@ -38,7 +70,7 @@ func ExampleClient_AddJob() {
 	}
 	fmt.Printf("%d: %s %s\n", job.ID, job.TaskIdentifier, job.Payload)
 
-	// With a key, adding the job again changes it.
+	// Adding a job with the same key again updates it.
 	for _, hour := range []int{9, 17} {
 		job, err = client.AddJob(ctx, "remind", nil, &admin.AddJobOptions{
 			JobKey:      new("remind ada"),
@@ -73,7 +105,7 @@ func ExampleClient_AddJobs() {
 		fmt.Printf("%d: %s %s, priority %d, flags %q\n", job.ID, job.TaskIdentifier, job.Payload, job.Priority, job.Flags)
 	}
 
-	// All faults are named at once, and nothing is added.
+	// The error lists all faults. Nothing is added.
 	_, err = client.AddJobs(ctx, []admin.JobSpec{
 		{TaskIdentifier: "resize", MaxAttempts: new(0)},
 		{TaskIdentifier: "publish", Payload: make(chan int)},
@@ -92,13 +124,32 @@ func ExampleClient_AddJobs() {
 	// job 1: payload cannot be marshalled to JSON: it is a chan int
 }
 
+func ExampleClient_AddJobsIDs() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	specs := make([]admin.JobSpec, 10_000)
+	for i := range specs {
+		specs[i] = admin.JobSpec{TaskIdentifier: "send_email", Payload: map[string]int{"user": i}}
+	}
+	ids, err := client.AddJobsIDs(ctx, specs, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(ids), "jobs added")
+	// Output:
+	// 10000 jobs added
+}
+
 func ExampleClient_WithTx() {
 	ctx := context.Background()
 	pool, done := database()
 	defer done()
 	client := admin.New(pool)
 
-	// The job is there when, and only if, the transaction commits.
+	// The job is added when the transaction commits.
 	tx, err := pool.Begin(ctx)
 	if err != nil {
 		log.Fatal(err)
@@ -222,7 +273,7 @@ func ExampleClient_RescheduleJobs() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// What is nil stays; a zero is set.
+	// A nil value leaves its column. A zero is set.
 	result, err := client.RescheduleJobs(ctx, []int64{job.ID}, admin.RescheduleValues{
 		RunAt:    admin.Never(),
 		Priority: new(0),
@@ -292,7 +343,7 @@ func ExampleClient_ForceUnlockWorkers() {
 	if _, err := client.AddJob(ctx, "send_email", nil, nil); err != nil {
 		log.Fatal(err)
 	}
-	// A worker takes the job, and dies.
+	// A worker takes the job and dies.
 	_, err := pool.Exec(ctx, "update graphile_worker._private_jobs set attempts = 1, locked_at = now(), locked_by = 'pool-1'")
 	if err != nil {
 		log.Fatal(err)
@@ -339,6 +390,37 @@ func ExampleClient_Cleanup() {
 	// GC_JOB_QUEUES 1
 }
 
+func ExampleClient_RestoreQueues() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "send_email", nil, &admin.AddJobOptions{QueueName: new("mail")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// A cleanup deletes the queue while another transaction adds a job to it.
+	if _, err := pool.Exec(ctx, "delete from graphile_worker._private_job_queues"); err != nil {
+		log.Fatal(err)
+	}
+	stranded, err := client.GetJob(ctx, job.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	result, err := client.RestoreQueues(ctx, &admin.RestoreOptions{QueueName: new("mail")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	restored, err := client.GetJob(ctx, job.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(stranded.State, result.Jobs, restored.State, *restored.QueueName)
+	// Output:
+	// stranded 1 ready mail
+}
+
 func ExampleClient_Check() {
 	ctx := context.Background()
 	pool, done := database()
@@ -380,7 +462,7 @@ func ExampleClient_Stats() {
 		}
 	}
 
-	// On a huge table Estimate reads a part of it, and says how far off the numbers are.
+	// Estimate reads a part of a large table and returns the margins of the numbers.
 	stats, err := client.Stats(ctx, &admin.StatsOptions{ErrorShapes: 10, Estimate: true})
 	if err != nil {
 		log.Fatal(err)
@@ -425,24 +507,182 @@ func ExampleClient_Queues() {
 	for _, queue := range queues {
 		fmt.Println(queue.Name, "is held by", *queue.LockedBy, queue.Jobs)
 	}
+	// Output:
+	// mail is held by pool-1 map[running:1 waiting:1]
+}
+
+func ExampleClient_Tasks() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	for _, task := range []string{"send_email", "resize", "send_email"} {
+		if _, err := client.AddJob(ctx, task, nil, nil); err != nil {
+			log.Fatal(err)
+		}
+	}
 	tasks, err := client.Tasks(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, task := range tasks {
-		fmt.Println(task.Identifier, task.Jobs)
+		fmt.Println(task.Identifier, task.Jobs[admin.Ready], "ready")
+	}
+	// Output:
+	// resize 1 ready
+	// send_email 2 ready
+}
+
+func ExampleClient_Workers() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	if _, err := client.AddJob(ctx, "send_email", nil, nil); err != nil {
+		log.Fatal(err)
+	}
+	// A worker took the job 20 minutes ago.
+	_, err := pool.Exec(ctx, "update graphile_worker._private_jobs set locked_at = now() - interval '20 minutes', locked_by = 'pool-1'")
+	if err != nil {
+		log.Fatal(err)
 	}
 	workers, err := client.Workers(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, worker := range workers {
-		fmt.Printf("%s holds %d job and %d queue\n", worker.ID, worker.Jobs, worker.Queues)
+		fmt.Printf("%s holds %d job and %d queues, the newest lock for %s\n",
+			worker.ID, worker.Jobs, worker.Queues, worker.NewestAge.Round(time.Minute))
 	}
 	// Output:
-	// mail is held by pool-1 map[running:1 waiting:1]
-	// send_email map[running:1 waiting:1]
-	// pool-1 holds 1 job and 1 queue
+	// pool-1 holds 1 job and 0 queues, the newest lock for 20m0s
+}
+
+func ExampleClient_Crontabs() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	// A worker starts with a crontab that has the item "rollup", and has not run it yet.
+	_, err := pool.Exec(ctx, "insert into graphile_worker._private_known_crontabs (identifier, known_since) values ('rollup', '2024-05-01')")
+	if err != nil {
+		log.Fatal(err)
+	}
+	crontabs, err := client.Crontabs(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, crontab := range crontabs {
+		fmt.Println(crontab.Identifier, crontab.KnownSince.Year(), crontab.LastExecution == nil)
+	}
+	// Output:
+	// rollup 2024 true
+}
+
+func ExampleClient_TaskIdentifiers() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	for _, task := range []string{"send_email", "resize"} {
+		if _, err := client.AddJob(ctx, task, nil, nil); err != nil {
+			log.Fatal(err)
+		}
+	}
+	identifiers, err := client.TaskIdentifiers(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(identifiers)
+	// Output:
+	// [resize send_email]
+}
+
+func ExampleClient_QueueNames() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	for _, queue := range []string{"mail 1", "mail 2", "images"} {
+		if _, err := client.AddJob(ctx, "run", nil, &admin.AddJobOptions{QueueName: &queue}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	names, err := client.QueueNames(ctx, "mail", 10)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%q\n", names)
+	// Output:
+	// ["mail 1" "mail 2"]
+}
+
+func ExampleClient_Now() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	for _, in := range []time.Duration{-time.Hour, time.Hour} {
+		if _, err := client.AddJob(ctx, "report", nil, &admin.AddJobOptions{RunAt: admin.In(in)}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	now, err := client.Now(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for job, err := range client.AllJobs(ctx, admin.Filter{RunAt: admin.TimeRange{Before: &now}}, nil) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(job.ID, "is due")
+	}
+	// Output:
+	// 1 is due
+}
+
+func ExampleAt() {
+	berlin := time.FixedZone("CET", 3600)
+	fmt.Println(admin.At(time.Date(2100, 1, 1, 9, 0, 0, 0, berlin)))
+	// Output:
+	// 2100-01-01T08:00:00Z
+}
+
+func ExampleIn() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "remind", nil, &admin.AddJobOptions{RunAt: admin.In(24 * time.Hour)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(job.RunAt.Time.Sub(job.CreatedAt))
+	// Output:
+	// 24h0m0s
+}
+
+func ExampleNever() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	// The job waits until it is rescheduled.
+	job, err := client.AddJob(ctx, "publish", nil, &admin.AddJobOptions{RunAt: admin.Never()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(job.RunAt)
+	// Output:
+	// infinity
 }
 
 func ExampleClient_ListJobs() {
@@ -506,7 +746,7 @@ func ExampleClient_AllJobs() {
 	// 3 send_email ready
 }
 
-// A job that waits says for whom.
+// A waiting job names the worker that holds its queue.
 func ExampleClient_GetJob_waiting() {
 	ctx := context.Background()
 	pool, done := database()
@@ -530,50 +770,4 @@ func ExampleClient_GetJob_waiting() {
 	}
 	// Output:
 	// 1 waits for customer 7, which pool-1 holds
-}
-
-// All that failed for good, after a look at what that is.
-func ExampleClient_RetryWhere() {
-	pool, done := database()
-	defer done()
-	ctx := context.Background()
-	client := admin.New(pool)
-
-	for range 3 {
-		job, err := client.AddJob(ctx, "send_email", nil, nil)
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		if _, err := client.FailJobs(ctx, []int64{job.ID}, nil, nil); err != nil {
-			fmt.Println(err)
-			return
-		}
-	}
-	if _, err := client.AddJob(ctx, "send_email", nil, nil); err != nil {
-		fmt.Println(err)
-		return
-	}
-
-	failed := admin.Filter{States: []admin.State{admin.Permafailed}, TaskIdentifiers: []string{"send_email"}}
-	preview, err := client.RetryWhere(ctx, failed, &admin.WhereOptions{DryRun: true})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(preview.Changed, "would be retried, the first with", preview.Jobs[0].Attempts, "attempts used up")
-
-	result, err := client.RetryWhere(ctx, failed, &admin.WhereOptions{BatchSize: 2, Progress: func(r admin.ChangeResult) {
-		fmt.Println(r.Changed, "so far")
-	}})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(result.Changed, "retried,", result.Matched-result.Changed, "left alone")
-	// Output:
-	// 3 would be retried, the first with 25 attempts used up
-	// 2 so far
-	// 3 so far
-	// 3 retried, 0 left alone
 }

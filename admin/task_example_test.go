@@ -30,7 +30,7 @@ func ExampleNewTask() {
 	}
 	fmt.Printf("%s %s %s, up to %d times\n", job.TaskIdentifier, *job.Key, job.Payload, job.MaxAttempts)
 
-	// Many at once, of several tasks perhaps.
+	// AddJobs takes jobs of one or several tasks.
 	_, err = client.AddJobs(ctx, []admin.JobSpec{
 		SendReceipt.Spec(Receipt{Order: 8}, nil),
 		SendReceipt.Spec(Receipt{Order: 9}, &admin.AddJobOptions{Priority: new(-1)}),
@@ -55,6 +55,41 @@ func ExampleNewTask() {
 	// 9
 }
 
+func ExampleIdentifiers() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	if _, err := client.AddJob(ctx, "send_reciept", nil, nil); err != nil {
+		log.Fatal(err)
+	}
+	declared := admin.Identifiers(SendReceipt)
+	fmt.Println(client.Check(ctx, declared...))
+	// Output:
+	// check: jobs of undeclared tasks: "send_reciept" (1 job; did you mean "send_receipt"?)
+}
+
+func ExampleClient_UndeclaredTasks() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	if _, err := client.AddJob(ctx, "send_reciept", nil, nil); err != nil {
+		log.Fatal(err)
+	}
+	tasks, err := client.UndeclaredTasks(ctx, []string{"send_receipt", "resize"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, task := range tasks {
+		fmt.Println(task.Identifier, task.Pending, *task.DidYouMean)
+	}
+	// Output:
+	// send_reciept 1 send_receipt
+}
+
 func ExampleTypedTask_Decode() {
 	job := &admin.Job{ID: 7, TaskIdentifier: "send_receipt", Payload: json.RawMessage(`{"order":"seven"}`)}
 	_, err := SendReceipt.Decode(job)
@@ -68,7 +103,7 @@ func ExampleTypedTask_Decode() {
 }
 
 func ExampleTypedTask_Err() {
-	// A declaration cannot fail; each use of it, and a test, can.
+	// NewTask returns no error. Err and every use of the task do.
 	task := admin.NewTask[Receipt]("send_receipt", &admin.TaskOptions{MaxAttempts: new(0)})
 	fmt.Println(task.Err())
 	// Output:

@@ -1,0 +1,49 @@
+package admin_test
+
+import (
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// TestEveryCallHasAnExample requires an example with a checked output for every exported
+// function of the package and for every exported method of Client.
+func TestEveryCallHasAnExample(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fset := token.NewFileSet()
+	var files []*ast.File
+	for _, name := range names {
+		file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	pkg, err := doc.NewFromFiles(fset, files, "github.com/gwadmin/gwadmin/admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := pkg.Funcs
+	for _, typ := range pkg.Types {
+		calls = append(calls, typ.Funcs...)
+		if typ.Name == "Client" {
+			calls = append(calls, typ.Methods...)
+		}
+	}
+	for _, call := range calls {
+		if !slices.ContainsFunc(call.Examples, func(e *doc.Example) bool { return e.Output != "" }) {
+			t.Errorf("%s has no example with an output", call.Name)
+		}
+	}
+	if len(calls) < 30 {
+		t.Errorf("found only %d exported calls", len(calls))
+	}
+}
