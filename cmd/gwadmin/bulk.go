@@ -27,16 +27,16 @@ type bulkVerb struct {
 	where   *pflag.FlagSet // the filter's flags, and those of options
 }
 
-const bulkHelp = `The jobs are given by their ids, or by filters, all of which must match. --all selects
-every job. It shows how many jobs would be changed, and how many would be left alone and
-why, and asks. Jobs are changed in batches, each a transaction. Ctrl-C ends it after a
-batch, and it says what was done.`
+const bulkHelp = `The jobs are given by their ids or by filters. A job must match all filters.
+--all selects every job. The command shows how many jobs would be changed and
+how many would be left alone, and asks. It changes them in batches, each a
+transaction. Ctrl-C ends it after a batch. It then says what was done.`
 
 // idBatch is the most ids of one transaction.
 const idBatch = 5000
 
-// command adds the ids, the filters and the consent to a verb, and what runs it. A RunE
-// that the verb has checks its own flags.
+// command adds arguments, flags and a RunE to a verb. If the verb has a RunE already, that
+// runs first and checks the verb's own flags.
 func (v *bulkVerb) command(a *app, cmd *cobra.Command) *cobra.Command {
 	if cmd.Long == "" {
 		cmd.Long = cmd.Short + "."
@@ -67,7 +67,7 @@ func (v *bulkVerb) command(a *app, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// args makes sure that there are either ids or filters.
+// args requires either ids or filters.
 func (v *bulkVerb) args(_ *cobra.Command, args []string) error {
 	filters, where := given(v.set), given(v.where)
 	switch {
@@ -100,7 +100,7 @@ func (v *bulkVerb) runIDs(ctx context.Context, a *app, args []string) error {
 		return a.print(changeResult{none, v.past})
 	}
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	return a.withPool(ctx, func(pool *pgxpool.Pool) error { // which connects: the first batch need not
+	return a.withPool(ctx, func(pool *pgxpool.Pool) error { // connects at once: no batch is interrupted
 		client := admin.New(pool, admin.WithSchema(a.schema))
 		result, err := withConsent(a, &v.consent, func(dryRun bool) (*admin.ChangeResult, error) {
 			return v.changeIDs(ctx, a, client, ids, dryRun)
@@ -112,8 +112,8 @@ func (v *bulkVerb) runIDs(ctx context.Context, a *app, args []string) error {
 	})
 }
 
-// changeIDs makes the call for a batch of ids after the other, and adds up the results. As
-// ndjson it prints the jobs of each batch at once, and does not keep them.
+// changeIDs makes the call for one batch of ids after the other and adds up the results.
+// With ndjson it prints the jobs of each batch at once and does not keep them.
 func (v *bulkVerb) changeIDs(ctx context.Context, a *app, client *admin.Client, ids []int64, dryRun bool) (*admin.ChangeResult, error) {
 	total := &admin.ChangeResult{DryRun: dryRun, Skipped: map[admin.SkipReason]int64{}, Jobs: []admin.Job{}, SkippedJobs: []admin.Skip{}}
 	prints := a.format == formatNDJSON && dryRun == v.dryRun
@@ -195,7 +195,7 @@ func (v *bulkVerb) runFilter(ctx context.Context, a *app) error {
 	})
 }
 
-// report prints what was done, also before an error.
+// report prints what was done. After an error that is what was done before it.
 func (v *bulkVerb) report(a *app, result *admin.ChangeResult, err error) error {
 	interrupted := errors.Is(err, context.Canceled)
 	if err != nil && (result == nil || result.DryRun || result.Matched == 0) {
@@ -204,10 +204,10 @@ func (v *bulkVerb) report(a *app, result *admin.ChangeResult, err error) error {
 		}
 		return err
 	}
-	result.DryRun = v.dryRun // a preview that changes nothing is what the call would do
+	result.DryRun = v.dryRun // a preview without changes stands for the call
 	shown := changeResult{result, v.past}
 	printErr := a.print(shown)
-	a.say("%s", shown.summary()) // also if the result could not be printed
+	a.say("%s", shown.summary()) // even if the result could not be printed
 	switch {
 	case interrupted:
 		return &statusError{exitInterrupted, fmt.Errorf("interrupted after %s; the others are untouched", plural(result.Matched, "job"))}
@@ -246,7 +246,7 @@ func (r changeResult) jobLines() []any {
 	return lines
 }
 
-// lines are those of the jobs, and one with the numbers.
+// lines are a line for each job and one with the numbers.
 func (r changeResult) lines() []any {
 	return append(r.jobLines(), struct {
 		DryRun  bool                       `json:"dry_run"`

@@ -12,9 +12,9 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-const gcTasksWarning = `Warning: GC_TASK_IDENTIFIERS is unsafe while workers run. They remember tasks by
-their id, and never find the jobs that are later added for the same task. Stop
-them first, or keep their task identifiers with --keep.`
+const gcTasksWarning = `Warning: GC_TASK_IDENTIFIERS is unsafe while workers run. They remember tasks
+by their id, and never find the jobs that are later added for the same task.
+Stop them first, or keep their task identifiers with --keep.`
 
 func cleanupCommand(a *app) *cobra.Command {
 	var c consent
@@ -29,12 +29,14 @@ func cleanupCommand(a *app) *cobra.Command {
   GC_TASK_IDENTIFIERS      tasks that no job refers to
   GC_JOB_QUEUES            unlocked queues that no job refers to
 
-They run in this order, in batches of up to 10000 rows, each a transaction. If it ends
-early it says what was deleted by then. A dry run counts each by itself: a task that only
-failed jobs refer to is not in its count.
+They run in this order, in batches of up to 10000 rows, each a transaction. If
+the command ends early it says what was deleted. A dry run counts each by
+itself: a task that only failed jobs refer to is not in its count.
 
-Jobs that open transactions have added to a queue that GC_JOB_QUEUES deletes are
-stranded: it says how many there are. gwadmin queues restore puts them back in reach.
+GC_JOB_QUEUES cannot see a job that an open transaction has added to an empty
+queue. If the queue is deleted the job is stranded. The command says how many
+such jobs there are, and gwadmin queues restore puts them back in reach of
+workers.
 
 ` + gcTasksWarning,
 		Example: `  gwadmin cleanup --tasks DELETE_PERMAFAILED_JOBS,GC_JOB_QUEUES --dry-run
@@ -64,7 +66,7 @@ stranded: it says how many there are. gwadmin queues restore puts them back in r
 				if result == nil || err != nil && len(result.Deleted) == 0 {
 					return err
 				}
-				printErr := a.print(cleaned{c.dryRun, result}) // also what was done before an error
+				printErr := a.print(cleaned{c.dryRun, result}) // after an error, what was done before it
 				if result.Stranded > 0 {
 					a.say("%s stranded: added to a queue that was deleted meanwhile; gwadmin queues restore puts them back in reach", plural(result.Stranded, "job"))
 				}
@@ -72,8 +74,8 @@ stranded: it says how many there are. gwadmin queues restore puts them back in r
 			})
 		},
 	}
-	cmd.Flags().StringSliceVar(&names, "tasks", []string{string(admin.GCJobQueues)}, "what to do, in any order")
-	cmd.Flags().StringSliceVar(&options.KeepTasks, "keep", nil, "task identifiers that GC_TASK_IDENTIFIERS leaves")
+	cmd.Flags().StringSliceVar(&names, "tasks", []string{string(admin.GCJobQueues)}, "which of them to run, in any order")
+	cmd.Flags().StringSliceVar(&options.KeepTasks, "keep", nil, "task identifiers that GC_TASK_IDENTIFIERS does not delete")
 	c.flags(cmd)
 	return cmd
 }
@@ -84,7 +86,7 @@ type cleaned struct {
 	*admin.CleanupResult
 }
 
-// counts are the tasks that were asked for, in the order they ran.
+// counts are the tasks in the order they ran.
 func (c cleaned) counts() []cleanedTask {
 	var counts []cleanedTask
 	for _, task := range []admin.CleanupTask{admin.DeletePermafailedJobs, admin.GCTaskIdentifiers, admin.GCJobQueues} {

@@ -13,11 +13,11 @@ import (
 // A jobColumn is what a table of jobs may show.
 type jobColumn struct {
 	name  string
-	spare int // 0: always shown; else the higher goes first where there is no room
+	spare int // 0: always shown; otherwise the higher is left out first if there is no room
 	value func(a *app, job *admin.ListedJob) any
 }
 
-// named is the spare of a column that is shown with --columns only.
+// named is the spare of a column that only --columns shows.
 const named = 9
 
 var jobColumns = []jobColumn{
@@ -57,7 +57,7 @@ func checkColumns(names []string) error {
 	return nil
 }
 
-// jobsTable shows jobs in the named columns; none are those of the default.
+// jobsTable shows jobs in the named columns, or without names in those of the default.
 func (a *app) jobsTable(title string, jobs []admin.ListedJob, names []string) *cells {
 	var columns []jobColumn
 	for _, name := range names {
@@ -101,7 +101,7 @@ func (a *app) changedTable(title string, jobs []admin.Job) *cells {
 	return a.jobsTable(title, listed, nil)
 }
 
-// shownPayload is a payload in one line, or its size where it was too long to be read.
+// shownPayload is a payload in one line, or its size if it was too long to be read.
 func shownPayload(job *admin.ListedJob) string {
 	if size := job.PayloadBytes; size > 0 && job.Payload == nil {
 		return fmt.Sprintf("(%d bytes)", size)
@@ -113,8 +113,8 @@ func shownPayload(job *admin.ListedJob) string {
 	return line.String()
 }
 
-// firstLine is the first line of a text. Off a terminal, where nothing else cuts it, it
-// is no more than 60 characters of that unless --wide is given.
+// firstLine is the first line of a text. If it is not for a terminal, which would cut it,
+// it has at most 60 characters unless --wide is given.
 func (a *app) firstLine(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	_, tty := terminalWidth(a.stdout)

@@ -12,8 +12,8 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// A lister lists values for the shell to complete. The shell takes those that begin with
-// what is typed.
+// A lister lists the values that the shell may complete. Those that do not begin with what
+// is typed are ignored.
 type lister func(typed string) []string
 
 func listOf[T ~string](values ...T) lister {
@@ -24,8 +24,8 @@ func listOf[T ~string](values ...T) lister {
 	return func(string) []string { return texts }
 }
 
-// complete lets the shell complete the values of all flags and arguments. Files are
-// completed only where one is meant.
+// complete registers what the shell completes for the flags and arguments of all verbs.
+// File names are completed only for flags and arguments that take one.
 func (a *app) complete(root *cobra.Command) {
 	flags := map[string]lister{
 		"columns":  listOf(columnNames...),
@@ -67,8 +67,8 @@ func (a *app) complete(root *cobra.Command) {
 	})
 }
 
-// completeFrom completes a value that is in the list or, in a list with commas, the last
-// of its values.
+// completeFrom completes from the list. With commas the flag takes several values, and the
+// last one is completed.
 func completeFrom(list lister, commas bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 		before := ""
@@ -94,8 +94,8 @@ func walk(cmd *cobra.Command, visit func(*cobra.Command)) {
 	}
 }
 
-// fromDatabase reads values for the shell. Where it cannot there are none: a shell has no
-// place for an error.
+// fromDatabase reads values from the database. It ignores errors, which the shell could not
+// show.
 func (a *app) fromDatabase(read func(context.Context, *admin.Client) ([]string, error)) (values []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

@@ -22,7 +22,7 @@ func (c *consent) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask for confirmation; needed where there is no terminal")
 }
 
-// need refuses, before anything is done, if consent is not given and nobody can be asked.
+// need refuses if consent is not given and there is no terminal to ask on.
 func (c *consent) need(a *app) error {
 	if c.dryRun || c.yes || isTerminal(a.stdin) {
 		return nil
@@ -38,9 +38,8 @@ func (c *consent) ask(a *app, question string) error {
 	return a.confirm(question)
 }
 
-// withConsent makes a call. Unless consent is given it makes a dry run first, shows what
-// that says, and asks. If the dry run changes nothing there is nothing to ask about: its
-// result is that of the call.
+// withConsent makes a call. Unless consent is given it first makes a dry run, shows its
+// result and asks. If the dry run changes nothing it does not ask, and returns that result.
 func withConsent[T any](a *app, c *consent, call func(dryRun bool) (T, error), show func(preview T) (changes bool)) (T, error) {
 	if c.dryRun || c.yes {
 		return call(c.dryRun)

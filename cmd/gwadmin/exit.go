@@ -10,7 +10,7 @@ import (
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
-// The exit codes, as exitCodeHelp tells them.
+// The exit codes, which exitCodeHelp documents.
 const (
 	exitOK          = 0
 	exitError       = 1
@@ -38,7 +38,8 @@ const exitCodeHelp = `Exit codes:
     7  refused: not confirmed, jobs would be lost, workers hold jobs,
        another migrator is at work, or a lock could not be had in time;
        nothing was changed
-    8  done, but some of the jobs were left alone; or there is no such job
+    8  done, but some of the jobs were left alone; or there is no such job, task
+       or queue
   130  interrupted; what was done is said, and nothing is half done`
 
 // A statusError ends the command with a code of its own.
@@ -56,10 +57,10 @@ func (e *statusError) Error() string {
 
 func (e *statusError) Unwrap() error { return e.err }
 
-// status ends the command with a code, having said everything already.
+// status ends the command with a code and prints nothing more.
 func status(code int) error { return &statusError{code: code} }
 
-// errInterrupted is for Ctrl-C before anything is done.
+// errInterrupted is the error if Ctrl-C comes before anything is done.
 var errInterrupted = &statusError{exitInterrupted, errors.New("interrupted; nothing was changed")}
 
 func refused(reason string) error {
@@ -68,7 +69,7 @@ func refused(reason string) error {
 
 func usage(err error) error { return &statusError{exitUsage, err} }
 
-// exitCode finds the exit code for an error from anywhere.
+// exitCode is the exit code that an error means.
 func exitCode(err error) int {
 	var status *statusError
 	var connect *pgconn.ConnectError
@@ -89,7 +90,7 @@ func exitCode(err error) int {
 		return exitUnsupported
 	case errors.Is(err, migrations.ErrJobsLeft), errors.Is(err, migrations.ErrBusy), errors.Is(err, migrations.ErrLocked):
 		return exitRefused
-	case errors.As(err, &pgErr) && pgErr.Code == "55P03": // --lock-timeout, at every try
+	case errors.As(err, &pgErr) && pgErr.Code == "55P03": // --lock-timeout expired at every try
 		return exitRefused
 	}
 	return exitError

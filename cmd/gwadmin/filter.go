@@ -12,9 +12,9 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// filterFlags are the flags of a filter.
+// filterFlags are the flags that make a filter.
 type filterFlags struct {
-	set *pflag.FlagSet // these flags alone
+	set *pflag.FlagSet // only these flags
 
 	fields                        admin.Filter
 	states                        []string
@@ -24,7 +24,7 @@ type filterFlags struct {
 
 type timeRange struct{ after, before timeFlag }
 
-// flags adds the filter's flags to others.
+// flags adds the flags to others.
 func (f *filterFlags) flags(others *pflag.FlagSet) {
 	f.set = pflag.NewFlagSet("filter", pflag.ContinueOnError)
 	f.set.Var((*idsFlag)(&f.fields.IDs), "id", "ids")
@@ -64,7 +64,7 @@ func (f *filterFlags) ranges() []namedRange {
 	}
 }
 
-// given are the names of those of the flags that were given.
+// given are the names of the flags that were given.
 func given(flags *pflag.FlagSet) (names []string) {
 	flags.VisitAll(func(flag *pflag.Flag) {
 		if flag.Changed {
@@ -74,9 +74,8 @@ func given(flags *pflag.FlagSet) (names []string) {
 	return names
 }
 
-// filter returns the filter. Times from now are by the database's clock, which it asks
-// if there are any. A list whose flag was given without a value, as by a variable that is
-// not set, matches no job.
+// filter returns the filter. If there are times from now it reads the database's clock. A
+// list flag with an empty value, as of an unset variable, matches no job.
 func (f *filterFlags) filter(ctx context.Context, client *admin.Client) (admin.Filter, error) {
 	for name, list := range map[string]*[]string{
 		"task": &f.fields.TaskIdentifiers, "queue": &f.fields.QueueNames, "key": &f.fields.Keys, "worker": &f.fields.WorkerIDs, "flag": &f.fields.Flags,
@@ -115,7 +114,7 @@ func (f *filterFlags) filter(ctx context.Context, client *admin.Client) (admin.F
 // timeFlag is a time to filter by.
 type timeFlag struct {
 	at   *time.Time
-	from *time.Duration // from now, instead of at
+	from *time.Duration // from now; nil: at
 }
 
 func (f *timeFlag) Type() string   { return "time" }

@@ -2,7 +2,7 @@
 
 package main
 
-// hideURL does nothing: here a user's command lines are that user's own to read.
+// hideURL does nothing: other users cannot read command lines here.
 func hideURL() {}
 
 // handedOver returns what hideURL has hidden.

@@ -10,13 +10,13 @@ import (
 	"syscall"
 )
 
-// urlHandover is how the command hands a connection string to itself, behind its
-// process id, which stays the same.
+// urlHandover is the variable with which the command passes a connection string to itself,
+// after its process id and a colon.
 const urlHandover = "GWADMIN_DATABASE_URL_HANDOVER"
 
-// hideURL takes a connection string that may hold a password out of the process
-// list, where every user of the machine could read it: the command runs itself
-// again without the flag, under the same process id.
+// hideURL removes --database-url, which may have a password, from the process list, which
+// every user of the machine can read. It runs the command again without the flag, under
+// the same process id.
 func hideURL() {
 	args, url := withoutURL(os.Args[1:])
 	self, err := os.Executable()
@@ -26,8 +26,8 @@ func hideURL() {
 	_ = syscall.Exec(self, append(os.Args[:1:1], args...), os.Environ())
 }
 
-// handedOver returns what hideURL has hidden, once: neither what another process
-// was handed counts, nor do children inherit it.
+// handedOver returns the connection string that hideURL has hidden, and unsets the
+// variable. A string for another process is ignored.
 func handedOver() string {
 	pid, url, _ := strings.Cut(os.Getenv(urlHandover), ":")
 	_ = os.Unsetenv(urlHandover)
@@ -37,8 +37,8 @@ func handedOver() string {
 	return url
 }
 
-// withoutURL takes --database-url out of the arguments, and returns its last value:
-// none where one is empty, for the flag to refuse.
+// withoutURL removes --database-url from the arguments and returns its last value. If a
+// value is empty it removes nothing, and the flag refuses it later.
 func withoutURL(args []string) (rest []string, url string) {
 	const flag = "--database-url"
 	for i := 0; i < len(args); i++ {
@@ -63,8 +63,8 @@ func withoutURL(args []string) (rest []string, url string) {
 	return rest, url
 }
 
-// isURLFlag says whether the argument at that place holds the flag's value, and not
-// another flag's or an operand. The verbs' own parser tells.
+// isURLFlag reports whether the argument at that index is a value of --database-url, rather
+// than of another flag or an operand. It asks the verbs' own parser.
 func isURLFlag(args []string, at int, joined bool) bool {
 	const mark = "\x00"
 	marked := slices.Clone(args)
@@ -78,11 +78,11 @@ func isURLFlag(args []string, at int, joined bool) bool {
 	root.InitDefaultVersionFlag()
 	cmd, rest, _ := root.Find(marked)
 	cmd.InitDefaultHelpFlag()
-	_ = cmd.ParseFlags(rest) // up to what is wrong
+	_ = cmd.ParseFlags(rest) // which stops at the first error
 	return slices.Contains(seen, mark)
 }
 
-// seenValues are all that a flag was set to.
+// seenValues are all values that a flag was set to.
 type seenValues []string
 
 func (s *seenValues) Type() string   { return "string" }

@@ -192,7 +192,7 @@ func TestImportInterrupted(t *testing.T) {
 	check(t, "lines", int64(importLines), parse[imported](t, got).Lines)
 	check(t, "said", "interrupted: ends after this batch; once more, and it ends at once\n"+
 		"1000 added, 0 updated\n"+
-		"gwadmin: interrupted: the lines before 1001 are imported: go on with that one\n", got.Stderr)
+		"gwadmin: interrupted: the lines before 1001 are imported: go on with line 1001\n", got.Stderr)
 }
 
 // TestCount counts what jobs list lists.

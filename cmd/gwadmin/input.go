@@ -15,7 +15,7 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// read reads from standard input by fn; Ctrl-C does not wait for it.
+// read runs fn, which reads standard input. Ctrl-C does not wait for it.
 func (a *app) read(fn func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- fn() }()
@@ -27,7 +27,7 @@ func (a *app) read(fn func() error) error {
 	}
 }
 
-// readIDs reads job ids from arguments; "-" stands for standard input, one a line.
+// readIDs reads job ids from arguments. "-" reads them from standard input, one a line.
 func (a *app) readIDs(args []string) ([]int64, error) {
 	var ids []int64
 	for _, arg := range args {
@@ -79,7 +79,7 @@ func parseID(text string) (int64, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		return 0, fmt.Errorf("%s is no job id: it is beyond 64 bits", text)
+		return 0, fmt.Errorf("%s is no job id: it is outside 64 bits", text)
 	case err != nil:
 		return 0, fmt.Errorf("%q is no job id: it is not a whole number", text)
 	case id < 1:
@@ -124,7 +124,7 @@ func (f runAtFlag) Set(value string) error {
 // exampleTime shows how to write a time.
 func exampleTime() string { return time.Now().UTC().Format(time.RFC3339) }
 
-// parseDuration reads a duration of Go's, or whole days as "3d".
+// parseDuration reads a Go duration, or whole days such as "3d".
 func parseDuration(value string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(value, "d"); ok {
 		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
@@ -138,7 +138,7 @@ func parseDuration(value string) (time.Duration, error) {
 	return d, err
 }
 
-// idsFlag is a list of job ids, with commas in between.
+// idsFlag is a list of job ids, separated by commas.
 type idsFlag []int64
 
 func (f *idsFlag) Type() string   { return "ids" }
@@ -155,7 +155,7 @@ func (f *idsFlag) Set(value string) error {
 	return nil
 }
 
-// optionalInt is an integer flag that tells "not given" from zero.
+// optionalInt is an integer flag that is nil if it is not given.
 type optionalInt struct{ value **int }
 
 func (f optionalInt) Type() string { return "int" }
@@ -176,7 +176,7 @@ func (f optionalInt) Set(value string) error {
 	return nil
 }
 
-// optionalString is a text flag that tells "not given" from empty.
+// optionalString is a text flag that is nil if it is not given.
 type optionalString struct{ value **string }
 
 func (f optionalString) Type() string { return "string" }
@@ -193,8 +193,8 @@ func (f optionalString) Set(value string) error {
 	return nil
 }
 
-// searchedText is a text to look for. It refuses an empty one, which an unset variable
-// would make: that is part of every text.
+// searchedText is a text to look for. It refuses the empty text, which is part of every
+// text: it usually comes from an unset variable.
 type searchedText struct{ optionalString }
 
 func (f searchedText) Set(value string) error {
@@ -204,8 +204,8 @@ func (f searchedText) Set(value string) error {
 	return f.optionalString.Set(value)
 }
 
-// connectionString is the value of --database-url: none is no value, lest an unset
-// variable sends the command to the database that the environment names.
+// connectionString is the value of --database-url. It refuses the empty string: from an
+// unset variable it would lead to the database that the environment names.
 type connectionString string
 
 func (s *connectionString) Type() string   { return "string" }
@@ -219,8 +219,8 @@ func (s *connectionString) Set(value string) error {
 	return nil
 }
 
-// readPayload reads a payload from its argument, or from standard input if that is "-" or
-// there is none. It returns nil if there is no payload at all.
+// readPayload reads a payload from the argument, or from standard input if the argument is
+// "-" or missing. It returns nil if there is no payload.
 func (a *app) readPayload(args []string) (any, error) {
 	var text []byte
 	switch {
@@ -252,8 +252,8 @@ func (a *app) readPayload(args []string) (any, error) {
 	return json.RawMessage(text), nil
 }
 
-// isPiped says whether the input is a pipe, a socket or a file, and not a terminal or
-// another device.
+// isPiped reports whether the input is a pipe, a socket or a file, rather than a terminal
+// or another device.
 func isPiped(in io.Reader) bool {
 	file, ok := in.(*os.File)
 	if !ok {

@@ -24,12 +24,12 @@ func jobsAddCommand(a *app) *cobra.Command {
 		Short: "Add a job, or update the one that has its key",
 		Long: `Add a job, or update the one that has its key.
 
-The payload is JSON. If it is "-", or left out while standard input is a pipe or a
-file, it is read from there. If that is empty too, the payload is {}.
+The payload is JSON. It is read from standard input if it is "-", or if it is
+left out and standard input is a pipe or a file. Without a payload it is {}.
 
-Without a key nothing that is there can change, and it does not ask. With a key it says
-what becomes of the job that has it, and asks if there is one. A dry run adds the job
-in a transaction that it rolls back.`,
+If a job has the key, the command says what becomes of that job, and asks.
+Otherwise it does not ask. A dry run adds the job in a transaction that it
+rolls back.`,
 		Example: `  gwadmin jobs add send_email '{"to":"ada@example.com"}'
   gwadmin jobs add monthly_report --run-at 2027-01-01T00:00:00Z --key report
   gwadmin jobs add resize_image --queue images < payload.json`,
@@ -71,9 +71,9 @@ in a transaction that it rolls back.`,
 	flags.Var(runAtFlag{&options.RunAt}, "run-at", runAtUsage)
 	flags.Var(optionalInt{&options.MaxAttempts}, "max-attempts", "1 to 32767 (default 25)")
 	flags.Var(optionalString{&options.JobKey}, "key", "the job's key, unique among jobs")
-	flags.StringVar(&mode, "key-mode", "", "what becomes of the job that has the key: replace, preserve_run_at or unsafe_dedupe (default replace)")
+	flags.StringVar(&mode, "key-mode", "", "what happens to the job that has the key: replace, preserve_run_at or unsafe_dedupe (default replace)")
 	flags.Var(optionalInt{&options.Priority}, "priority", "-32768 to 32767, smaller runs earlier (default 0)")
-	flags.StringArrayVar(&options.Flags, "flag", nil, "a flag, which workers may forbid; may be given many times")
+	flags.StringArrayVar(&options.Flags, "flag", nil, "a flag, which workers may forbid; can be repeated")
 	c.flags(cmd)
 	return cmd
 }
@@ -96,8 +96,8 @@ func askToReplace(ctx context.Context, a *app, c *consent, client *admin.Client,
 	return c.ask(a, "Go on?")
 }
 
-// addJob adds a job; in a dry run it takes it back. It also returns the job that had
-// the key before, if one had.
+// addJob adds a job; in a dry run it rolls back. before is the job that had the key, if
+// there was one.
 func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRun bool, task string, payload any, options *admin.AddJobOptions) (job, before *admin.Job, err error) {
 	if !dryRun && options.JobKey == nil {
 		job, err = client.AddJob(ctx, task, payload, options)
@@ -105,7 +105,7 @@ func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRu
 	}
 	err = inTransaction(ctx, pool, client, dryRun, func(client *admin.Client) (err error) {
 		if options.JobKey != nil {
-			// Whatever else than PostgreSQL objects is AddJob's to say.
+			// AddJob reports any other error.
 			found, err := client.GetJobByKey(ctx, *options.JobKey)
 			if _, ok := errors.AsType[*pgconn.PgError](err); ok {
 				return err
@@ -123,7 +123,7 @@ func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRu
 	return job, before, nil
 }
 
-// inTransaction calls fn in a transaction, which a dry run rolls back.
+// inTransaction calls fn in a transaction, and rolls it back in a dry run.
 func inTransaction(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRun bool, fn func(*admin.Client) error) error {
 	rollback := errors.New("dry run")
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -143,8 +143,8 @@ type addedJob struct {
 	DryRun bool      `json:"dry_run"`
 	Job    admin.Job `json:"job"`
 
-	before *admin.Job // had the key
-	dedupe bool       // and was to be left as it is
+	before *admin.Job // the job that had the key
+	dedupe bool       // whether that is left as it is
 }
 
 func (j addedJob) lines() []any { return []any{j} }
@@ -153,7 +153,7 @@ func (j addedJob) tables(a *app) []table.Writer {
 	return []table.Writer{a.changedTable("JOB", []admin.Job{j.Job})}
 }
 
-// sentence says what became of the job that had the key, and of the new one.
+// sentence says what happened to the job that had the key, and to the new one.
 func (j addedJob) sentence(a *app) string {
 	was, lost, retried, added := "was", "lost", "will not be", "was"
 	if j.DryRun {
@@ -175,7 +175,7 @@ func (j addedJob) sentence(a *app) string {
 	return sentence
 }
 
-// plight says why a job will not be run as it is, or "".
+// plight says why add_job does not update a job, or "" if it does.
 func (a *app) plight(job *admin.Job) string {
 	switch {
 	case job.LockedBy != nil:

@@ -16,8 +16,8 @@ func jobsCountCommand(a *app) *cobra.Command {
 		Short: "Count the jobs that match, by state",
 		Long: `Count the jobs that match, by state. Without a filter it counts all jobs.
 
-The filters are those of jobs list. The count is exact, and reads the table in many short
-statements. gwadmin stats --estimate is fast however large the table is.`,
+The filters are those of jobs list. The count is exact. On a large table
+gwadmin stats --estimate is faster.`,
 		Example: `  gwadmin jobs count --task send_email
   gwadmin jobs count --state permafailed --updated-after -1d -o json | jq .total`,
 	}, func(ctx context.Context, client *admin.Client) (printable, error) {

@@ -28,29 +28,29 @@ func jobsExportCommand(a *app) *cobra.Command {
 		Short: "Write all jobs that match, with their payloads, as NDJSON or CSV",
 		Long: `Write all jobs that match, with their payloads, as NDJSON or CSV.
 
-The filters are those of jobs list. The jobs come in the order of their ids and are
-written as they are read, a page at a time; the memory it needs is that of a page,
-which is the shorter the longer the payloads are. A payload that is much longer than
-those before it is read by itself.
+The filters are those of jobs list. The jobs are in the order of their ids.
+They are read and written a page at a time, and memory holds one page. Pages
+are shorter if payloads are longer.
 
-It reads in many short statements, since a long transaction would keep PostgreSQL
-from cleaning up behind the workers. So the export is no snapshot of one moment: a
-job that is there, and matches, all the while is in it once, as it was when its page
-was read; one that comes or goes meanwhile may be in it or not.
+The export reads in many short statements: a long transaction would keep
+PostgreSQL from vacuuming what the workers leave. It is no snapshot of one
+moment. A job that exists and matches the whole time is in the export once, as
+it was when its page was read. A job that is added, deleted or changed during
+the export may be in it or not.
 
-NDJSON is what jobs list -o ndjson prints. CSV has a header and the same columns;
-the payload and the flags are JSON in one column, times are RFC 3339 in UTC, run_at
-may be infinity or -infinity. What is null is empty, as an empty text is, unless
---null names another text. Values are as they are: one that begins with =, which a
-spreadsheet takes for a formula, is not altered.
+NDJSON is what jobs list -o ndjson prints; jobs import reads it. CSV has a
+header and the same columns. The payload and the flags are JSON in one column,
+times are RFC 3339 in UTC, and run_at may be infinity or -infinity. Null is
+empty, like the empty text, unless --null sets another text. Values are not
+altered, even if a spreadsheet takes them for a formula.
 
-With --to the file gets its name when it is complete, and only its owner may read
-it. One that exists is replaced with --overwrite only.`,
+With --to the file appears under its name when it is complete. Only its owner
+may read it. A file that exists is replaced only with --overwrite.`,
 		Example: `  gwadmin jobs export > jobs.ndjson
   gwadmin jobs export --state permafailed --task send_email --to failed.ndjson
   gwadmin jobs export -o csv --null '\N' --payload 1000 --to jobs.csv --overwrite`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if e.to == "" && cmd.Flags().Changed("to") { // by a variable that is not set
+			if e.to == "" && cmd.Flags().Changed("to") { // from an unset variable
 				return usage(errors.New("--to is empty: leave it out for standard output"))
 			}
 			if err := e.check(); err != nil {
@@ -68,15 +68,15 @@ it. One that exists is replaced with --overwrite only.`,
 	}
 	flags := cmd.Flags()
 	e.filter.flags(flags)
-	flags.Var(optionalInt{&e.payload}, "payload", "leave out payloads of more bytes than that (default none is left out; 0 all)")
-	flags.VarP(&e.format, "output", "o", "ndjson, or csv")
-	flags.StringVar(&e.null, "null", "", "what stands in CSV for null (default nothing)")
+	flags.Var(optionalInt{&e.payload}, "payload", "leave out payloads of more bytes (default none; 0 leaves out all)")
+	flags.VarP(&e.format, "output", "o", "ndjson or csv")
+	flags.StringVar(&e.null, "null", "", "the text for null in CSV (default empty)")
 	flags.StringVar(&e.to, "to", "", "the file to write to, instead of standard output")
 	flags.BoolVar(&e.overwrite, "overwrite", false, "replace the file if it exists")
 	return cmd
 }
 
-// An exportFormat is the value of --output of an export.
+// An exportFormat is the value of an export's --output.
 type exportFormat string
 
 const (
@@ -108,7 +108,7 @@ type export struct {
 	overwrite bool
 }
 
-// check refuses what cannot be done before a database is asked.
+// check refuses wrong flags, and a file that must not be written.
 func (e *export) check() error {
 	switch {
 	case e.null != "" && e.format != exportCSV:
@@ -131,7 +131,7 @@ func (e *export) check() error {
 	case !e.overwrite:
 		return refused(fmt.Sprintf("%s exists: pass --overwrite to replace it", e.to))
 	}
-	// A link stays one.
+	// Replace the file that a link points to, and not the link.
 	e.to, err = filepath.EvalSymlinks(e.to)
 	return err
 }
@@ -148,7 +148,7 @@ func (e *export) run(ctx context.Context, client *admin.Client, filter admin.Fil
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name()) // which it is no longer called when all went well
+	defer os.Remove(file.Name()) // fails after the rename
 	defer file.Close()
 	n, err := e.write(ctx, client, filter, file)
 	if err != nil {
@@ -157,7 +157,7 @@ func (e *export) run(ctx context.Context, client *admin.Client, filter admin.Fil
 	if err := errors.Join(file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	if err := e.check(); err != nil { // somebody may have made it meanwhile
+	if err := e.check(); err != nil { // somebody may have created the file
 		return err
 	}
 	if err := os.Rename(file.Name(), e.to); err != nil {
@@ -167,9 +167,8 @@ func (e *export) run(ctx context.Context, client *admin.Client, filter admin.Fil
 	return nil
 }
 
-// A page is to take that many bytes of payloads, and never takes more than twice as
-// many; the first one is small, and none is more than four times as long as the one
-// before it.
+// A page aims at pageBytes of payloads and never has more than twice as many. The first one
+// is short, and each next one at most four times as long.
 const (
 	pageBytes = 8 << 20
 	firstPage = 10
@@ -184,7 +183,7 @@ func (e *export) write(ctx context.Context, client *admin.Client, filter admin.F
 		return 0, err
 	}
 	bar := &bar{}
-	if _, tty := terminalWidth(to); !tty { // or the jobs themselves are seen to come
+	if _, tty := terminalWidth(to); !tty { // there the jobs themselves are progress
 		bar = e.bar(0, "exported")
 	}
 	defer bar.stop()
@@ -218,7 +217,7 @@ func (e *export) write(ctx context.Context, client *admin.Client, filter admin.F
 			n++
 			bar.add(1)
 		}
-		// At the end of each page, so that whoever reads along does not wait.
+		// A reader of a pipe sees whole pages.
 		if err := buffered.Flush(); err != nil {
 			return n, err
 		}
@@ -230,7 +229,7 @@ func (e *export) write(ctx context.Context, client *admin.Client, filter admin.F
 	}
 }
 
-// whole reads one of the jobs again, with its payload; nil if it is not any more.
+// whole reads a job again, with its payload. It returns nil if the job no longer matches.
 func whole(ctx context.Context, client *admin.Client, filter admin.Filter, id int64, longest int) (*admin.ListedJob, error) {
 	filter.IDs = []int64{id}
 	page, err := client.ListJobs(ctx, filter, &admin.ListOptions{PageSize: 1, PayloadBytes: longest})
@@ -240,18 +239,18 @@ func whole(ctx context.Context, client *admin.Client, filter admin.Filter, id in
 	return &page.Jobs[0], nil
 }
 
-// encoder returns what writes a job in the export's format, the header being written.
+// encoder returns the function that writes a job. It has written the header.
 func (e *export) encoder(to *bufio.Writer) (encode func(*admin.ListedJob) error, err error) {
 	if e.format == exportNDJSON {
 		encoder := json.NewEncoder(to)
 		encoder.SetEscapeHTML(false)
 		return func(job *admin.ListedJob) error { return encoder.Encode(job) }, nil
 	}
-	writer := csv.NewWriter(to) // which has no buffer of its own then
+	writer := csv.NewWriter(to) // which uses the buffer of to
 	return func(job *admin.ListedJob) error { return writer.Write(e.record(job)) }, writer.Write(exportColumns)
 }
 
-// exportColumns are the header of a CSV: the fields of a job in JSON, in their order.
+// exportColumns are the header of a CSV: the fields of a job, in the order of its JSON.
 var exportColumns = []string{
 	"id", "task_identifier", "queue_name", "payload", "priority", "run_at", "attempts", "max_attempts", "last_error", "created_at", "updated_at",
 	"key", "locked_at", "locked_by", "revision", "flags", "state", "payload_bytes", "queue_locked_at", "queue_locked_by",
@@ -279,7 +278,7 @@ func (e *export) record(job *admin.ListedJob) []string {
 	}
 	var flags []byte
 	if job.Flags != nil {
-		flags, _ = json.Marshal(job.Flags) // which cannot fail
+		flags, _ = json.Marshal(job.Flags) // cannot fail
 	}
 	return []string{
 		strconv.FormatInt(job.ID, 10), job.TaskIdentifier, text(job.QueueName), value(job.Payload), strconv.Itoa(job.Priority), job.RunAt.String(),

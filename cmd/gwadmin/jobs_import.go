@@ -26,22 +26,26 @@ func jobsImportCommand(a *app) *cobra.Command {
 		Short: "Add the jobs of a file that jobs export has written",
 		Long: `Add the jobs of a file that jobs export has written.
 
-The file has one JSON object a line, with the fields of jobs export. "-", or no FILE,
-is standard input. task_identifier and payload are needed; queue_name, priority, run_at,
-max_attempts, key and flags have the defaults of jobs add.
+The file has a JSON object on each line, with the fields of jobs export. "-",
+or no FILE, is standard input. Every line needs task_identifier and payload.
+queue_name, priority, run_at, max_attempts, key and flags have the defaults of
+jobs add.
 
-The jobs are added by the SQL function add_jobs, which cannot set everything. They get
-new ids, no attempts, no last error and no lock. So a job that was running or has used up
-its attempts will be run. It says how many lines had such values. id, state, revision, payload_bytes
-and the times created_at, updated_at, locked_at and queue_locked_at are ignored.
+The SQL function add_jobs adds the jobs. It cannot set everything: the jobs get
+new ids, and no attempts, last error or lock. A job that was running or had
+used up its attempts will run. The command says how many lines had such values.
+It ignores state, revision, payload_bytes, created_at, updated_at and the locks
+of queues.
 
-A job without a key is always added: importing a file twice adds its jobs twice. A line
-whose key a job has updates that job, as jobs add does.
+A line without a key always adds a job: importing a file twice adds its jobs
+twice. A line with the key of an existing job updates that job, as jobs add
+does.
 
-Lines are read and sent in batches of up to 1000, each a transaction. If a line is wrong
-nothing of its batch is sent, and it says which line to go on with. Ctrl-C ends it after a
-batch. On a terminal it goes through the whole file as a dry run first, and asks. A dry
-run adds each batch in a transaction that it rolls back.`,
+Lines are sent in batches of up to 1000, each a transaction. If a line is
+wrong, nothing of its batch is sent, and the command says with which line to go
+on. Ctrl-C ends it after a batch. On a terminal it first makes a dry run of the
+whole file, and asks. A dry run adds each batch in a transaction that it rolls
+back.`,
 		Example: `  gwadmin jobs import jobs.ndjson --dry-run
   gwadmin jobs export --state permafailed | gwadmin jobs import - --database-url "$OTHER" --yes
   zcat jobs.ndjson.gz | gwadmin jobs import --yes`,
@@ -86,7 +90,7 @@ run adds each batch in a transaction that it rolls back.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&i.options.PreserveRunAt, "preserve-run-at", false, "leave the run_at of jobs that have a line's key and were not attempted")
+	cmd.Flags().BoolVar(&i.options.PreserveRunAt, "preserve-run-at", false, "keep the run_at of existing jobs that have a line's key and were not attempted")
 	c.flags(cmd)
 	return cmd
 }
@@ -101,7 +105,7 @@ type jobImport struct {
 	options admin.AddJobsOptions
 }
 
-// check refuses a file that cannot be read, before a database is asked.
+// check refuses a file that does not exist or is a directory.
 func (i *jobImport) check() error {
 	if i.file == "-" {
 		return nil
@@ -118,7 +122,7 @@ func (i *jobImport) check() error {
 	return nil
 }
 
-// A batch of an import is so many lines or bytes at most, and one line at least.
+// The most lines and bytes of a batch. It has at least one line.
 const (
 	importLines = 1000
 	importBytes = 4 << 20
@@ -130,7 +134,7 @@ type imported struct {
 	Lines   int64 `json:"lines"`
 	Added   int64 `json:"added"`
 	Updated int64 `json:"updated"`
-	// Reset is how many lines had something that add_jobs cannot set.
+	// Reset is how many lines had values that add_jobs cannot set.
 	Reset struct {
 		Attempts  int64 `json:"attempts"`
 		LastError int64 `json:"last_error"`
@@ -140,7 +144,7 @@ type imported struct {
 
 func (r *imported) lines() []any { return []any{r} }
 
-func (r *imported) tables(*app) []table.Writer { return nil } // the sentence says it
+func (r *imported) tables(*app) []table.Writer { return nil } // sentence says it
 
 func (r *imported) sentence() string {
 	text := fmt.Sprintf("%d %s, %d %s", r.Added, outcome(r.DryRun, "added"), r.Updated, outcome(r.DryRun, "updated"))
@@ -159,7 +163,7 @@ func (r *imported) sentence() string {
 	return text
 }
 
-// count adds what the lines of a batch came to.
+// count adds the result of a batch.
 func (r *imported) count(batch *importBatch, jobs []admin.Job) {
 	r.Lines += int64(len(batch.jobs))
 	for _, job := range jobs {
@@ -182,8 +186,8 @@ func (r *imported) count(batch *importBatch, jobs []admin.Job) {
 	}
 }
 
-// run goes through the file, a batch at a time. It also returns what was done before an
-// error.
+// run reads the file and sends it, a batch at a time. Its result comes with the error, and
+// says what was done before it.
 func (i *jobImport) run(ctx context.Context, dryRun bool) (*imported, error) {
 	total := &imported{DryRun: dryRun}
 	in := io.NopCloser(i.stdin)
@@ -250,7 +254,7 @@ func (i *jobImport) run(ctx context.Context, dryRun bool) (*imported, error) {
 	}
 }
 
-// send adds the jobs of a batch; in a dry run it takes them back.
+// send adds the jobs of a batch; in a dry run it rolls back.
 func (i *jobImport) send(ctx context.Context, batch *importBatch, dryRun bool) (jobs []admin.Job, err error) {
 	add := func(client *admin.Client) (err error) {
 		jobs, err = client.AddJobs(ctx, batch.specs(), &i.options)
@@ -273,18 +277,18 @@ func stoppedImport(ctx context.Context, err error, dryRun bool, next int64) erro
 	case ctx.Err() != nil && next == 1:
 		return errInterrupted
 	case ctx.Err() != nil:
-		return &statusError{exitInterrupted, fmt.Errorf("interrupted: the lines before %d are imported: go on with that one", next)}
+		return &statusError{exitInterrupted, fmt.Errorf("interrupted: the lines before %d are imported: go on with line %d", next, next)}
 	case dryRun || next == 1:
 		return err
-	case code == exitUsage: // of a line; the lines before it were sent
-		return &statusError{exitError, fmt.Errorf("%w; the lines before %d are imported: go on with that one", err, next)}
+	case code == exitUsage: // a wrong line, and others were sent before
+		return &statusError{exitError, fmt.Errorf("%w; the lines before %d are imported: go on with line %d", err, next, next)}
 	default:
-		return &statusError{code, fmt.Errorf("stopped: the lines before %d are imported: go on with that one: %w", next, err)}
+		return &statusError{code, fmt.Errorf("stopped: the lines before %d are imported: go on with line %d: %w", next, next, err)}
 	}
 }
 
-// An importedJob is a line of an import: what jobs export writes, but for some fields of
-// which it matters whether they are there.
+// An importedJob is a line of an import. It has the fields of jobs export. Some are pointers,
+// to distinguish absent from zero.
 type importedJob struct {
 	admin.ListedJob
 
@@ -322,7 +326,7 @@ func parseImportedJob(text []byte) (*importedJob, error) {
 	return &job, nil
 }
 
-// spec is what add_jobs can set of a job.
+// spec is the part of a job that add_jobs can set.
 func (j *importedJob) spec() admin.JobSpec {
 	return admin.JobSpec{
 		TaskIdentifier: j.TaskIdentifier, Payload: j.Payload, QueueName: j.QueueName, RunAt: j.RunAt,
@@ -330,7 +334,7 @@ func (j *importedJob) spec() admin.JobSpec {
 	}
 }
 
-// An importBatch is what one statement adds.
+// An importBatch is the lines of one transaction.
 type importBatch struct {
 	jobs    []*importedJob
 	numbers []int64 // of their lines
@@ -338,8 +342,8 @@ type importBatch struct {
 	bytes   int
 }
 
-// takes says whether there is room for a job. One whose key an earlier job has must come
-// after that: it updates it.
+// takes reports whether the batch has room for a job. It has none for a second job with the
+// same key: that one updates the first, which must be added before.
 func (b *importBatch) takes(job *importedJob, size int) bool {
 	return len(b.jobs) < importLines && b.bytes+size <= importBytes && (job.Key == nil || !b.keys[*job.Key])
 }
@@ -362,7 +366,7 @@ func (b *importBatch) specs() []admin.JobSpec {
 	return specs
 }
 
-// explain says in which lines the faults are, and calls the fields as the lines do.
+// explain lists the faults with their lines, in the field names of the lines.
 func (b *importBatch) explain(invalid *admin.InvalidError) error {
 	const most = 10
 	var faults []string

@@ -20,26 +20,30 @@ func jobsListCommand(a *app) *cobra.Command {
 	cmd := a.reading(&cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List jobs by state, task, queue and whatever else they hold",
-		Long: `List jobs by state, task, queue and whatever else they hold.
+		Short:   "List jobs by state, task, queue and other filters",
+		Long: `List jobs by state, task, queue and other filters.
 
-All filters that are given must hold; one of a filter's values is enough. The
-states are ready, scheduled, retrying, waiting (for their queue, whose other job
-runs), running, stale (locked for more than 4 hours) and permafailed.
+A job must match all filters that are given, and one of the values of each. The
+states are ready, scheduled, retrying, waiting (another job of the queue runs),
+running, stale (locked for more than 4 hours), stranded (the queue is gone) and
+permafailed.
 
-Columns that are empty in every row are left out. On a terminal the table fits its
-width: long texts are cut, then some columns are left out. --wide shows them all, and
---columns only those it names:
+Columns that are empty in all rows are left out. On a terminal the table fits
+the width: texts are cut, and columns left out, as far as needed. --wide
+switches that off. --columns shows the columns it names, of these:
 
-  ` + strings.Join(columnNames, ", ") + `
+  ` + strings.Join(columnNames[:10], ", ") + `,
+  ` + strings.Join(columnNames[10:], ", ") + `
 
-If more jobs match than --limit, it prints the --cursor of the next page. Only the
-order by id has an index of Graphile Worker's.
+If more jobs match than --limit, the command prints the --cursor of the next
+page. Only the order by id comes off an index, unless gwadmin migrate indexes
+has added others.
 
---watch shows the list again and again: on a terminal in place, elsewhere one after
-the other. In JSON each list is a value of its own; as ndjson the jobs of all lists
-follow each other. Ctrl-C ends it, with exit code 0. Only an error of the first read
-ends it: if the database is away later, as in a failover, it says so and tries again.`,
+--watch repeats the list: in place on a terminal, one below the other
+elsewhere. In JSON each list is a value; in ndjson the jobs of all lists follow
+each other. Ctrl-C ends it, with exit code 0. An error of the first read ends
+it. After a later one, as in a failover, it says so and tries again. Times from
+now, such as -1h, are from each read.`,
 		Example: `  gwadmin jobs list --state permafailed --task send_email
   gwadmin jobs list --sort -run_at --limit 20
   gwadmin jobs list --columns id,task,created_at --no-headers
@@ -48,7 +52,7 @@ ends it: if the database is away later, as in a failover, it says so and tries a
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			field, descending := strings.CutPrefix(sort, "-")
 			options.SortBy, options.Descending = admin.SortKey(field), descending
-			if options.PageSize == 0 { // which in Go is the default
+			if options.PageSize == 0 { // 0 is the default in Go
 				return usage(fmt.Errorf("--limit 0 is outside 1 to %d", admin.MaxPageSize))
 			}
 			if err := checkColumns(columns); err != nil {
@@ -76,10 +80,10 @@ ends it: if the database is away later, as in a failover, it says so and tries a
 	})
 	flags := cmd.Flags()
 	filter.flags(flags)
-	flags.StringVar(&sort, "sort", "id", "id, run_at, created_at, priority or attempts, each also with a minus in front")
+	flags.StringVar(&sort, "sort", "id", "id, run_at, created_at, priority or attempts; a minus in front reverses it")
 	flags.IntVar(&options.PageSize, "limit", 100, "the most jobs to list, up to 10000")
-	flags.StringVar(&options.Cursor, "cursor", "", "go on where the page before ended")
-	flags.IntVar(&options.PayloadBytes, "payload", 0, "read payloads of up to so many bytes, for JSON and the column payload")
+	flags.StringVar(&options.Cursor, "cursor", "", "the page to list, as the page before printed it")
+	flags.IntVar(&options.PayloadBytes, "payload", 0, "the most bytes of a payload to read, for JSON and the column payload; longer ones are left out")
 	flags.StringSliceVar(&columns, "columns", nil, "the columns to show, in that order")
 	return cmd
 }

@@ -16,8 +16,8 @@ func jobsRemoveCommand(a *app) *cobra.Command {
 		Short:   "Delete the job that has a key",
 		Long: `Delete the job that has a key.
 
-A job that a worker holds is left alone. With --detach-locked it loses its key
-and, when it fails, is not retried.`,
+A job that a worker holds is left alone. With --detach-locked it loses its key,
+and is not retried if it fails.`,
 		Example: "  gwadmin jobs remove welcome-42",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,12 +50,12 @@ and, when it fails, is not retried.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&detach, "detach-locked", false, "take the key off a job that a worker holds, and let it not be retried")
+	cmd.Flags().BoolVar(&detach, "detach-locked", false, "remove the key of a job that a worker holds, and its further attempts")
 	c.flags(cmd)
 	return cmd
 }
 
-// removed prints what became of the job with a key.
+// removed prints what happened to the job with a key.
 type removed struct {
 	DryRun bool `json:"dry_run"`
 	*admin.RemoveResult

@@ -23,8 +23,8 @@ func jobsShowCommand(a *app) *cobra.Command {
 		Short: "Show a job with all its fields, and why it is in its state",
 		Long: `Show a job with all its fields, and why it is in its state.
 
-Graphile Worker keeps no log. The history is what the job's row tells: it has neither
-earlier failures nor earlier changes.`,
+Graphile Worker keeps no log. The history is what the job's row tells: it has
+neither earlier failures nor earlier changes.`,
 		Example: "  gwadmin jobs show 42\n  gwadmin jobs show --key welcome-42 --output json",
 		Args:    takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -13,7 +13,7 @@ func main() {
 	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, interrupt := context.WithCancel(context.Background())
 	context.AfterFunc(signaled, func() {
-		stop() // before anybody hears of it: a second Ctrl-C then ends the process at once
+		stop() // a second Ctrl-C ends the process at once
 		interrupt()
 	})
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)

@@ -16,7 +16,7 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// A format is how data is printed. It is the value of --output.
+// A format is the value of --output.
 type format string
 
 const (
@@ -40,15 +40,15 @@ func (f *format) Set(value string) error {
 	return nil
 }
 
-// printable is what a verb prints: as it is with --output json.
+// printable is what a verb prints. With --output json it is encoded as it is.
 type printable interface {
 	// lines are the values of --output ndjson.
 	lines() []any
-	// tables are for people; empty ones are not printed.
+	// tables are those of --output table. Empty ones are not printed.
 	tables(a *app) []table.Writer
 }
 
-// print writes data in the format asked for.
+// print writes data in the format of --output.
 func (a *app) print(data printable) error {
 	switch a.format {
 	case formatJSON:
@@ -67,8 +67,7 @@ func (a *app) print(data printable) error {
 	return err
 }
 
-// text is data as tables, with a line between them, and the names of the columns that
-// there was no room for.
+// text is the tables of data, and the names of the columns that there was no room for.
 func (a *app) text(data printable) (text string, hidden []string) {
 	var tables []string
 	for _, t := range data.tables(a) {
@@ -94,7 +93,7 @@ func (a *app) printLines(lines []any) error {
 	return nil
 }
 
-// terminalWidth returns the width of the terminal that w is, if it is one.
+// terminalWidth returns the width of w, if it is a terminal.
 func terminalWidth(w io.Writer) (int, bool) {
 	if out, ok := w.(*sink); ok {
 		w = out.Writer
@@ -110,17 +109,17 @@ func terminalWidth(w io.Writer) (int, bool) {
 	return width, true
 }
 
-// say writes talk for people, to standard error.
+// say writes a message to standard error.
 func (a *app) say(format string, args ...any) {
 	fmt.Fprintln(a.stderr, visibleLines(strings.TrimRight(fmt.Sprintf(format, args...), "\n")))
 }
 
-// moment writes a time with its zone: local time on a terminal, UTC elsewhere. Nil is
-// empty.
+// moment formats a time with its zone: in local time on a terminal, in UTC elsewhere. Nil
+// is empty.
 func (a *app) moment(t *time.Time) fixed { return a.formatTime(t, "2006-01-02 15:04:05") }
 
-// shortMoment is moment, but in a table that must fit a terminal it leaves out the
-// seconds and this year.
+// shortMoment is like moment, but in a table that must fit a terminal it leaves out the
+// seconds and, if it is this year, the year.
 func (a *app) shortMoment(t *time.Time) fixed {
 	switch _, tty := terminalWidth(a.stdout); {
 	case t == nil || !tty || a.wide:
@@ -142,7 +141,7 @@ func (a *app) formatTime(t *time.Time, layout string) fixed {
 	return fixed(strings.TrimSuffix(t.In(zone).Format(layout+"Z07:00"), ":00"))
 }
 
-// runAt writes when a job is due, by one of the functions for a time.
+// runAt formats the time from which a job may run, by moment or shortMoment.
 func runAt(at admin.RunAt, moment func(*time.Time) fixed) fixed {
 	if at.Infinity != pgtype.Finite {
 		return fixed(at.String())

@@ -14,7 +14,7 @@ import (
 func queuesCommand(a *app) *cobra.Command {
 	cmd := a.reading(&cobra.Command{
 		Use:     "queues",
-		Short:   "List the queues, the workers that hold them, and their jobs by state",
+		Short:   "List the queues, who holds them, and their jobs by state",
 		Example: "  gwadmin queues\n  gwadmin queues --watch",
 	}, func(ctx context.Context, client *admin.Client) (printable, error) {
 		queues, err := client.Queues(ctx)
@@ -45,7 +45,7 @@ func workersListCommand(a *app) *cobra.Command {
 		Short:   "List the workers that hold locks, and since when",
 		Long: `List the workers that hold locks, and since when.
 
-A worker that holds no lock is not in the database, and so not in the list.`,
+Graphile Worker does not record workers that hold no lock.`,
 		Example: "  gwadmin workers list\n  gwadmin workers list --watch=10s",
 	}, func(ctx context.Context, client *admin.Client) (printable, error) {
 		workers, err := client.Workers(ctx)
@@ -70,12 +70,12 @@ func (w shownWorkers) tables(a *app) []table.Writer {
 func crontabsCommand(a *app) *cobra.Command {
 	return a.reading(&cobra.Command{
 		Use:   "crontabs",
-		Short: "List the cron items that workers have recorded, and when each last ran",
-		Long: `List the cron items that workers have recorded, and when each last ran.
+		Short: "List the recorded cron items, and when each last ran",
+		Long: `List the recorded cron items, and when each last ran.
 
-A worker records the items of its crontab when it starts. Items that no crontab has
-any more stay recorded. The database does not hold when an item runs next: that is in
-the worker's crontab.`,
+A worker records the items of its crontab when it starts. Items that are
+removed from the crontab stay recorded. When an item runs next is only in the
+crontab.`,
 		Example: "  gwadmin crontabs",
 	}, func(ctx context.Context, client *admin.Client) (printable, error) {
 		crontabs, err := client.Crontabs(ctx)
@@ -97,8 +97,8 @@ func (c shownCrontabs) tables(a *app) []table.Writer {
 	return []table.Writer{t}
 }
 
-// countsTable has a column for each state that jobs are in, and one for their number,
-// after those given.
+// countsTable is a table with the given columns, one for each state and one for the total.
+// Columns of states without jobs are left out.
 func (a *app) countsTable(title string, columns ...any) *cells {
 	given := len(columns)
 	for _, state := range admin.States {

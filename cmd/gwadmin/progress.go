@@ -8,14 +8,13 @@ import (
 	"github.com/jedib0t/go-pretty/v6/progress"
 )
 
-// A bar shows progress on a terminal, and nothing elsewhere.
+// A bar shows progress if standard error is a terminal.
 type bar struct {
 	writer  progress.Writer
 	tracker *progress.Tracker
 }
 
-// progress starts a bar, if there is more than one batch to wait for; of a total of 0
-// nobody knows.
+// progress starts a bar unless the total is one batch. A total of 0 is unknown.
 func (a *app) progress(total int, message string) *bar {
 	if total > 0 && total <= idBatch {
 		return &bar{}
@@ -23,12 +22,12 @@ func (a *app) progress(total int, message string) *bar {
 	return a.bar(total, message)
 }
 
-// bar starts a bar; a total of 0 is one that nobody knows.
+// bar starts a bar. A total of 0 is unknown.
 func (a *app) bar(total int, message string) *bar {
 	return a.startBar(&progress.Tracker{Message: message, Total: int64(total)})
 }
 
-// byteBar starts a bar of bytes; a total of 0 is one that nobody knows.
+// byteBar starts a bar that counts bytes. A total of 0 is unknown.
 func (a *app) byteBar(total int64, message string) *bar {
 	return a.startBar(&progress.Tracker{Message: message, Total: total, Units: progress.UnitsBytes})
 }
@@ -52,8 +51,8 @@ func (a *app) startBar(tracker *progress.Tracker) *bar {
 	return b
 }
 
-// carryThrough says, if Ctrl-C comes before done is called, that the batch which has begun
-// is carried through.
+// carryThrough tells the user, if Ctrl-C comes before done is called, that the batch is
+// finished first.
 func (a *app) carryThrough(ctx context.Context) (done func() bool) {
 	return context.AfterFunc(ctx, func() { a.say("interrupted: ends after this batch; once more, and it ends at once") })
 }

@@ -17,10 +17,10 @@ func queuesRestoreCommand(a *app) *cobra.Command {
 		Short: "Put stranded jobs, whose queue is gone, back in reach of workers",
 		Long: `Put stranded jobs, whose queue is gone, back in reach of workers.
 
-A job is stranded if a cleanup deletes its queue while the transaction that adds the job
-is still open. No worker ever takes it. The names of the queues are lost: each is added
-again as restored-ID, so that its jobs still run one after another. With --queue all of
-the jobs go to that queue instead.`,
+A job is stranded if a cleanup deletes its queue while the transaction that
+adds the job is open. No worker ever takes it. The names of the queues are
+lost: each queue is added again as restored-ID, so that its jobs still run one
+after another. With --queue all stranded jobs go to that queue instead.`,
 		Example: "  gwadmin jobs list --state stranded\n  gwadmin queues restore --dry-run\n  gwadmin queues restore --queue mails",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.need(a); err != nil {
@@ -44,7 +44,7 @@ the jobs go to that queue instead.`,
 			})
 		},
 	}
-	cmd.Flags().Var(optionalString{&queue}, "queue", "the queue to put all of the jobs into")
+	cmd.Flags().Var(optionalString{&queue}, "queue", "the queue for all stranded jobs")
 	c.flags(cmd)
 	return cmd
 }

@@ -12,8 +12,7 @@ import (
 // noted is a printable with notes for people, which go to standard error.
 type noted interface{ notes(a *app) []string }
 
-// judged is a printable that may end the command with a code of its own, unless it is
-// read again and again.
+// judged is a printable that may end the command with an exit code. --watch ignores it.
 type judged interface{ status() error }
 
 func (a *app) notes(data printable) []string {
@@ -23,8 +22,8 @@ func (a *app) notes(data printable) []string {
 	return nil
 }
 
-// reading makes a verb that prints what it reads, once or with --watch again and again.
-// A RunE that the verb has runs before it connects.
+// reading adds a RunE that prints what the verb reads, and repeats it with --watch. If the
+// verb has a RunE already, that runs first, before it connects.
 func (a *app) reading(cmd *cobra.Command, read func(context.Context, *admin.Client) (printable, error)) *cobra.Command {
 	var every watchFlag
 	every.flag(cmd.Flags())

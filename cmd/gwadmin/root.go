@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// An app is one run of the command: its streams and the flags of every verb.
+// An app is one run of the command: its streams and its global flags.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -22,12 +22,12 @@ type app struct {
 	databaseURL string
 	schema      string
 	format      format
-	wide        bool // all columns, and nothing cut
+	wide        bool // do not fit tables to the terminal
 	noHeaders   bool
 	watching    bool
 }
 
-// run is the whole command, on the given streams, and returns its exit code.
+// run runs the command on the given streams and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &sink{Writer: stdout}
 	a := &app{stdin: stdin, stdout: out, stderr: stderr, interrupted: ctx.Done(), format: formatTable, databaseURL: handedOver()}
@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return code
 }
 
-// rootCommand is the tree of all verbs.
+// rootCommand returns the tree of all verbs.
 func rootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "gwadmin",
@@ -93,6 +93,7 @@ switches colours off.
 	}
 	root.SetVersionTemplate("gwadmin {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	flags := root.PersistentFlags()
 	flags.Var((*connectionString)(&a.databaseURL), "database-url", "connection string, as a URL or as keywords and values")
 	flags.Lookup("database-url").DefValue = ""
@@ -115,7 +116,7 @@ switches colours off.
 	)
 	group(root)
 	walk(root, func(cmd *cobra.Command) {
-		if cmd.Args == nil && !strings.Contains(cmd.Use, " ") { // its usage names none
+		if cmd.Args == nil && !strings.Contains(cmd.Use, " ") { // the usage has no arguments
 			cmd.Args = takes(0, 0)
 		}
 	})
@@ -123,8 +124,7 @@ switches colours off.
 	return root
 }
 
-// group makes a command that only has others below it. Alone it prints its help; an
-// unknown verb is refused.
+// group is a command that only has others below it. It prints its help.
 func group(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = verbOnly
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -151,7 +151,7 @@ func (v shownVersion) tables(a *app) []table.Writer {
 	return nil
 }
 
-// version is the module's, as the Go toolchain recorded it when it built this.
+// version is the version of the module, which the Go toolchain records in the binary.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {

@@ -21,12 +21,13 @@ func statsCommand(a *app) *cobra.Command {
 		Short: "Count the jobs by state, task, queue, attempts and error",
 		Long: `Count the jobs by state, task, queue, attempts and error.
 
-Counting reads the whole table. With --estimate it reads --sample-pages pages of it,
-however large it is, and says how far off the numbers may be: ± is the margin that 95
-of 100 estimates keep.
+Counting reads the whole table. With --estimate it reads --sample-pages pages
+of it, and says how far off the numbers may be: 95 of 100 estimates are within
+±.
 
-With --errors it also counts the last errors by kind: their first line, with a star
-for every word that has a digit or an @ in it, is quoted, or is the query of a URL.`,
+With --errors it also counts the last errors by kind. A kind is the first line,
+with a star for quoted text, for the query of a URL, and for every word with a
+digit or an @.`,
 		Example: "  gwadmin stats\n  gwadmin stats --watch=5s\n  gwadmin stats --estimate --errors 10\n  gwadmin stats --output json",
 	}, func(ctx context.Context, client *admin.Client) (printable, error) {
 		stats, err := client.Stats(ctx, &options)
@@ -35,7 +36,7 @@ for every word that has a digit or an @ in it, is quoted, or is the query of a U
 	flags := cmd.Flags()
 	flags.BoolVar(&options.Estimate, "estimate", false, "read only a part of the table, and say how far off the numbers may be")
 	flags.IntVar(&options.SamplePages, "sample-pages", 2000, "how many pages --estimate reads, 30 to 10000")
-	flags.IntVar(&options.ErrorShapes, "errors", 0, "show so many kinds of errors, up to 1000; 0 does not count them")
+	flags.IntVar(&options.ErrorShapes, "errors", 0, "how many kinds of errors to show, up to 1000")
 	return cmd
 }
 
@@ -114,15 +115,15 @@ func (s shownStats) tables(a *app) []table.Writer {
 	return tables
 }
 
-// byTotal returns the names, those with the most jobs first.
+// byTotal returns the names by their number of jobs, the greatest first.
 func byTotal(counts map[string]admin.Counts) []string {
 	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(counts[b].Total(), counts[a].Total()), cmp.Compare(a, b))
 	})
 }
 
-// bars are numbers of jobs by something, with their margins where they have any and,
-// on a terminal, a bar for each, the longest for the largest.
+// bars is a table of numbers of jobs, with their margins if there are any and, on a
+// terminal, a bar for each.
 type bars struct {
 	a      *app
 	title  string
@@ -134,7 +135,7 @@ type bars struct {
 type barsRow struct {
 	jobs, margin int64
 	cells        []any
-	whole        bool // not a part among others, and so without a bar
+	whole        bool // a total, which has no bar
 }
 
 func (a *app) newBars(title string, columns ...any) *bars {
@@ -150,7 +151,7 @@ func (b *bars) footer(jobs, margin int64, cells ...any) {
 	b.rows = append(b.rows, barsRow{jobs: jobs, margin: margin, cells: cells, whole: true})
 }
 
-// table has the name of a row first, what else it has last.
+// table has the first cell of a row, then the numbers, then the other cells.
 func (b *bars) table() table.Writer {
 	width, tty := terminalWidth(b.a.stdout)
 	margins := slices.ContainsFunc(b.rows, func(row barsRow) bool { return row.margin > 0 })
@@ -175,8 +176,8 @@ func (b *bars) table() table.Writer {
 	return t
 }
 
-// barOf is part/whole of a line that is so many characters wide, in eighths of one. What
-// is not nothing shows.
+// barOf is part/whole of a line of that width, in eighths of a character. A part above zero
+// is at least an eighth.
 func barOf(part, whole int64, width int) string {
 	if part <= 0 || whole <= 0 {
 		return ""

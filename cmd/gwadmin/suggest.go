@@ -12,8 +12,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/spelling"
 )
 
-// near returns at most three names that somebody who typed the text may have meant: those
-// that begin with it, and those that are spelled alike.
+// near returns at most three names that are spelled like the text, or begin with it.
 func near(typed string, names []string) []string {
 	found := spelling.Near(typed, names)
 	for _, name := range slices.Sorted(slices.Values(names)) {
@@ -24,7 +23,7 @@ func near(typed string, names []string) []string {
 	return found[:min(len(found), 3)]
 }
 
-// didYouMean is the end of a message about an unknown name: empty, or a question.
+// didYouMean is what to append to an error about an unknown name. It may be empty.
 func didYouMean(typed string, names []string) string {
 	found := near(typed, names)
 	if len(found) == 0 {
@@ -33,7 +32,7 @@ func didYouMean(typed string, names []string) string {
 	return ": did you mean " + strings.Join(found, " or ") + "?"
 }
 
-// verbOnly refuses the arguments of a command that only has others below it.
+// verbOnly refuses an unknown verb.
 func verbOnly(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -47,8 +46,8 @@ func verbOnly(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), didYouMean(args[0], names))
 }
 
-// takes accepts so many arguments; a most of -1 is any number. Its error shows the
-// verb's usage, which names them.
+// takes accepts between least and most arguments; -1 is any number. Its error names them,
+// from the verb's usage.
 func takes(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -64,7 +63,7 @@ func takes(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// flagError adds to the error of an unknown flag those that are spelled alike.
+// flagError adds similar flags to the error of an unknown one.
 func flagError(cmd *cobra.Command, err error) error {
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {

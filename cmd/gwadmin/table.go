@@ -10,25 +10,25 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// A block is a text that keeps its lines in a table.
+// A block is a cell whose text has several lines.
 type block string
 
-// A fixed is a text that is never wrapped or cut in a table.
+// A fixed is a cell whose text is never wrapped or cut.
 type fixed string
 
-// cells is a table that escapes control characters and fits the terminal: texts
-// are wrapped, or cut, to make room.
+// cells is a table that escapes control characters, and that wraps or cuts texts to fit the
+// terminal.
 type cells struct {
 	table.Writer
 	header  []any
 	rows    []table.Row
 	configs []table.ColumnConfig
-	width   int  // of the terminal; 0 for anything else, which needs no fitting
+	width   int  // of the terminal; 0: do not fit
 	cut     bool // cut texts instead of wrapping them
-	// Numbers of columns, from 1. Those in ifEmpty are left out where no row has a value.
-	// Those in ifNarrow are left out where there is no room for them, the last one first.
+	// Numbers of columns, from 1. Those in ifEmpty are left out if no row has a value. Those
+	// in ifNarrow are left out, the last one first, if there is no room.
 	ifEmpty, ifNarrow []int
-	hidden            []string // the names of those left out for want of room
+	hidden            []string // the names of the columns that there was no room for
 }
 
 // table makes an empty table.
@@ -80,7 +80,7 @@ func (c *cells) AppendRows(rows []table.Row, config ...table.RowConfig) {
 	}
 }
 
-// alignRight aligns columns, numbered from 1, that are not all numbers.
+// alignRight aligns columns, numbered from 1, to the right.
 func (c *cells) alignRight(first, last int) {
 	for i := first; i <= last; i++ {
 		c.configs = append(c.configs, table.ColumnConfig{Number: i, Align: text.AlignRight, AlignHeader: text.AlignRight})
@@ -95,8 +95,8 @@ func (c *cells) Render() string {
 
 const (
 	gap          = 2  // between two columns
-	shortText    = 14 // how narrow a text may become while there are columns that can be left out
-	shortestText = 6  // and when there are none
+	shortText    = 14 // the least width of a text while a column can be left out instead
+	shortestText = 6  // the least width of a text otherwise
 )
 
 // fit leaves out columns and narrows texts.
@@ -127,7 +127,7 @@ func (c *cells) fit() {
 			widths[i] = max(widths[i], text.LongestLineLen(fmt.Sprint(cell)))
 		}
 	}
-	// width is that of a column whose text, unless its name is longer, is no wider than most.
+	// width is the width of a column if its texts are cut or wrapped at most.
 	width := func(i, most int) int {
 		if texts[i] {
 			return max(heads[i], min(widths[i], most))
@@ -179,7 +179,7 @@ func wrapLines(cell string, width int) string {
 	return strings.Join(lines, "\n")
 }
 
-// isEmpty says whether a cell has nothing to show.
+// isEmpty reports whether a cell is empty or zero.
 func isEmpty(cell any) bool {
 	switch cell := cell.(type) {
 	case nil:

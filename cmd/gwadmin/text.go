@@ -14,8 +14,7 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// A sink is standard output that remembers its first failure, so that no write of
-// any verb can fail unseen.
+// A sink is standard output. It remembers the first error of a write.
 type sink struct {
 	io.Writer
 	err error
@@ -29,7 +28,7 @@ func (s *sink) Write(text []byte) (int, error) {
 	return n, err
 }
 
-// visible writes control characters as Go does, such as \x1b and \n.
+// visible escapes control characters as Go does, such as \x1b and \n.
 func visible(text string) string {
 	steers := func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 	if strings.IndexFunc(text, steers) < 0 {
@@ -46,7 +45,7 @@ func visible(text string) string {
 	return shown.String()
 }
 
-// visibleLines is visible, but keeps the lines, and writes tabs as two spaces.
+// visibleLines is like visible, but keeps line ends, and replaces tabs by two spaces.
 func visibleLines(text string) string {
 	lines := strings.Split(strings.ReplaceAll(text, "\t", "  "), "\n")
 	for i, line := range lines {
@@ -63,8 +62,8 @@ func plural[N int | int64](n N, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// inputNames are the flags and arguments for the fields that errors of package admin name.
-// A key that begins with a call, or with "filter", holds for that alone.
+// inputNames are the flags and arguments for the fields in errors of package admin. A key
+// may begin with the call, or with "filter".
 var inputNames = map[string]string{
 	"task_identifier": "TASK", "payload": "PAYLOAD", "queue_name": "--queue", "job_key": "--key", "job_key_mode": "--key-mode", "flags": "--flag",
 	"run_at": "--run-at", "priority": "--priority", "attempts": "--attempts", "max_attempts": "--max-attempts", "reason": "--reason",
@@ -81,7 +80,7 @@ var inputNames = map[string]string{
 	"filter": "the filter", "all": "--all", "limit": "--limit", "batch_size": "--batch", "pause": "--pause", "sample": "--sample",
 }
 
-// inputProblems replace what only a Go program can do.
+// inputProblems replaces advice for Go programs.
 var inputProblems = strings.NewReplacer(
 	": leave it nil for none", ": leave it out for none",
 	": set All if that is meant", ": give --all if that is meant",
@@ -89,7 +88,7 @@ var inputProblems = strings.NewReplacer(
 	"needs the task", "needs --tasks",
 )
 
-// describe is an error's text, in the words of the command line.
+// describe is the text of an error, with flags in place of Go's fields.
 func describe(err error) string {
 	text := err.Error()
 	if invalid, ok := errors.AsType[*admin.InvalidError](err); ok {

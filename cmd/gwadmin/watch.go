@@ -20,7 +20,7 @@ const leastInterval = 100 * time.Millisecond
 type watchFlag time.Duration
 
 func (f *watchFlag) flag(flags *pflag.FlagSet) {
-	flags.Var(f, "watch", "read and show it again after that time, at least 100ms, until Ctrl-C")
+	flags.Var(f, "watch", "repeat after that time, at least 100ms, until Ctrl-C")
 	flags.Lookup("watch").NoOptDefVal = "2s"
 }
 
@@ -45,7 +45,7 @@ func (f *watchFlag) Set(value string) error {
 	return nil
 }
 
-// args refuses arguments. A duration among them was meant for --watch.
+// args refuses arguments, and explains how to give --watch a duration.
 func (f *watchFlag) args(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 && *f != 0 {
 		return fmt.Errorf("--watch takes its duration with an equals sign: --watch=%s", args[0])
@@ -53,9 +53,8 @@ func (f *watchFlag) args(cmd *cobra.Command, args []string) error {
 	return takes(0, 0)(cmd, args)
 }
 
-// watch prints what it reads again and again until Ctrl-C, which is no failure. An
-// error of the first read ends it. After a later one, as of a database that fails over,
-// it goes on trying.
+// watch repeats reading and printing until Ctrl-C, which is no error. An error of the first
+// read ends it. After a later one, as in a failover, it tries again.
 func (a *app) watch(ctx context.Context, every time.Duration, read func() (printable, error)) error {
 	var shown printable
 	var head string
@@ -89,7 +88,7 @@ func (a *app) watch(ctx context.Context, every time.Duration, read func() (print
 	}
 }
 
-// onScreen says whether a watch draws over what it has drawn.
+// onScreen reports whether a watch draws in place.
 func (a *app) onScreen() bool {
 	_, tty := terminalWidth(a.stdout)
 	return tty && a.format == formatTable
@@ -108,8 +107,8 @@ func (a *app) snapshot(data printable, head string) error {
 	return err
 }
 
-// draw writes as many lines of the text as the terminal has over what is there. It does
-// not clear the terminal first, which would flicker.
+// draw writes the text from the top of the terminal, as many lines as that has. Clearing the
+// terminal first would flicker.
 func (a *app) draw(text string) error {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	if height := terminalHeight(a.stdout); len(lines) > height-1 {
@@ -121,7 +120,7 @@ func (a *app) draw(text string) error {
 	return err
 }
 
-// terminalHeight returns the height of the terminal that w is.
+// terminalHeight returns the height of w, a terminal.
 func terminalHeight(w io.Writer) int {
 	if out, ok := w.(*sink); ok {
 		w = out.Writer

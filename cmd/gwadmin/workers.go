@@ -21,9 +21,9 @@ func workersCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-const unlockWarning = `Warning: unlock only workers that are dead. A live one goes on with its jobs, and
-another worker starts the same jobs beside it. Since Graphile Worker 0.17 the ids
-are those of worker pools.`
+const unlockWarning = `Warning: unlock only workers that are dead. A live one goes on with its jobs,
+and another worker starts the same jobs beside it. Since Graphile Worker 0.17
+the ids are those of worker pools.`
 
 func workersUnlockCommand(a *app) *cobra.Command {
 	var c consent
@@ -36,8 +36,9 @@ func workersUnlockCommand(a *app) *cobra.Command {
 
 ` + unlockWarning + `
 
-A worker whose newest lock is younger than --young, by the database's clock, may be
-alive. It asks about such a worker once more; with --yes it refuses it without --force.`,
+A worker whose newest lock is younger than --young may be alive. The command
+asks about such a worker once more. With --yes it refuses it, unless --force is
+given.`,
 		Example: "  gwadmin workers unlock pool-1f3a9c --dry-run\n  gwadmin workers unlock pool-1f3a9c --yes",
 		Args:    takes(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,7 +65,7 @@ alive. It asks about such a worker once more; with --yes it refuses it without -
 					}
 					return a.finishUnlock(unlocked{true, held})
 				}
-				if len(held.Unlocked) == 0 { // there is nothing to ask about
+				if len(held.Unlocked) == 0 { // nothing to ask about
 					return a.finishUnlock(unlocked{false, held})
 				}
 				a.say("%s", unlockWarning)
@@ -75,7 +76,7 @@ alive. It asks about such a worker once more; with --yes it refuses it without -
 					if err := c.ask(a, "Unlock?"); err != nil {
 						return err
 					}
-					// A worker that has taken a lock since the question is alive.
+					// A worker that took a lock during the question is alive.
 					if held, err = client.ForceUnlockWorkers(ctx, args, &admin.UnlockOptions{DryRun: true}); err != nil {
 						return err
 					}
@@ -100,13 +101,13 @@ alive. It asks about such a worker once more; with --yes it refuses it without -
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&young, "young", 5*time.Minute, "how long ago a worker must have taken its newest lock to count as dead")
+	cmd.Flags().DurationVar(&young, "young", 5*time.Minute, "a worker that took a lock less than that ago, by the database's clock, may be alive")
 	cmd.Flags().BoolVar(&force, "force", false, "unlock workers that may be alive, without asking again")
 	c.flags(cmd)
 	return cmd
 }
 
-// signOfLife says how long ago a worker took its newest lock, if that is less than young.
+// signOfLife says that a worker took a lock less than young ago, if it did.
 func signOfLife(locks admin.WorkerLocks, young time.Duration) string {
 	if locks.Newest == nil || locks.NewestAge >= young {
 		return ""
