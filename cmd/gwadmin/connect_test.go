@@ -26,7 +26,7 @@ import (
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
-// verbs are all that read or change jobs, with consent where they ask for it.
+// verbs are verbs that read or change jobs, with consent.
 var verbs = [][]string{
 	{"jobs", "add", "send", "--yes"},
 	{"jobs", "show", "1"},
@@ -43,8 +43,7 @@ var verbs = [][]string{
 	{"cleanup", "--dry-run"},
 }
 
-// TestNoUse runs each verb where it cannot work: it says why on standard error,
-// and nothing on standard output.
+// Where no verb can work, each says why on standard error and prints nothing.
 func TestNoUse(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -91,7 +90,7 @@ func TestNoUse(t *testing.T) {
 	}
 }
 
-// Bad input is told as such where no database is to be had.
+// Wrong input is refused before the command connects.
 func TestInvalidWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	nowhere := []string{"DATABASE_URL=postgres://nobody@127.0.0.1:1/nothing"}
@@ -152,8 +151,8 @@ func withUser(t testing.TB, base, name, password string) string {
 	return u.String()
 }
 
-// TestPrecedence tells by the jobs in it which database was used: the flag's wins
-// over DATABASE_URL's, and that over the one of the PG variables.
+// The flag has precedence over DATABASE_URL, and that over the PG variables. The jobs in
+// the databases tell which one was used.
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	named := func(task string) *site {
@@ -216,7 +215,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// TestApplicationName is how a DBA tells gwadmin's connections from others.
+// The connections have an application name.
 func TestApplicationName(t *testing.T) {
 	t.Parallel()
 	for want, more := range map[string][]string{"gwadmin": nil, "mine": {"PGAPPNAME=mine"}} {
@@ -229,7 +228,7 @@ func TestApplicationName(t *testing.T) {
 	}
 }
 
-// TestProcessList looks there for a password while the command runs.
+// The process list has no password while the command runs.
 func TestProcessList(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
@@ -273,8 +272,7 @@ func TestProcessList(t *testing.T) {
 	}
 }
 
-// TestSecrets looks for a password in what is said of connection strings that
-// cannot be used, however it is spelled.
+// Errors about unusable connection strings never show the password.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
@@ -316,8 +314,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// TestServer is on a server of its own, that is reached over the network, asks
-// for a password, and proves by a certificate who it is.
+// TestServer uses a server that is reached by TCP, with a password and a certificate.
 func TestServer(t *testing.T) {
 	t.Parallel()
 	found, err := pgserver.Find(t.Context(), pgserver.FindOptions{Fetch: true})
@@ -399,7 +396,7 @@ func TestServer(t *testing.T) {
 		password := []string{"PGPASSWORD=" + config.Password}
 		got := show(t, password, "--database-url", base+authority)
 		for deadline := time.Now().Add(patience / 4); got.Code != exitOK && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-			got = show(t, password, "--database-url", base+authority) // until the server has read its certificate
+			got = show(t, password, "--database-url", base+authority) // the server reads its certificate after a while
 		}
 		checkCode(t, exitOK, got)
 		checkCode(t, exitOK, show(t, append(password, "PGHOST=127.0.0.1", fmt.Sprintf("PGPORT=%d", config.Port),
@@ -416,8 +413,8 @@ func TestServer(t *testing.T) {
 	})
 }
 
-// certify makes a certificate for 127.0.0.1 that vouches for itself, as server.crt
-// and server.key in a directory, whose owner's they are. It returns a copy of it.
+// certify writes a self-signed certificate for 127.0.0.1, server.crt and server.key, into a
+// directory. It gives them to the directory's owner, and returns a copy of the certificate.
 func certify(t testing.TB, dir string) (file string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -453,7 +450,7 @@ func certify(t testing.TB, dir string) (file string) {
 	return write(filepath.Join(t.TempDir(), "root.crt"), public)
 }
 
-// TestSchema takes the schema's name from the flag, else from GWADMIN_SCHEMA.
+// The schema is --schema or, without it, GWADMIN_SCHEMA.
 func TestSchema(t *testing.T) {
 	t.Parallel()
 	s := siteIn(t, testdb.Ours(weird), weird)
@@ -478,7 +475,7 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// TestAliases runs the short names of verbs.
+// Verbs have short names.
 func TestAliases(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)

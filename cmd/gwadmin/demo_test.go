@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestDemoKeep shows no password of a database that it was given.
+// demo --keep does not show the password of --database-url.
 func TestDemoKeep(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ reason, look string }{
@@ -50,7 +50,7 @@ func TestDemoKeep(t *testing.T) {
 	}
 }
 
-// TestDemo makes every call, says what each did, and leaves nothing behind.
+// The demo says what each call did, and drops what it created.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

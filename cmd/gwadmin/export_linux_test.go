@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestExportMemory needs no more memory for ten times the jobs, and for payloads a
-// thousand times as long not much, also where they come as a surprise.
+// An export of ten times the jobs needs no more memory, and one with some payloads that are a
+// thousand times as long not much more.
 func TestExportMemory(t *testing.T) {
 	t.Parallel()
 	s := ours(t)

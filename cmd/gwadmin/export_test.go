@@ -24,7 +24,7 @@ func exported(t testing.TB, text string) []admin.ListedJob {
 	return jobs
 }
 
-// TestExport writes what the jobs are, in both formats, whatever they hold.
+// An export has all jobs and all their values, in both formats.
 func TestExport(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -51,12 +51,12 @@ func TestExport(t *testing.T) {
 	lines := strings.Split(got.Stdout, "\n")
 	got = s.run("jobs", "export", "-o", "csv", "--null", `\N`)
 	checkCode(t, exitOK, got)
-	records, err := csv.NewReader(strings.NewReader(strings.ReplaceAll(got.Stdout, "\r\n", "\x01"))).ReadAll() // which the reader would make \n
+	records, err := csv.NewReader(strings.NewReader(strings.ReplaceAll(got.Stdout, "\r\n", "\x01"))).ReadAll() // the reader turns \r\n into \n
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, job := range want {
-		// What each column says, in JSON, is what NDJSON has in the field of that name.
+		// A column, in JSON, equals the field of that name in NDJSON.
 		fields := parse[map[string]json.RawMessage](t, result{Stdout: lines[i]})
 		check(t, "columns", len(records[0]), len(fields))
 		for column, name := range records[0] {
@@ -106,7 +106,7 @@ func TestExport(t *testing.T) {
 	unchanged()
 }
 
-// TestExportToFile writes a file, or none.
+// With --to there is a whole file or none.
 func TestExportToFile(t *testing.T) {
 	t.Parallel()
 	s, _ := many(t, 3000)
@@ -171,7 +171,7 @@ func TestExportToFile(t *testing.T) {
 		os.Remove(link)
 	}
 
-	// Ctrl-C in the middle leaves what was there, and nothing else.
+	// Ctrl-C leaves the old file, and no other.
 	before = content()
 	release := s.holding(`lock table graphile_worker._private_jobs`)
 	p := start(t, s.env(), strings.NewReader(""), "jobs", "export", "--to", file, "--overwrite")
@@ -184,7 +184,7 @@ func TestExportToFile(t *testing.T) {
 	check(t, "what was there", before, content())
 	check(t, "files", []string{"jobs.ndjson"}, files())
 
-	// So does a file that turns up while it writes.
+	// A file that is created during the export is not replaced.
 	os.Remove(file)
 	release = s.holding(`lock table graphile_worker._private_jobs`)
 	p = start(t, s.env(), strings.NewReader(""), "jobs", "export", "--to", file)
@@ -198,7 +198,7 @@ func TestExportToFile(t *testing.T) {
 	check(t, "files", []string{"jobs.ndjson"}, files())
 }
 
-// TestExportInvalid is refused before a database is asked.
+// Wrong flags are refused before the command connects.
 func TestExportInvalid(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
@@ -212,7 +212,7 @@ func TestExportInvalid(t *testing.T) {
 	golden(t, "list/export-invalid.txt", text.String())
 }
 
-// TestExportIntoHead ends in silence when nobody reads on.
+// An export ends silently when its pipe is closed.
 func TestExportIntoHead(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -239,7 +239,7 @@ func TestExportIntoHead(t *testing.T) {
 	}
 }
 
-// TestExportWhileJobsComeAndGo has every job that stays once, and none twice.
+// While jobs are added and deleted, an export has each job that stays once, and none twice.
 func TestExportWhileJobsComeAndGo(t *testing.T) {
 	t.Parallel()
 	s, _ := many(t, 5000)
@@ -272,7 +272,7 @@ func TestExportWhileJobsComeAndGo(t *testing.T) {
 	}
 }
 
-// TestExportOnTerminal counts while it writes to a file, and not between the jobs.
+// An export to a file shows progress, and one to the terminal does not.
 func TestExportOnTerminal(t *testing.T) {
 	t.Parallel()
 	s, _ := many(t, 3000)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestWithoutURL takes out the flag, and nothing that only looks like it.
+// withoutURL removes the flag, and nothing that only looks like it.
 func TestWithoutURL(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ args, rest, url string }{
@@ -36,7 +36,7 @@ func TestWithoutURL(t *testing.T) {
 	}
 }
 
-// TestFlagThatIsAValue reaches the verb as it was written.
+// A value that looks like the flag reaches the verb.
 func TestFlagThatIsAValue(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -44,7 +44,7 @@ func TestFlagThatIsAValue(t *testing.T) {
 	check(t, "the reason", "--database-url=X", *s.job(1).LastError)
 }
 
-// TestHandover takes none that is meant for another process.
+// A string for another process is ignored.
 func TestHandover(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -53,7 +53,7 @@ func TestHandover(t *testing.T) {
 	}
 }
 
-// TestHandedOver takes it once.
+// handedOver unsets the variable.
 func TestHandedOver(t *testing.T) {
 	t.Setenv(urlHandover, strconv.Itoa(os.Getpid())+":postgres://h/db")
 	check(t, "handed over", "postgres://h/db", handedOver())

@@ -13,13 +13,12 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// TestImport brings what an export holds into another database, all but what add_jobs
-// cannot set.
+// An import adds the jobs of an export to another database, with all that add_jobs can set.
 func TestImport(t *testing.T) {
 	t.Parallel()
 	from, to := seeded(t, "ours"), ours(t)
 	from.exec(`delete from graphile_worker._private_jobs as jobs using graphile_worker._private_tasks as tasks
-		where tasks.id = jobs.task_id and tasks.identifier = ''`) // which add_jobs of package admin refuses
+		where tasks.id = jobs.task_id and tasks.identifier = ''`) // AddJobs refuses it
 	export := from.run("jobs", "export")
 	checkCode(t, exitOK, export)
 	if strings.Count(export.Stdout, "\n") < 20 {
@@ -53,7 +52,7 @@ func TestImport(t *testing.T) {
 	if counts.Reset.Attempts == 0 || counts.Reset.LastError == 0 || counts.Reset.Locks == 0 {
 		t.Error("nothing that is reset: too little for a test")
 	}
-	// What is left of a job: what tells one from another, and all that is imported.
+	// imports are the jobs with only the fields that are imported, sorted.
 	imports := func(jobs []admin.ListedJob) (left []admin.ListedJob) {
 		for _, job := range jobs {
 			left = append(left, admin.ListedJob{Job: admin.Job{
@@ -72,8 +71,8 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// TestImportKeys updates the jobs that have the lines' keys, and of two lines with one key
-// it takes the later.
+// Lines update the jobs that have their keys. The second of two lines with the same key
+// updates the job of the first.
 func TestImportKeys(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -92,7 +91,8 @@ func TestImportKeys(t *testing.T) {
 	checkCode(t, exitOK, got)
 	check(t, "counts", imported{Lines: 4, Added: 2, Updated: 2}, parse[imported](t, got))
 	check(t, "said", "2 added, 2 updated\n", got.Stderr)
-	// key 2 was attempted, so that its time is replaced; key 3 is held, and loses its key.
+	// The job with key 2 was attempted: its time is replaced. That with key 3 is locked: it
+	// loses its key.
 	check(t, "the time", "2100-01-01T00:00:00Z", s.job(2).RunAt.String())
 	check(t, "the held job's key", (*string)(nil), s.job(3).Key)
 	added := parse[admin.ListedJob](t, s.run("jobs", "show", "--key", "new", "-o", "json"))
@@ -100,8 +100,7 @@ func TestImportKeys(t *testing.T) {
 		value[string](s, `select payload::jsonb::text from graphile_worker._private_jobs where key = 'new'`), added.RunAt.String(), added.Revision})
 }
 
-// TestImportInvalid is refused with the number of its line, and nothing of its batch is
-// sent.
+// A wrong line is refused with its number, and nothing of its batch is sent.
 func TestImportInvalid(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
@@ -139,7 +138,7 @@ func TestImportInvalid(t *testing.T) {
 	fmt.Fprintf(&text, "$ gwadmin jobs import\n%s", got.transcript())
 	unchanged()
 
-	// The batches before that of a wrong line are in.
+	// The batches before a wrong line are imported.
 	file := filepath.Join(t.TempDir(), "jobs")
 	lines := strings.Repeat(good, importLines+5)
 	if err := os.WriteFile(file, []byte(lines+"{}\n"), 0o600); err != nil {
@@ -153,7 +152,7 @@ func TestImportInvalid(t *testing.T) {
 	golden(t, "import/invalid.txt", text.String())
 }
 
-// TestImportOnTerminal shows what it would do, and asks.
+// On a terminal an import first makes a dry run, and asks.
 func TestImportOnTerminal(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "jobs")
@@ -174,7 +173,7 @@ func TestImportOnTerminal(t *testing.T) {
 	}
 }
 
-// TestImportInterrupted ends after the batch that has begun, and says where to go on.
+// After Ctrl-C an import finishes its batch, and says where to go on.
 func TestImportInterrupted(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
@@ -195,7 +194,7 @@ func TestImportInterrupted(t *testing.T) {
 		"gwadmin: interrupted: the lines before 1001 are imported: go on with line 1001\n", got.Stderr)
 }
 
-// TestCount counts what jobs list lists.
+// jobs count counts the jobs that jobs export exports.
 func TestCount(t *testing.T) {
 	t.Parallel()
 	type counts struct {

@@ -28,7 +28,7 @@ func pipe(t testing.TB) (from, to *os.File) {
 	return from, to
 }
 
-// TestWrongUsage is refused before anything is sent: there is no database here.
+// Wrong usage is refused without a database.
 func TestWrongUsage(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
@@ -110,7 +110,7 @@ func TestWrongUsage(t *testing.T) {
 	golden(t, "usage.txt", moments.ReplaceAllString(text.String(), "MOMENT"))
 }
 
-// TestInvalid is refused by what the facade knows, and nothing is changed.
+// Wrong values are refused, and nothing is changed.
 func TestInvalid(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -143,7 +143,7 @@ func TestInvalid(t *testing.T) {
 	unchanged()
 }
 
-// moments are the examples of a time that messages give.
+// moments are the example times in messages.
 var moments = regexp.MustCompile(`YYYY-MM-DDThh:mm:ssZ`)
 
 // quoted is a command line as a shell would take it.
@@ -171,7 +171,7 @@ var changingVerbs = map[string][]string{
 	"cleanup":    {"cleanup", "--tasks", "DELETE_PERMAFAILED_JOBS,GC_TASK_IDENTIFIERS"},
 }
 
-// TestConsent asks for it on a terminal, and refuses without --yes elsewhere.
+// The verbs ask on a terminal, and refuse without --yes elsewhere.
 func TestConsent(t *testing.T) {
 	t.Parallel()
 	for name, args := range changingVerbs {
@@ -217,7 +217,7 @@ func TestConsent(t *testing.T) {
 	}
 }
 
-// TestConsentOfPipedIDs cannot ask where standard input has the ids.
+// If the ids come from standard input there is nobody to ask.
 func TestConsentOfPipedIDs(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -226,7 +226,7 @@ func TestConsentOfPipedIDs(t *testing.T) {
 	unchanged()
 }
 
-// TestTypedIDs reads ids from a terminal until Ctrl-D, and then asks there.
+// Ids can be typed on a terminal, until Ctrl-D.
 func TestTypedIDs(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -238,7 +238,7 @@ func TestTypedIDs(t *testing.T) {
 	check(t, "the jobs that are left", []int64{2, 3, 4, 6, 7}, s.ids())
 }
 
-// TestRunAtFlag reads times, and leaves those from now to the database.
+// --run-at reads times. Those from now are left to the database.
 func TestRunAtFlag(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]*admin.RunAt{
@@ -261,7 +261,7 @@ func TestRunAtFlag(t *testing.T) {
 	}
 }
 
-// TestTimeFlag reads times, and leaves those from now to the database.
+// The times of a filter are added to the time of the database.
 func TestTimeFlag(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2027, 3, 28, 0, 30, 0, 0, time.UTC)

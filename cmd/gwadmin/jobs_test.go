@@ -19,7 +19,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
 
-// fixture is a site with a job of each kind:
+// fixture is a site with these jobs:
 //
 //	1  free          2  with everything set      3  held by pool-a, with key 3
 //	4  stale lock    5  permanently failed       6  waits for ever
@@ -67,7 +67,7 @@ func many(t testing.TB, n int) (s *site, ids string) {
 	return s, text.String()
 }
 
-// parse reads one JSON value, which must be all there is on standard output.
+// parse reads the one JSON value that is on standard output.
 func parse[T any](t testing.TB, r result) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(r.Stdout), &v); err != nil {
@@ -76,7 +76,7 @@ func parse[T any](t testing.TB, r result) (v T) {
 	return v
 }
 
-// job reads a job, past the command.
+// job reads a job without the command.
 func (s *site) job(id int64) *admin.Job {
 	s.Helper()
 	job, err := admin.New(s.pool, admin.WithSchema(s.schema)).GetJob(s.Context(), id)
@@ -101,10 +101,10 @@ func (s *site) jobRows() map[int64]string {
 	return rows
 }
 
-// sameTimes holds two moments equal that only differ by what a test takes.
+// sameTimes treats times as equal that differ by less than the length of a test.
 var sameTimes = cmpopts.EquateApproxTime(patience)
 
-// The verbs that take ids, with what they need beside them.
+// The verbs that take ids, with the flags that they need.
 var idVerbs = map[string][]string{
 	"complete":   {"jobs", "complete"},
 	"fail":       {"jobs", "fail", "--reason", "gone <&>"},
@@ -112,8 +112,7 @@ var idVerbs = map[string][]string{
 	"retry":      {"jobs", "retry"},
 }
 
-// TestIDVerbs runs each verb dry and in earnest, in each format. What is printed
-// is what is done, and nothing else is.
+// Each verb does what it prints, and what its dry run has printed, and nothing else.
 func TestIDVerbs(t *testing.T) {
 	t.Parallel()
 	for name, verb := range idVerbs {
@@ -200,7 +199,7 @@ func seeded(t testing.TB, installed string) *site {
 	return s
 }
 
-// fileName is that of a golden file, which cases share up to the comma in their reasons.
+// fileName is the name of a golden file, from a reason up to its first comma.
 func fileName(reason string) string {
 	name, _, _ := strings.Cut(reason, ",")
 	return strings.ReplaceAll(name, " ", "-") + ".txt"
@@ -214,7 +213,7 @@ func jobIDs(jobs []admin.Job) []int64 {
 	return ids
 }
 
-// TestIDs gives ids as arguments, on standard input, and both.
+// Ids are arguments, or come from standard input, or both.
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -252,7 +251,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// TestReschedule sets each value alone; what is not given stays.
+// reschedule sets the values that are given, and no others.
 func TestReschedule(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -294,7 +293,7 @@ func TestReschedule(t *testing.T) {
 	}
 }
 
-// TestFailReason tells no reason from an empty one.
+// fail distinguishes no reason and an empty one.
 func TestFailReason(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -318,7 +317,7 @@ func TestFailReason(t *testing.T) {
 	}
 }
 
-// TestRetry gives a permanently failed job all its attempts again.
+// retry gives a permanently failed job all its attempts again.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -346,7 +345,7 @@ func TestAdd(t *testing.T) {
 			}
 			dry := s.run(append(args, "--dry-run")...)
 			check(t, "jobs, tasks and queues after a dry run", []int{0, 0, 0}, tables())
-			// The sequence has gone on, which is all that a rollback leaves.
+			// A rollback does not reset the sequence.
 			s.exec(`alter sequence graphile_worker.jobs_id_seq1 restart`)
 			added := s.run(append(args, "--yes")...)
 			check(t, "jobs, tasks and queues after adding", []int{1, 1, 1}, tables())
@@ -422,7 +421,7 @@ func TestShow(t *testing.T) {
 	}
 }
 
-// TestShowHistory tells of jobs in every state how they came to it.
+// jobs show says why a job is in its state.
 func TestShowHistory(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
@@ -456,7 +455,7 @@ func TestShowHistory(t *testing.T) {
 	golden(t, "jobs/history.txt", text.String())
 }
 
-// TestNoIDs does nothing, and says so, wherever the database is.
+// Without ids the verbs do not connect.
 func TestNoIDs(t *testing.T) {
 	t.Parallel()
 	for name, verb := range idVerbs {
@@ -466,7 +465,7 @@ func TestNoIDs(t *testing.T) {
 	}
 }
 
-// TestAddAsks where the key of a job is given, and where nothing can change it does not.
+// jobs add asks if a job has the key and would be changed, and otherwise does not.
 func TestAddAsks(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -490,7 +489,7 @@ func TestAddAsks(t *testing.T) {
 	}
 }
 
-// TestAddWithKey says by id what becomes of the job that has the key.
+// jobs add says what happens to the job that has the key.
 func TestAddWithKey(t *testing.T) {
 	t.Parallel()
 	const locked = "locked_at = '2026-11-20 09:14:30Z', locked_by = 'pool-a'"
@@ -570,7 +569,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// TestEveryInstallation runs the verbs that do not take ids once on each schema.
+// The verbs that do not take ids work on each schema.
 func TestEveryInstallation(t *testing.T) {
 	t.Parallel()
 	for _, on := range append([]string{"ours", weird}, upstream.Versions...) {
@@ -604,8 +603,8 @@ func TestEveryInstallation(t *testing.T) {
 	}
 }
 
-// TestManyIDs takes more ids than a batch holds, each twice; without a terminal it
-// shows no progress.
+// Ids of several batches, each given twice, are changed once. Without a terminal there is no
+// progress.
 func TestManyIDs(t *testing.T) {
 	t.Parallel()
 	s, ids := many(t, 12_000)
@@ -624,7 +623,7 @@ func TestManyIDs(t *testing.T) {
 	check(t, "the jobs that are left", []int64{11_000}, s.ids())
 }
 
-// TestInterrupt presses Ctrl-C while the second of three batches waits for a lock.
+// Ctrl-C comes while the second of three batches waits for a lock.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	const batch = idBatch
@@ -670,10 +669,10 @@ func TestInterrupt(t *testing.T) {
 		p.interrupt()
 		p.expect(noted)
 		p.interrupt()
-		p.wait() // though the batch still waits
+		p.wait() // the batch still waits
 		check(t, "how it ended", "signal: interrupt", p.cmd.ProcessState.String())
 		check(t, "jobs rescheduled, and the last of them", []int{batch, batch}, rescheduled(s))
-		// The server may carry a batch through that it has begun, but whole.
+		// The server may finish the batch, but only as a whole.
 		release()
 		s.gone()
 		if n := rescheduled(s)[0]; n%batch != 0 {
@@ -689,7 +688,7 @@ func TestInterrupt(t *testing.T) {
 		p.interrupt()
 		p.expect(noted)
 		release()
-		checkCode(t, exitOK, p.wait()) // it has done everything
+		checkCode(t, exitOK, p.wait()) // it was the only batch
 		check(t, "the jobs that are left", []int64{}, s.ids())
 	})
 	t.Run("while reading ids", func(t *testing.T) {
@@ -698,7 +697,7 @@ func TestInterrupt(t *testing.T) {
 		unchanged := s.unchanged()
 		ids, more := pipe(t)
 		p := start(t, s.env(), ids, "jobs", "complete", "-", "--yes")
-		// More than a pipe holds: some of it has been read when this returns.
+		// This is more than a pipe holds: when it returns, some of it has been read.
 		if _, err := more.WriteString(strings.Repeat("1\n", 1<<17)); err != nil {
 			t.Fatal(err)
 		}
@@ -722,7 +721,7 @@ func TestInterrupt(t *testing.T) {
 			s.blocked()
 			p.interrupt()
 			got := p.wait()
-			s.gone() // though the lock is still held: the server has given up, too
+			s.gone() // the lock is still held: the server has cancelled the statement
 			release()
 			checkCode(t, exitInterrupted, got)
 			check(t, "stdout", "", got.Stdout)
@@ -739,7 +738,7 @@ func lastLine(text string) string {
 	return lines[len(lines)-1]
 }
 
-// TestStopped loses the connection in the second batch: what was done is said.
+// If the connection is lost in the second batch, the command says what was done.
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	s, ids := many(t, 2*idBatch)
@@ -758,7 +757,7 @@ func TestStopped(t *testing.T) {
 	check(t, "how many jobs are left", idBatch, len(s.ids()))
 }
 
-// TestRoles acts as a role that may not do everything.
+// Roles with few rights get errors that say why.
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -791,7 +790,7 @@ func TestRoles(t *testing.T) {
 	unchanged()
 }
 
-// A role is one that can connect to the site's database.
+// A role can connect to the site's database.
 type role struct{ kind, name, url string }
 
 func (s *site) role(kind string) role {
@@ -811,7 +810,7 @@ func (s *site) role(kind string) role {
 	return role{kind, name, withUser(s, s.url, name, "secret")}
 }
 
-// TestReadOnly acts on a database that takes no changes.
+// On a read-only database the verbs say why they fail, and dry runs work.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)

@@ -25,7 +25,7 @@ func (s *site) listed(args ...string) (ids []int64, next string) {
 	return ids, page.Next
 }
 
-// TestListFilters gives each filter flag, and sees that it reaches the query.
+// Each filter flag selects jobs.
 func TestListFilters(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -73,7 +73,7 @@ func TestListFilters(t *testing.T) {
 	unchanged()
 }
 
-// TestListPages follows cursors to the end, in several orders.
+// Cursors lead to the end, in several orders.
 func TestListPages(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -120,7 +120,7 @@ func TestListPages(t *testing.T) {
 	}
 }
 
-// TestOverview shows the whole queue, small and empty, in each format.
+// The verbs that show everything, on a small and on an empty queue, in each format.
 func TestOverview(t *testing.T) {
 	t.Parallel()
 	small := fixture(t)
@@ -139,8 +139,8 @@ func TestOverview(t *testing.T) {
 	}
 }
 
-// TestListOnTerminal fits the list to the terminal: at 80 columns it shows the state,
-// the task, when the job is due, its attempts and the last error.
+// Tables fit the terminal. At 80 columns a list shows the state, the task, when the job is
+// due, its attempts and the last error.
 func TestListOnTerminal(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -176,7 +176,7 @@ func TestListOnTerminal(t *testing.T) {
 	golden(t, "list/terminal.txt", text.String())
 }
 
-// TestListColumns shows the columns that are named, in their order, and empty ones too.
+// --columns shows the named columns, in their order, also if they are empty.
 func TestListColumns(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -195,7 +195,7 @@ func TestListColumns(t *testing.T) {
 	golden(t, "list/columns.txt", text.String())
 }
 
-// TestListInvalid is refused with the flags' names.
+// Errors name the flags.
 func TestListInvalid(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -238,7 +238,7 @@ func TestListInvalid(t *testing.T) {
 	golden(t, "list/invalid.txt", moments.ReplaceAllString(text.String(), "MOMENT"))
 }
 
-// TestDocumentedJSON compares the fields in docs/json.md with what is printed.
+// docs/json.md names the fields that are printed.
 func TestDocumentedJSON(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/json.md")

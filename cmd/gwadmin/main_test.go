@@ -27,13 +27,13 @@ import (
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
 
-// weird is a schema name that must be quoted, and its quotes doubled.
+// weird is a schema name that must be quoted, with quotes in it.
 const weird = `Weird "Name"`
 
 // patience is how long a run may take before its test gives up on it.
 const patience = time.Minute
 
-// binary is the command, built as its users would.
+// binary is the file of the built command.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -129,7 +129,7 @@ func (p *process) interrupt() {
 	}
 }
 
-// expect waits until the process has said something.
+// expect waits until standard error has a text.
 func (p *process) expect(text string) {
 	p.Helper()
 	for deadline := time.Now().Add(patience / 2); !strings.Contains(p.stderr.String(), text); time.Sleep(2 * time.Millisecond) {
@@ -156,7 +156,7 @@ func exitOf(t testing.TB, cmd *exec.Cmd) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// A site is a database of the test's own, and the command on it.
+// A site is a database, and the command on it.
 type site struct {
 	testing.TB
 	pool   *pgxpool.Pool
@@ -183,7 +183,7 @@ func ours(t testing.TB) *site {
 	return newSite(t, testdb.Ours(""))
 }
 
-// env is what tells the command of the site's database.
+// env is the environment for the site's database.
 func (s *site) env(more ...string) []string { return append(more, "DATABASE_URL="+s.url) }
 
 // args adds the schema's name, unless it is the default.
@@ -274,7 +274,7 @@ var compacted = gocmp.Transformer("compact", func(text json.RawMessage) string {
 	return compact.String()
 })
 
-// checkCode compares the exit code, and shows on failure all that was said.
+// checkCode compares the exit code. A failure shows all output.
 func checkCode(t testing.TB, want int, got result) {
 	t.Helper()
 	if got.Code != want {
@@ -304,7 +304,7 @@ func golden(t testing.TB, name, got string) {
 	}
 }
 
-// transcript is a run as it looks on paper, for a golden file.
+// transcript is a run as it is in a golden file.
 func (r result) transcript() string {
 	var text strings.Builder
 	for _, part := range []struct{ name, content string }{{"stdout", r.Stdout}, {"stderr", r.Stderr}} {
@@ -325,8 +325,8 @@ var (
 	testNames  = regexp.MustCompile(`gwadmin_test_\w+`)
 )
 
-// normal replaces what differs from run to run: the test database's name, and the
-// times of the last and the next days, by others of the same width.
+// normal replaces what differs from run to run by text of the same width: the name of the
+// test database, and times of the last and the next days.
 func normal(text string) string {
 	text = testNames.ReplaceAllString(text, "DATABASE")
 	text = shortTimes.ReplaceAllString(text, "${1}MM-DD hh:mm$2")

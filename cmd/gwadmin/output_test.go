@@ -15,14 +15,14 @@ import (
 	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
-// TestHelp compares the help of every command with what is written down.
+// The help of every command is as in testdata.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	walk(rootCommand(&app{}), func(cmd *cobra.Command) {
 		path := strings.Fields(cmd.CommandPath())
 		t.Run(cmd.CommandPath(), func(t *testing.T) {
 			t.Parallel()
-			// The database is not asked, and its password not shown.
+			// This needs no database, and shows no password.
 			got := gwadmin(t, []string{"DATABASE_URL=postgres://u:secret@127.0.0.1:1/db"}, "", append(path[1:], "--help")...)
 			checkCode(t, exitOK, got)
 			check(t, "stderr", "", got.Stderr)
@@ -48,7 +48,7 @@ func TestVersion(t *testing.T) {
 	check(t, "in JSON", map[string]string{"version": strings.Fields(got.Stdout)[1]}, said)
 }
 
-// TestFullDiskChange says what was done though it could not print it.
+// If the result cannot be printed, the summary still says what was done.
 func TestFullDiskChange(t *testing.T) {
 	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
@@ -71,7 +71,7 @@ func TestFullDiskChange(t *testing.T) {
 	}
 }
 
-// TestFullDisk tells when not everything could be printed.
+// If standard output cannot be written, the command fails.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
@@ -113,7 +113,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestEscapes shows no control character of what jobs hold, but for JSON's escapes.
+// Control characters in the database are never printed.
 func TestEscapes(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
@@ -151,7 +151,7 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestCompletedValues completes verbs, the values of flags, and names in the database.
+// The shell completes verbs, the values of flags, and names in the database.
 func TestCompletedValues(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -201,7 +201,7 @@ func TestCompletedValues(t *testing.T) {
 	}
 }
 
-// TestJSONAlways parses standard output also where nothing was done.
+// Standard output is JSON, also if nothing was done.
 func TestJSONAlways(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -241,7 +241,7 @@ func TestJSONAlways(t *testing.T) {
 	}
 }
 
-// uncoloured is what a terminal shows, without colours and without blanks at the lines' ends.
+// uncoloured is a terminal's text without colours and trailing blanks.
 func uncoloured(text string) string {
 	lines := strings.Split(escapes.ReplaceAllString(text, ""), "\n")
 	for i, line := range lines {
@@ -252,7 +252,7 @@ func uncoloured(text string) string {
 
 var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
-// TestTerminal shows tables that fit the terminal, in colours unless told otherwise.
+// Tables fit the terminal, and have colours unless NO_COLOR is set.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -291,7 +291,7 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// TestProgress shows a bar on a terminal while there is more than one batch.
+// A terminal shows progress if there is more than one batch.
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	s, ids := many(t, 2*idBatch+1)

@@ -31,8 +31,8 @@ import (
 // pooledConns is how many connections the pooler makes to a database.
 const pooledConns = 2
 
-// pooled is a site that the command reaches through a PgBouncer in transaction
-// mode, and that the test looks at directly.
+// pooled is a site that the command reaches through PgBouncer in transaction mode, and the
+// test directly.
 func pooled(t testing.TB, schema string) *site {
 	t.Helper()
 	s := siteIn(t, nil, schema)
@@ -88,7 +88,7 @@ log_disconnections = 0
 	var log bytes.Buffer
 	cmd := exec.Command(path, config)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &log, &log
-	if os.Getuid() == 0 { // which it refuses to run as
+	if os.Getuid() == 0 { // PgBouncer does not run as root
 		who := socketOwner(t, server.Host)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
 		for _, name := range []string{dir, users, config} {
@@ -132,8 +132,8 @@ log_disconnections = 0
 	}
 }
 
-// socketOwner is who may enter the directory of the server's socket, and nobody
-// where it has none.
+// socketOwner is the owner of the directory of the server's socket, or nobody if there is no
+// socket.
 func socketOwner(t testing.TB, host string) *syscall.Credential {
 	t.Helper()
 	if info, err := os.Stat(host); err == nil {
@@ -153,8 +153,7 @@ func socketOwner(t testing.TB, host string) *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
-// checkClean makes sure that the pooler's connections to the database hold no
-// lock and are as if nobody had used them.
+// checkClean checks that the pooler's connections hold no lock and have no session state.
 func (s *site) checkClean() {
 	s.Helper()
 	pool, err := pgxpool.New(s.Context(), s.url+"&default_query_exec_mode=exec")
@@ -172,7 +171,7 @@ func (s *site) checkClean() {
 		(select count(*) from pg_prepared_statements), (select count(*) from pg_listening_channels()),
 		(select count(*) from pg_class where relnamespace = pg_my_temp_schema())`
 	pids := make(map[int]bool)
-	for range pooledConns { // each in a transaction, so that it has a connection to itself
+	for range pooledConns { // each transaction has a connection of its own
 		tx, err := pool.Begin(s.Context())
 		if err != nil {
 			s.Fatal(err)
@@ -203,7 +202,7 @@ func (s *site) checkClean() {
 		and pid <> pg_backend_pid() and (locktype = 'advisory' or relation in (select oid from pg_class where relkind = 'r' and oid >= 16384))`))
 }
 
-// atOnce runs a function four times at once.
+// atOnce runs a function four times concurrently.
 func atOnce(fn func(n int)) {
 	var wg sync.WaitGroup
 	for n := range 4 {
@@ -212,7 +211,7 @@ func atOnce(fn func(n int)) {
 	wg.Wait()
 }
 
-// Every verb works where each of its transactions may be on another connection.
+// Every verb works if each of its transactions is on another connection.
 func TestThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{graphile.DefaultSchema, weird} {
@@ -287,8 +286,7 @@ func TestThroughPgBouncer(t *testing.T) {
 	}
 }
 
-// A migrator that waits behind another holds a connection of the pooler, and
-// gives it back.
+// A migrator that waits for another holds a connection of the pooler, and returns it.
 func TestWaitLockThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	s := pooled(t, graphile.DefaultSchema)
@@ -307,7 +305,7 @@ func TestWaitLockThroughPgBouncer(t *testing.T) {
 	s.checkClean()
 }
 
-// The libraries work there, too, in the modes that keep no statements.
+// The libraries work, too, in the query modes without prepared statements.
 func TestLibraryThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
@@ -357,7 +355,7 @@ func TestLibraryThroughPgBouncer(t *testing.T) {
 	}
 }
 
-// useClient makes each call on jobs of its own, and leaves none.
+// useClient makes each call on its own jobs, and leaves none.
 func useClient(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, n int) error {
 	key := fmt.Sprintf("key-%d", n)
 	one, err := client.AddJob(ctx, "seed", map[string]any{"text": `"\ ☃`}, &admin.AddJobOptions{

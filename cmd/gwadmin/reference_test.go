@@ -20,7 +20,7 @@ const (
 	referenceEnd   = "<!-- The end of the command reference -->\n"
 )
 
-// TestReference keeps the command reference what the help says.
+// The command reference in docs is what the help says.
 func TestReference(t *testing.T) {
 	const file = "../../docs/command.md"
 	page, err := os.ReadFile(file)
@@ -46,8 +46,8 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// writeReference writes a line for each verb and one for each of its flags, and for the
-// flags of filters, which many verbs have, once.
+// writeReference writes a section for each verb and a line for each of its flags. The flags
+// of filters are written once.
 func writeReference(w io.Writer, root *cobra.Command) {
 	filter := pflag.NewFlagSet("filter", pflag.ContinueOnError)
 	new(filterFlags).flags(filter)

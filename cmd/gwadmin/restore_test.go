@@ -13,7 +13,7 @@ func (s *site) strand() {
 		select min(id), 99, '2024-03-01 12:00:00Z' from graphile_worker._private_tasks, generate_series(1, 2) group by generate_series`)
 }
 
-// TestRestore shows stranded jobs everywhere, and puts them back in reach.
+// Stranded jobs are shown as such, and queues restore puts them back in reach.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
@@ -40,7 +40,7 @@ func TestRestore(t *testing.T) {
 	golden(t, "restore.txt", text.String())
 }
 
-// TestUnknownNames says which tasks and queues there are not, and which are near.
+// A filter with an unknown task or queue is answered with similar names.
 func TestUnknownNames(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -67,7 +67,7 @@ func TestUnknownNames(t *testing.T) {
 	golden(t, "unknown.txt", text.String())
 }
 
-// TestNothingToAsk does not ask on a terminal if nothing would be changed.
+// A terminal is not asked if nothing would be changed.
 func TestNothingToAsk(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)

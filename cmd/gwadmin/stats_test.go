@@ -11,7 +11,7 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// TestStatsTerminal shows bars that fit the terminal, and none elsewhere.
+// A terminal shows bars that fit it.
 func TestStatsTerminal(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -38,7 +38,7 @@ func TestStatsTerminal(t *testing.T) {
 	golden(t, "stats/errors.txt", off.transcript())
 }
 
-// TestStatsMargins shows numbers with their margins.
+// Estimates are shown with their margins.
 func TestStatsMargins(t *testing.T) {
 	t.Parallel()
 	counts := admin.Counts{admin.Ready: 1200, admin.Running: 30}
@@ -61,7 +61,7 @@ func TestStatsMargins(t *testing.T) {
 	golden(t, "stats/margins.txt", text.String())
 }
 
-// TestStatsEstimate says of which part of the table it estimates.
+// An estimate says how much of the table it has read.
 func TestStatsEstimate(t *testing.T) {
 	t.Parallel()
 	s, _ := many(t, 10_000)

@@ -11,7 +11,7 @@ import (
 	"unsafe"
 )
 
-// A terminal is a run of the command on a terminal of its own.
+// A terminal is a run of the command on a pseudo-terminal.
 type terminal struct {
 	*process
 	keys *os.File // the terminal's other side
@@ -126,7 +126,7 @@ func (t *terminal) wait() result {
 	return result{Stdout: t.shown(), Code: code}
 }
 
-// giveAway makes a file its directory's owner's.
+// giveAway gives a file to the owner of its directory.
 func giveAway(t testing.TB, dir, file string) {
 	t.Helper()
 	info, err := os.Stat(dir)

@@ -4,7 +4,7 @@ package main
 
 import "testing"
 
-// A terminal is a run of the command on a terminal of its own: on Linux only.
+// A terminal is a run of the command on a pseudo-terminal, on Linux only.
 type terminal struct{ *process }
 
 func onTerminal(t testing.TB, _ []string, _ int, _ ...string) *terminal {
@@ -17,5 +17,5 @@ func (*terminal) shown() string { return "" }
 func (*terminal) expect(string) {}
 func (*terminal) press(string)  {}
 
-// giveAway is of use to root, who does not run PostgreSQL.
+// giveAway is only needed for root, who cannot run PostgreSQL.
 func giveAway(testing.TB, string, string) {}

@@ -12,7 +12,7 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// until waits for something that a running command brings about.
+// until waits for a condition.
 func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience / 2); !holds(); time.Sleep(2 * time.Millisecond) {
@@ -22,7 +22,7 @@ func until(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// TestWatch follows what becomes of a job, in each format and off a terminal.
+// --watch shows how a job changes, in each format.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	for _, output := range []format{formatTable, formatJSON, formatNDJSON} {
@@ -73,7 +73,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchOnTerminal draws in place, no more than there is room for.
+// On a terminal --watch draws in place, as much as there is room for.
 func TestWatchOnTerminal(t *testing.T) {
 	t.Parallel()
 	s, _ := many(t, 200)
@@ -94,7 +94,7 @@ func TestWatchOnTerminal(t *testing.T) {
 	}
 }
 
-// TestWatchGoesOn when the database is away, but not when it was never there.
+// --watch continues after an error, but not after one of the first read.
 func TestWatchGoesOn(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -119,7 +119,7 @@ func TestWatchGoesOn(t *testing.T) {
 	term.expect("every 100ms")
 	away()
 	term.expect("since then: list jobs:")
-	// What was there before stays in sight.
+	// The last list stays visible.
 	if drawn := strings.Split(term.shown(), "\x1b[H"); !strings.Contains(drawn[len(drawn)-2], "no route") && !strings.Contains(drawn[len(drawn)-1], "no route") {
 		t.Errorf("after the error only %q is shown", drawn[len(drawn)-1])
 	}

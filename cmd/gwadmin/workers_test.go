@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// ages are what differs between two runs of workers unlock.
+// ages are the ages of locks, which differ from run to run.
 var ages = regexp.MustCompile(`\b(\d+[hm])*\d+s ago`)
 
 func aged(text string) string { return ages.ReplaceAllString(text, "AGE ago") }
 
-// locks are what is held, by whom, on jobs and then on queues.
+// locks are the locks, first of jobs and then of queues.
 func (s *site) locks() []string {
 	s.Helper()
 	return value[[]string](s, `select coalesce(array_agg(lock order by lock), '{}') from (
@@ -62,7 +62,7 @@ func TestUnlock(t *testing.T) {
 	}
 }
 
-// TestUnlockAsks answers on a terminal: it asks once, and again for a young lock.
+// unlock asks on a terminal, and once more for a young lock.
 func TestUnlockAsks(t *testing.T) {
 	t.Parallel()
 	const again = "Unlock it all the same? [y/N] "

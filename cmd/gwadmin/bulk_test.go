@@ -14,8 +14,8 @@ import (
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
 
-// TestWhereVerbs runs each verb dry and in earnest, in each format, on the jobs that a
-// filter picks. What the preview says is done, and nothing else is.
+// By filter, each verb does what it prints, and what its dry run has printed, and nothing
+// else.
 func TestWhereVerbs(t *testing.T) {
 	t.Parallel()
 	for name, verb := range idVerbs {
@@ -71,7 +71,7 @@ func whereIDs(jobs []admin.Job) (ids []int64) {
 	return ids
 }
 
-// TestWhereRetry is the issue's own command, and what follows it.
+// retry by filter finds nothing the second time.
 func TestWhereRetry(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -88,7 +88,7 @@ func TestWhereRetry(t *testing.T) {
 	check(t, "said of none", "0 given all attempts again, 0 left alone\n", again.Stderr)
 }
 
-// TestWhereUsage is refused, and nothing is sent.
+// Wrong usage is refused, and nothing is changed.
 func TestWhereUsage(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
@@ -132,8 +132,7 @@ func TestWhereUsage(t *testing.T) {
 	golden(t, "where/usage.txt", moments.ReplaceAllString(text.String(), "MOMENT"))
 }
 
-// TestWhereEmptyList gives each flag that is a list a value that is none, as an unset
-// variable would: it picks no job, whatever else is given.
+// A list flag with an empty value, as of an unset variable, matches no job.
 func TestWhereEmptyList(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -147,7 +146,7 @@ func TestWhereEmptyList(t *testing.T) {
 	unchanged()
 }
 
-// TestWhereFlags holds every verb to the filters of jobs list, each of them once.
+// Every verb has the filters of jobs list.
 func TestWhereFlags(t *testing.T) {
 	t.Parallel()
 	flagsOf := func(cmd *cobra.Command) map[string]string {
@@ -175,7 +174,7 @@ func TestWhereFlags(t *testing.T) {
 	}
 }
 
-// TestWhereConsent shows on a terminal what would be done before it asks.
+// On a terminal the verbs show what would be done, and ask.
 func TestWhereConsent(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -200,7 +199,7 @@ func TestWhereConsent(t *testing.T) {
 		`select array_agg(id order by id) from graphile_worker._private_jobs where attempts = max_attempts`))
 }
 
-// TestWhereInterrupted presses Ctrl-C in a pause; then a batch loses its connection.
+// Ctrl-C comes in a pause; another time a batch fails.
 func TestWhereInterrupted(t *testing.T) {
 	t.Parallel()
 	s, _ := many(t, 5000)
