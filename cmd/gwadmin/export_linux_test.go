@@ -17,8 +17,8 @@ func TestExportMemory(t *testing.T) {
 	add := func(n, bytes int) {
 		s.exec(`insert into graphile_worker._private_jobs (task_id, payload) select 1, to_json(repeat('x', $2)) from generate_series(1, $1)`, n, bytes)
 	}
-	// peak is the most memory that an export has had, in MiB. Its resource usage would
-	// count what the test had when it started it.
+	// peak is the peak memory of an export in MiB. Its resource usage would include that of
+	// the test process, from which it was forked.
 	peak := func(lines int, args ...string) (most int) {
 		out, in, err := os.Pipe()
 		if err != nil {

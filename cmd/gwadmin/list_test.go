@@ -206,6 +206,8 @@ func TestListInvalid(t *testing.T) {
 		{"--sort", "colour"},
 		{"--sort", "--id"},
 		{"--limit", "-1"},
+		{"--limit", "many"},
+		{"--limit", "99999999999999999999"},
 		{"--limit", "0"},
 		{"--limit", "1000000"},
 		{"--watch", "5s"},

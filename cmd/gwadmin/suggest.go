@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,8 +64,12 @@ func takes(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// flagError adds similar flags to the error of an unknown one.
+// flagError adds similar flags to the error of an unknown one, and words the error of a
+// value that is no number.
 func flagError(cmd *cobra.Command, err error) error {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok && errors.As(err, new(*strconv.NumError)) {
+		return fmt.Errorf("invalid argument %q for \"--%s\" flag: it is no whole number of 64 bits", invalid.GetValue(), invalid.GetFlag().Name)
+	}
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
 		return err
