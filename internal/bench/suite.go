@@ -119,7 +119,7 @@ func startSuite(ctx context.Context) (*suite, error) {
 	if info, err := os.Stat("/var/tmp"); dir == "" && err == nil && info.IsDir() {
 		dir = "/var/tmp" // which is on disk, where /tmp may be memory
 	}
-	server, err := pgserver.Start(ctx, pgserver.Options{Installation: inst, Dir: dir, Durable: true, Settings: settings()})
+	server, err := pgserver.Start(ctx, pgserver.Options{Installation: inst, Dir: dir, Settings: settings()})
 	if err != nil {
 		return nil, err
 	}

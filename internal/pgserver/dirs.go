@@ -5,116 +5,68 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
-	"github.com/gwadmin/gwadmin/internal/pgserver/filelock"
+	"github.com/gwadmin/gwadmin/internal/cache"
+	"github.com/gwadmin/gwadmin/internal/filelock"
 )
 
 const (
-	runDirPrefix = "gwadmin-pg-"
+	dirPrefix = "gwadmin-pg-"
 
-	// A socket's path may have 107 bytes on Linux and 103 elsewhere,
-	// "/.s.PGSQL.5432" included.
+	// A socket's path may have 107 bytes on Linux and 103 elsewhere.
 	maxSocketDir = 103 - len("/.s.PGSQL.5432")
 )
 
-// A runDir is the directory of one server, which only the server's user can
-// enter. It is in use while this process, or any process of the server, holds
-// the lock in it; a runDir that nobody has locked was left by a killed process.
-type runDir struct {
-	path string
-	lock *os.File
+// makeDir makes a server's directory, which only the server's user can enter.
+// This process and all processes of the server hold the lock in it.
+func makeDir(base string, who *account) (dir string, lock *os.File, err error) {
+	if base, err = filepath.Abs(base); err != nil {
+		return "", nil, err
+	}
+	if dir, err = os.MkdirTemp(base, dirPrefix); err != nil {
+		return "", nil, err
+	}
+	if lock, err = filelock.Try(filepath.Join(dir, lockName)); err == nil {
+		err = who.own(dir)
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+	}
+	return dir, lock, err
 }
 
-// newRunDir makes the directory under another name, which sweep leaves alone,
-// and renames it once it is locked.
-func newRunDir(base string, who *account) (*runDir, error) {
-	base, err := filepath.Abs(base)
-	if err != nil {
-		return nil, err
-	}
-	tmp, err := os.MkdirTemp(base, "gwadmin-new-")
-	if err != nil {
-		return nil, err
-	}
-	lock, err := filelock.Try(filepath.Join(tmp, "lock"))
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(tmp))
-	}
-	d := &runDir{strings.Replace(tmp, "gwadmin-new-", runDirPrefix, 1), lock}
-	if err := errors.Join(who.own(tmp), os.Rename(tmp, d.path)); err != nil {
-		lock.Close()
-		return nil, errors.Join(err, os.RemoveAll(tmp))
-	}
-	return d, nil
-}
+const lockName = "lock"
 
-func (d *runDir) remove() error {
-	if removedWhileOpen {
-		defer d.lock.Close()
-	} else {
-		d.lock.Close()
-	}
-	return os.RemoveAll(d.path)
-}
-
-// sweep removes the directories below base that no process uses any more.
-func sweep(base string, who *account) {
-	dirs, _ := filepath.Glob(filepath.Join(base, runDirPrefix+"*"))
-	for _, dir := range dirs {
-		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !who.owns(info) {
-			continue
+// sweep removes the directories below base whose lock nobody holds any more. A
+// server removes its directory itself, unless everything is killed at once.
+func sweep(base string) {
+	locks, _ := filepath.Glob(filepath.Join(base, dirPrefix+"*", lockName))
+	for _, name := range locks {
+		if info, err := os.Lstat(name); err != nil || time.Since(info.ModTime()) < time.Minute {
+			continue // its process may be about to lock it
 		}
-		lock, err := filelock.TryExisting(filepath.Join(dir, "lock"))
-		switch {
-		case err == nil:
-			(&runDir{dir, lock}).remove()
-		case errors.Is(err, fs.ErrNotExist): // half removed
-			os.RemoveAll(dir)
+		if lock, err := filelock.TryExisting(name); err == nil {
+			lock.Close()
+			os.RemoveAll(filepath.Dir(name))
 		}
 	}
 }
 
-// shortTempDir is the temporary directory, or one whose name fits a socket.
-func shortTempDir() string {
+// defaultDir is the directory for servers that are given none.
+func defaultDir() string {
+	if ram := ramDir(); ram != "" {
+		return ram
+	}
 	dir := os.TempDir()
-	if hasSockets && len(dir) > maxSocketDir-len("/"+runDirPrefix)-10 {
+	if hasSockets && len(dir) > maxSocketDir-len("/"+dirPrefix+"1234567890") {
 		return "/tmp"
 	}
 	return dir
-}
-
-// cacheDir returns the directory of what outlives a server: fetched packages
-// and fresh clusters. Root's is where the server's user can read it.
-func cacheDir() (string, error) {
-	dir := "/var/cache"
-	if os.Geteuid() != 0 {
-		var err error
-		if dir, err = os.UserCacheDir(); err != nil {
-			return "", fmt.Errorf("find the cache directory: %w", err)
-		}
-	}
-	dir = filepath.Join(dir, "gwadmin")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	if os.Geteuid() == 0 { // whatever the umask
-		return dir, os.Chmod(dir, 0o755)
-	}
-	return dir, nil
-}
-
-// emptyDir makes a directory, in place of what a killed process left there. Its
-// caller holds the lock.
-func emptyDir(dir string) (string, error) {
-	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
-	return dir, os.Mkdir(dir, 0o755)
 }
 
 // initArgs are initdb's arguments; another list makes another cached cluster.
@@ -123,56 +75,32 @@ var initArgs = []string{"-U", "postgres", "-A", "trust", "--no-locale", "-E", "U
 // freshCluster returns a data directory as initdb left it, to be copied. It is
 // made once for each version and kept in the cache.
 func freshCluster(ctx context.Context, inst Installation, who *account) (string, error) {
-	cache, err := cacheDir()
+	base, err := cache.Dir()
 	if err != nil {
 		return "", err
 	}
 	key := sha256.Sum256(fmt.Append(nil, inst.Version, initArgs, who))
 	number, _, _ := strings.Cut(inst.Version, " ")
-	dir := filepath.Join(cache, fmt.Sprintf("initdb-%s-%x", number, key[:6]))
-	exists := func() bool { _, err := os.Stat(filepath.Join(dir, "PG_VERSION")); return err == nil }
-	if exists() {
-		return dir, nil
-	}
-	lock, err := filelock.Lock(ctx, dir+".lock")
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if exists() {
-		return dir, nil
-	}
-	tmp, err := emptyDir(dir + ".new")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(tmp)
-	if err := who.own(tmp); err != nil {
-		return "", err
-	}
-	data := filepath.Join(tmp, "data")
-	cmd := exec.CommandContext(ctx, filepath.Join(inst.BinDir, "initdb"), append([]string{"-D", data}, initArgs...)...)
-	if err := runAs(who, cmd, tmp); err != nil {
-		return "", err
-	}
-	return dir, os.Rename(data, dir)
+	dir := filepath.Join(base, fmt.Sprintf("initdb-%s-%x", number, key[:6]))
+	return filepath.Join(dir, "data"), cache.Make(ctx, dir, func(dir string) error {
+		if err := who.own(dir); err != nil {
+			return err
+		}
+		args := append([]string{"-D", filepath.Join(dir, "data")}, initArgs...)
+		return runAs(who, exec.CommandContext(ctx, filepath.Join(inst.BinDir, "initdb"), args...), dir)
+	})
 }
 
 // copyCluster makes a server's data directory. Its rules ask for the password
-// over the network; at the socket, the directory's mode keeps other users out.
-func copyCluster(from, to string, who *account) error {
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		return err
-	}
+// over the network. At the socket, the directory's mode keeps other users out.
+func copyCluster(from, to string) error {
 	rules := "host all,replication all 127.0.0.1/32 scram-sha-256\n"
 	if hasSockets {
 		rules += "local all,replication all trust\n"
 	}
-	if err := os.WriteFile(filepath.Join(to, "pg_hba.conf"), []byte(rules), 0o600); err != nil {
-		return err
-	}
-	if err := os.Chmod(to, 0o700); err != nil { // or the server refuses it
-		return err
-	}
-	return who.own(to)
+	return errors.Join(
+		os.CopyFS(to, os.DirFS(from)),
+		os.WriteFile(filepath.Join(to, "pg_hba.conf"), []byte(rules), 0o600),
+		os.Chmod(to, 0o700), // or the server refuses it
+	)
 }

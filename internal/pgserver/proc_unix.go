@@ -4,6 +4,7 @@ package pgserver
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -13,16 +14,57 @@ import (
 	"syscall"
 )
 
-const (
-	hasSockets       = true
-	removedWhileOpen = true
-)
+const hasSockets = true
+
+// keeper is the shell script that runs a server. Its input is a pipe from this
+// process. The end of the input, also by the death of this process, ends the
+// server at once. A line of input lets the server run on. After the server's
+// end the script removes its directory.
+//
+// The signal is repeated: a server that has just been started ignores it.
+const keeper = `
+exec 4<&0 </dev/null
+"$@" 4<&- &
+server=$!
+(read -r _ <&4 || while kill -QUIT $server; do sleep 1; done) 2>/dev/null &
+watch=$!
+wait $server
+kill $watch
+rm -rf "$0"`
+
+// A process runs a server.
+type process struct {
+	input  io.WriteCloser
+	exited <-chan struct{} // closed when the server has ended and its directory is removed
+}
+
+func (p *process) end()    { p.input.Close() }
+func (p *process) detach() { io.WriteString(p.input, "\n") }
+
+// launch runs a command line as a server, which holds the lock.
+func launch(who *account, dir string, lock, log *os.File, args []string) (*process, error) {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", keeper, dir}, args...)...)
+	cmd.Dir, cmd.Env = dir, serverEnv()
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{lock}
+	who.run(cmd)
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	exited := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(exited)
+	}()
+	return &process{input, exited}, nil
+}
 
 // An account is the user that a server runs as; nil is the user of this process.
-type account struct {
-	name     string
-	uid, gid int
-}
+type account struct{ uid, gid int }
 
 // serverAccount picks the user for root, as whom PostgreSQL refuses to run.
 func serverAccount() (*account, error) {
@@ -39,7 +81,7 @@ func serverAccount() (*account, error) {
 			return nil, err
 		}
 		gid, err := strconv.Atoi(u.Gid)
-		return &account{name, uid, gid}, err
+		return &account{uid, gid}, err
 	}
 	return nil, fmt.Errorf("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
 }
@@ -65,23 +107,3 @@ func (a *account) own(dir string) error {
 		return os.Lchown(name, a.uid, a.gid)
 	})
 }
-
-func (a *account) owns(info fs.FileInfo) bool {
-	uid := os.Geteuid()
-	if a != nil {
-		uid = a.uid
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(stat.Uid) == uid
-}
-
-// inheritLocks keeps the directories locked for as long as a process of the
-// server lives.
-func inheritLocks(cmd *exec.Cmd, dirs ...*runDir) {
-	for _, d := range dirs {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, d.lock)
-	}
-}
-
-// quit asks for an immediate shutdown: the data is about to be removed.
-func quit(p *os.Process) error { return p.Signal(syscall.SIGQUIT) }

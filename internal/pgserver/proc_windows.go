@@ -1,7 +1,6 @@
 package pgserver
 
 import (
-	"io/fs"
 	"os"
 	"os/exec"
 	"sync"
@@ -9,29 +8,34 @@ import (
 	"unsafe"
 )
 
-const (
-	hasSockets       = false
-	removedWhileOpen = false
-)
+const hasSockets = false
 
 // An account is the user that a server runs as: on Windows, always this one's.
 type account struct{}
 
-func serverAccount() (*account, error)   { return nil, nil }
-func (*account) run(*exec.Cmd)           {}
-func (*account) own(string) error        { return nil }
-func (*account) owns(fs.FileInfo) bool   { return true }
-func inheritLocks(*exec.Cmd, ...*runDir) {}
-func ramDir() string                     { return "" }
-func quit(p *os.Process) error           { return p.Kill() }
+func serverAccount() (*account, error) { return nil, nil }
+func (*account) run(*exec.Cmd)         {}
+func (*account) own(string) error      { return nil }
 
-// spawn starts a command that the system ends when this process dies. The
-// channel is closed when the command has ended, and cmd.ProcessState set.
-func spawn(cmd *exec.Cmd) (<-chan struct{}, error) {
+// A process runs a server.
+type process struct {
+	process *os.Process
+	exited  <-chan struct{} // closed when the server has ended
+}
+
+func (p *process) end()    { p.process.Kill() }
+func (p *process) detach() {}
+
+// launch runs a command line as a server, which the system ends when this
+// process dies. This process holds the lock.
+func launch(_ *account, dir string, _, log *os.File, args []string) (*process, error) {
 	job, err := killJob()
 	if err != nil {
 		return nil, err
 	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir, cmd.Env = dir, serverEnv()
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -40,12 +44,13 @@ func spawn(cmd *exec.Cmd) (<-chan struct{}, error) {
 		cmd.Wait()
 		close(exited)
 	}()
+	p := &process{cmd.Process, exited}
 	if err := assign(job, cmd.Process.Pid); err != nil {
-		cmd.Process.Kill()
+		p.end()
 		<-exited
 		return nil, err
 	}
-	return exited, nil
+	return p, nil
 }
 
 var (

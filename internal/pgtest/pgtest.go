@@ -1,14 +1,15 @@
 // Package pgtest gives each test a PostgreSQL database of its own, cloned from
 // a template in milliseconds, so that tests run in parallel.
 //
-// All test binaries of one "go test" share a private server, which package
-// pgserver finds or fetches. GWADMIN_TEST_DATABASE_URL names another server to
-// use instead; the role needs the right to create databases, whose names
-// begin with "gwadmin_test_" and, for templates, "gwadmin_template_".
+// Each test binary starts a private server with its first database; package
+// pgserver finds or fetches the programs. The server ends with the test binary,
+// however that ends, and its directory is removed. GWADMIN_TEST_DATABASE_URL names
+// another server to use instead, directly and not through a pooler. Its role needs
+// the right to create databases, whose names begin with "gwadmin_test_".
 //
 // A test's database is dropped when the test ends. That of a failed test is kept,
 // and its URL logged, on the server that GWADMIN_TEST_DATABASE_URL names, and
-// on the private one if GWADMIN_TEST_KEEP is set, which then lives on for an hour.
+// on the private one if GWADMIN_TEST_KEEP is set, which then runs on.
 //
 // Where no PostgreSQL can be had, tests are skipped, but fail if CI is set.
 package pgtest
@@ -16,14 +17,14 @@ package pgtest
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ const (
 )
 
 const (
+	setUpTimeout = 5 * time.Minute // fetching a server, or building a template
 	dropTimeout  = 10 * time.Second
 	closeTimeout = 2 * time.Second
 	maxConns     = 8
@@ -77,24 +79,7 @@ func Config(tb testing.TB, url string) *pgxpool.Config {
 // the test. It is fetched where it is not installed.
 func Server(tb testing.TB, major int) *Cluster {
 	tb.Helper()
-	inst, err := pgserver.Find(tb.Context(), findOptions(major))
-	if err != nil {
-		unavailable(tb, err)
-	}
-	server, err := pgserver.Start(tb.Context(), serverOptions(inst))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			tb.Logf("stop PostgreSQL %d: %v", major, err)
-		}
-	})
-	c, err := connect(tb.Context(), server.URL("postgres"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(c.close)
+	c, _ := testServer(tb, major, pgserver.Options{Settings: settings})
 	return c
 }
 
@@ -103,44 +88,50 @@ func Server(tb testing.TB, major int) *Cluster {
 // that of [URL].
 func Replicated(tb testing.TB, t *Template) (primary, standby string) {
 	tb.Helper()
-	inst, err := pgserver.Find(tb.Context(), findOptions(0))
-	if err != nil {
-		unavailable(tb, err)
-	}
-	start := func(of *pgserver.Server) *pgserver.Server {
-		server, err := pgserver.Start(tb.Context(), pgserver.Options{Installation: inst, Primary: of, Settings: map[string]string{
-			"autovacuum": "off", "wal_keep_size": "1GB", "synchronous_commit": "local", // or the last commit is sent late
-		}})
-		if err != nil {
-			tb.Fatal(err)
-		}
-		tb.Cleanup(func() {
-			if err := server.Stop(); err != nil {
-				tb.Logf("stop PostgreSQL: %v", err)
-			}
-		})
-		return server
-	}
-	first := start(nil)
-	second := start(first)
-	c, err := connect(tb.Context(), first.URL("postgres"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(c.close)
+	opts := pgserver.Options{Settings: map[string]string{
+		"autovacuum": "off", "wal_keep_size": "1GB", "synchronous_commit": "local", // or the last commit is sent late
+	}}
+	c, first := testServer(tb, 0, opts)
+	opts.Primary = first
+	_, second := testServer(tb, 0, opts)
 	primary = c.URL(tb, t)
+	CatchUp(tb, primary, second.URL("postgres"))
 	u, err := url.Parse(primary)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	CatchUp(tb, primary, second.URL("postgres"))
 	return primary, second.URL(strings.TrimPrefix(u.Path, "/"))
+}
+
+// testServer starts a server that lives as long as the test.
+func testServer(tb testing.TB, major int, opts pgserver.Options) (*Cluster, *pgserver.Server) {
+	tb.Helper()
+	var err error
+	opts.Installation, err = pgserver.Find(tb.Context(), pgserver.FindOptions{Major: major, Fetch: true})
+	if err != nil {
+		unavailable(tb, err)
+	}
+	server, err := pgserver.Start(tb.Context(), opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			tb.Logf("stop PostgreSQL: %v", err)
+		}
+	})
+	c, err := connect(tb.Context(), server.URL("postgres"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(c.admin.Close)
+	return c, server
 }
 
 // CatchUp waits until a standby has done what its primary has committed.
 func CatchUp(tb testing.TB, primary, standby string) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), buildTimeout)
+	ctx, cancel := context.WithTimeout(tb.Context(), setUpTimeout)
 	defer cancel()
 	ask := func(url, sql string, args ...any) (text string) {
 		conn, err := pgx.Connect(ctx, url)
@@ -163,13 +154,12 @@ func CatchUp(tb testing.TB, primary, standby string) {
 // be called from parallel tests.
 type Cluster struct {
 	base      url.URL
-	external  bool
-	lease     *lease // nil unless the server is the shared one
-	version   int    // such as 150018
+	prefix    string                       // of the names of this process's databases
+	last      atomic.Int64                 // number of the last database
+	keep      func(database string) string // keeps a failed test's database and says how; nil: none is kept
+	version   int                          // such as 150018
 	admin     *pgxpool.Pool
-	templates sync.Map // from a template's database to its build, func() error
-	mu        sync.Mutex
-	inUse     []*pgx.Conn // each holds the lock of a template
+	templates sync.Map // from a template's name and key to its build, func() (string, error)
 }
 
 // URL is the function [URL], on this server.
@@ -182,7 +172,7 @@ func (c *Cluster) URL(tb testing.TB, t *Template) string {
 			tb.Fatalf("build the template %s: %v", t.Name, err)
 		}
 	}
-	name := fmt.Sprintf("gwadmin_test_%.30s_%.10s", slug(tb.Name()), strings.ToLower(rand.Text()))
+	name := c.name(tb.Name())
 	create := "create database " + name + " template " + template
 	if c.version >= 150000 {
 		create += " strategy file_copy" // quicker than logging each page, with fsync off
@@ -190,18 +180,18 @@ func (c *Cluster) URL(tb testing.TB, t *Template) string {
 	if _, err := c.admin.Exec(tb.Context(), create); err != nil {
 		tb.Fatalf("create a database: %v", err)
 	}
-	url := c.url(name)
 	tb.Cleanup(func() {
-		if tb.Failed() && c.keep(tb, url) {
+		if tb.Failed() && c.keep != nil {
+			tb.Logf("kept the database: %s%s", c.url(name), c.keep(name))
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
 		defer cancel()
-		if _, err := c.admin.Exec(ctx, "drop database if exists "+name+" with (force)"); err != nil {
+		if err := c.drop(ctx, name); err != nil {
 			tb.Logf("drop database %s: %v", name, err)
 		}
 	})
-	return url
+	return c.url(name)
 }
 
 // Pool is the function [Pool], on this server.
@@ -211,39 +201,40 @@ func (c *Cluster) Pool(tb testing.TB, t *Template, opts ...func(*pgxpool.Config)
 	for _, opt := range opts {
 		opt(config)
 	}
+	return OpenPool(tb, config)
+}
+
+// OpenPool opens a pool that is closed when the test ends.
+func OpenPool(tb testing.TB, config *pgxpool.Config) *pgxpool.Pool {
+	tb.Helper()
 	pool, err := pgxpool.NewWithConfig(tb.Context(), config)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { closePool(tb, pool) })
+	tb.Cleanup(func() {
+		// Does not wait for a connection that a failed test never released.
+		closed := make(chan struct{})
+		go func() {
+			pool.Close()
+			close(closed)
+		}()
+		select {
+		case <-closed:
+		case <-time.After(closeTimeout):
+			tb.Logf("a connection to %s was not released", config.ConnConfig.Database)
+		}
+	})
 	return pool
 }
 
-// closePool does not wait for a connection that a failed test never gave back.
-func closePool(tb testing.TB, pool *pgxpool.Pool) {
-	closed := make(chan struct{})
-	go func() {
-		pool.Close()
-		close(closed)
-	}()
-	select {
-	case <-closed:
-	case <-time.After(closeTimeout):
-		tb.Logf("a connection to %s was not released", pool.Config().ConnConfig.Database)
-	}
+// name returns a new database's name.
+func (c *Cluster) name(of string) string {
+	return fmt.Sprintf("%s%.25s_%d", c.prefix, slug(of), c.last.Add(1))
 }
 
-// keep reports whether a failed test's database stays, and says how to reach it.
-func (c *Cluster) keep(tb testing.TB, url string) bool {
-	switch {
-	case c.external:
-		tb.Logf("kept the database: %s", url)
-	case os.Getenv(KeepEnv) != "" && c.lease != nil:
-		tb.Logf("kept the database: %s (%s)", url, c.lease.keep())
-	default:
-		return false
-	}
-	return true
+func (c *Cluster) drop(ctx context.Context, name string) error {
+	_, err := c.admin.Exec(ctx, "drop database if exists "+name+" with (force)")
+	return err
 }
 
 func (c *Cluster) url(database string) string {
@@ -252,7 +243,7 @@ func (c *Cluster) url(database string) string {
 	return u.String()
 }
 
-// connect readies the server that a maintenance database's URL reaches.
+// connect prepares the server that a maintenance database's URL reaches.
 func connect(ctx context.Context, base string) (*Cluster, error) {
 	u, err := url.Parse(base)
 	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") {
@@ -263,7 +254,7 @@ func connect(ctx context.Context, base string) (*Cluster, error) {
 		return nil, err
 	}
 	config.MaxConns = maxConns
-	c := &Cluster{base: *u}
+	c := &Cluster{base: *u, prefix: "gwadmin_test_"}
 	if c.admin, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
@@ -271,38 +262,79 @@ func connect(ctx context.Context, base string) (*Cluster, error) {
 	return c, err
 }
 
-func (c *Cluster) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.inUse {
-		conn.Close(context.Background())
-	}
-	c.admin.Close()
-}
-
-// shared is this process's way to the server that it shares, for all its life.
+// shared is the server of this process, for all its life.
 var shared = sync.OnceValues(func() (*Cluster, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), setUpTimeout)
 	defer cancel()
 	if base := os.Getenv(URLEnv); base != "" {
 		c, err := connect(ctx, base)
+		if err == nil {
+			err = c.share(ctx)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", URLEnv, err)
 		}
-		c.external = true
 		return c, nil
 	}
-	l, err := join(ctx)
+	found, err := pgserver.Find(ctx, pgserver.FindOptions{Fetch: true, Progress: os.Stderr})
 	if err != nil {
 		return nil, err
 	}
-	c, err := connect(ctx, l.URL)
+	server, err := pgserver.Start(ctx, pgserver.Options{Installation: found, Settings: settings})
 	if err != nil {
 		return nil, err
 	}
-	c.lease = l
+	c, err := connect(ctx, server.URL("postgres"))
+	if err != nil {
+		return nil, errors.Join(err, server.Stop())
+	}
+	if os.Getenv(KeepEnv) != "" {
+		c.keep = func(string) string { return fmt.Sprintf(" (its server runs until: kill %s)", server.Detach()) }
+	}
 	return c, nil
 })
+
+// lockClass is the first half of the advisory locks that [Cluster.share] takes.
+const lockClass = 0x67776164
+
+// share makes a server that other processes use as well safe to use, and drops
+// what processes that have ended left there, but for what they kept. Names of
+// databases have the number of their process, whose lock the process holds.
+func (c *Cluster) share(ctx context.Context) error {
+	process := rand.Int32()
+	lock, err := c.admin.Acquire(ctx) // and never released
+	if err != nil {
+		return err
+	}
+	if _, err := lock.Exec(ctx, "select pg_advisory_lock($1, $2)", lockClass, process); err != nil {
+		return err
+	}
+	rows, err := c.admin.Query(ctx, `
+		select datname::text from pg_database
+		where datname ~ ('^' || $1 || '[0-9]+_') and shobj_description(oid, 'pg_database') is distinct from 'kept'
+		and split_part(datname, '_', 3) not in (select objid::text from pg_locks where locktype = 'advisory' and classid = $2)`,
+		c.prefix, lockClass)
+	if err != nil {
+		return err
+	}
+	left, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, name := range left {
+		_ = c.drop(ctx, name) // which another process may do at the same time
+	}
+	c.prefix += fmt.Sprintf("%d_", process)
+	c.keep = func(database string) string {
+		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
+		defer cancel()
+		if _, err := c.admin.Exec(ctx, "comment on database "+database+" is 'kept'"); err != nil {
+			return fmt.Sprintf(" (until the next test binary runs: %v)", err)
+		}
+		return ""
+	}
+	return nil
+}
 
 func sharedCluster(tb testing.TB) *Cluster {
 	tb.Helper()
@@ -311,17 +343,6 @@ func sharedCluster(tb testing.TB) *Cluster {
 		unavailable(tb, err)
 	}
 	return c
-}
-
-// A lease keeps the shared server running. Its exported fields are what the
-// supervisor sends when the server runs, or cannot.
-type lease struct {
-	URL     string
-	PID     int // of the supervisor
-	Error   string
-	Missing bool // the error is [pgserver.ErrNoPostgres]
-
-	conn net.Conn // held, never closed: the end of the process does
 }
 
 // unavailable ends a test that cannot have a server.
@@ -337,20 +358,14 @@ func unavailable(tb testing.TB, err error) {
 	tb.Skip(text)
 }
 
-func findOptions(major int) pgserver.FindOptions {
-	return pgserver.FindOptions{Major: major, Fetch: true}
-}
-
-// serverOptions suit many small databases that are soon thrown away.
-func serverOptions(inst pgserver.Installation) pgserver.Options {
-	return pgserver.Options{Installation: inst, Settings: map[string]string{
-		"max_connections": "400",
-		"shared_buffers":  "256MB",
-		"wal_level":       "minimal",
-		"max_wal_senders": "0",
-		"max_wal_size":    "256MB",
-		"autovacuum":      "off", // or plans change while a test runs
-	}}
+// settings suit many small databases that are soon thrown away.
+var settings = map[string]string{
+	"max_connections": "400",
+	"shared_buffers":  "256MB",
+	"wal_level":       "minimal",
+	"max_wal_senders": "0",
+	"max_wal_size":    "256MB",
+	"autovacuum":      "off", // or plans change while a test runs
 }
 
 // slug makes a part of a database's name.

@@ -1,9 +1,12 @@
 package pgtest_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -12,8 +15,11 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -100,7 +106,7 @@ func TestFailedBuildLeavesNoTemplate(t *testing.T) {
 	}) {
 		t.Error("the test went on")
 	}
-	if query[bool](t, dir, `select exists (select from pg_database where datname ~ '^gwadmin_template_broken_[0-9a-f]+$')`) {
+	if query[bool](t, dir, `select exists (select from pg_database where datname ~ 'template_broken')`) {
 		t.Error("the template is there")
 	}
 }
@@ -173,15 +179,15 @@ func TestUnavailable(t *testing.T) {
 		err      error
 		reason   string
 	}{
-		{"", "skip", &pgserver.NotFoundError{}, "a developer without PostgreSQL can run the other tests"},
-		{"true", "fatal", &pgserver.NotFoundError{}, "CI must not pass by testing nothing"},
+		{"", "skip", pgserver.ErrNoPostgres, "a developer without PostgreSQL can run the other tests"},
+		{"true", "fatal", pgserver.ErrNoPostgres, "CI must not pass by testing nothing"},
 		{"", "fatal", errors.New("the server is broken"), "that is no lack of a server"},
 	} {
 		t.Setenv("CI", tt.ci)
 		tb := &fakeTB{TB: t}
 		pgtest.Unavailable(tb, tt.err)
 		if tb.outcome != tt.want {
-			t.Errorf("CI=%q, %T: %s, want %s: %s", tt.ci, tt.err, tb.outcome, tt.want, tt.reason)
+			t.Errorf("CI=%q, %v: %s, want %s: %s", tt.ci, tt.err, tb.outcome, tt.want, tt.reason)
 		}
 		if tt.err.Error() != "the server is broken" && !strings.Contains(tb.text, pgtest.URLEnv) {
 			t.Errorf("the text does not name %s:\n%s", pgtest.URLEnv, tb.text)
@@ -217,35 +223,147 @@ type panicTB struct{ testing.TB }
 
 func (tb *panicTB) Fatalf(string, ...any) { panic(tb) }
 
-// TestHelperFails is a part of TestKeep.
-func TestHelperFails(t *testing.T) {
-	if os.Getenv(failEnv) == "" {
+// TestHelper is what the tests below run in a process of its own.
+func TestHelper(t *testing.T) {
+	mode := os.Getenv(helperEnv)
+	if mode == "" {
 		t.Skip("not a test by itself")
 	}
-	pgtest.URL(t, nil)
-	t.Fail()
+	fmt.Println("URL", pgtest.URL(t, nil))
+	switch mode {
+	case "fail":
+		t.Fail()
+	case "panic":
+		panic("as a test does by mistake")
+	case "exit":
+		os.Exit(3)
+	case "hang":
+		select {}
+	}
 }
 
-const failEnv = "GWADMIN_PGTEST_TEST_FAIL"
+const helperEnv = "GWADMIN_PGTEST_TEST_HELPER"
 
-// runFailing runs TestHelperFails and returns the URL that it says it kept.
-func runFailing(t *testing.T, env ...string) string {
+// helper starts a test binary, and returns its database's URL and, after its
+// end, what else it has printed.
+func helper(t *testing.T, mode string, env ...string) (url string, cmd *exec.Cmd, rest func() string) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestHelperFails$", "-test.v")
-	cmd.Env = append(slices.Concat(os.Environ(), env), failEnv+"=1")
-	out, err := cmd.CombinedOutput()
-	if err == nil {
-		t.Fatalf("it passed:\n%s", out)
+	pgtest.URL(t, nil) // or skip
+	cmd = exec.Command(os.Args[0], "-test.run=^TestHelper$", "-test.v", "-test.timeout=1m")
+	if mode == "time out" {
+		mode, cmd.Args = "hang", append(cmd.Args, "-test.timeout=2s")
 	}
-	kept := regexp.MustCompile(`kept the database: (\S+)`).FindSubmatch(out)
-	if kept == nil {
-		return ""
+	cmd.Env = append(slices.Concat(os.Environ(), env), helperEnv+"="+mode)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if pid := regexp.MustCompile(`or until: kill (\d+)`).FindSubmatch(out); pid != nil {
-		id, _ := strconv.Atoi(string(pid[1]))
-		t.Cleanup(func() { terminate(t, id) })
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	return string(kept[1])
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after, found := strings.CutPrefix(line, "URL "); found {
+			url = strings.TrimSpace(after)
+			break
+		}
+	}
+	rest = func() string {
+		text, err := io.ReadAll(lines)
+		if err != nil {
+			t.Error(err)
+		}
+		cmd.Wait()
+		return string(text)
+	}
+	return url, cmd, rest
+}
+
+// TestNothingIsLeft of the server of a test binary, however that ends.
+func TestNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"pass", "fail", "panic", "exit", "time out", "kill"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			of := mode
+			if mode == "kill" {
+				of = "hang"
+			}
+			base, cmd, rest := helper(t, of, pgtest.URLEnv+"=", pgtest.KeepEnv+"=")
+			if mode == "kill" {
+				cmd.Process.Kill()
+			}
+			if out := rest(); strings.Contains(out, "kept") {
+				t.Errorf("it says:\n%s", out)
+			}
+			u, err := url.Parse(base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := u.Query().Get("host")
+			if dir == "" {
+				t.Skip("no sockets here")
+			}
+			// The directory is removed after the server's end.
+			within(t, "the removal of "+dir, func() bool { _, err := os.Stat(dir); return errors.Is(err, fs.ErrNotExist) })
+		})
+	}
+}
+
+func within(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for begin := time.Now(); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 15*time.Second {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// TestNextProcessSweeps a server that test binaries share: it drops what was left by
+// one that was killed, but for what was kept, and what is in use.
+func TestNextProcessSweeps(t *testing.T) {
+	t.Parallel()
+	server := pgtest.URLEnv + "=" + pgtest.URL(t, nil)
+	databases := map[string]bool{}
+	for _, tt := range []struct {
+		mode string
+		stay bool
+	}{{"exit", false}, {"fail", true}, {"hang", true}, {"pass", false}} {
+		base, cmd, rest := helper(t, tt.mode, server)
+		u, err := url.Parse(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		databases[u.Path[1:]] = tt.stay
+		if tt.mode == "hang" {
+			t.Cleanup(func() { cmd.Process.Kill(); rest() })
+		} else {
+			rest()
+		}
+	}
+	got := map[string]bool{}
+	for name := range databases {
+		got[name] = query[bool](t, strings.TrimPrefix(server, pgtest.URLEnv+"="), "select exists (select from pg_database where datname = $1)", name)
+		t.Cleanup(func() { drop(t, strings.TrimPrefix(server, pgtest.URLEnv+"="), name) })
+	}
+	if diff := cmp.Diff(databases, got); diff != "" {
+		t.Errorf("databases: -want +got\n%s", diff)
+	}
+}
+
+func drop(t *testing.T, server, name string) {
+	conn, err := pgx.Connect(context.Background(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(context.Background(), "drop database if exists "+name+" with (force)"); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestKeep(t *testing.T) {
@@ -253,38 +371,35 @@ func TestKeep(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		env  func(t *testing.T) []string
-		kept bool
 	}{
-		{"private", func(*testing.T) []string { return []string{pgtest.URLEnv + "=", pgtest.KeepEnv + "="} }, false},
-		{"private and kept", func(*testing.T) []string { return []string{pgtest.URLEnv + "=", pgtest.KeepEnv + "=1"} }, true},
-		{"external", func(t *testing.T) []string { return []string{pgtest.URLEnv + "=" + pgtest.URL(t, nil)} }, true},
+		{"private", func(*testing.T) []string { return []string{pgtest.URLEnv + "=", pgtest.KeepEnv + "=1"} }},
+		{"external", func(t *testing.T) []string { return []string{pgtest.URLEnv + "=" + pgtest.URL(t, nil)} }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			kept := runFailing(t, tt.env(t)...)
-			if (kept != "") != tt.kept {
-				t.Fatalf("kept %q, want kept: %t", kept, tt.kept)
+			base, _, rest := helper(t, "fail", tt.env(t)...)
+			out := rest()
+			if !strings.Contains(out, "kept the database: "+base) {
+				t.Fatalf("it does not say that it kept %s:\n%s", base, out)
 			}
-			if !tt.kept {
-				return
+			if pid := regexp.MustCompile(`its server runs until: kill (\d+)`).FindStringSubmatch(out); pid != nil {
+				t.Cleanup(func() {
+					id, _ := strconv.Atoi(pid[1])
+					if p, err := os.FindProcess(id); err != nil || p.Signal(syscall.SIGTERM) != nil {
+						t.Errorf("end the kept server %d: %v", id, err)
+					}
+				})
 			}
-			u, err := url.Parse(kept)
+			u, err := url.Parse(base)
 			if err != nil {
 				t.Fatal(err)
 			}
-			name := query[string](t, kept, "select current_database()")
-			if "/"+name != u.Path {
+			if name := query[string](t, base, "select current_database()"); "/"+name != u.Path {
 				t.Errorf("connected to %s, want %s", name, u.Path)
 			}
+			name := u.Path[1:]
 			u.Path = "/postgres"
-			conn, err := pgx.Connect(t.Context(), u.String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close(t.Context())
-			if _, err := conn.Exec(t.Context(), "drop database "+name+" with (force)"); err != nil {
-				t.Error(err)
-			}
+			drop(t, u.String(), name)
 		})
 	}
 }

@@ -16,10 +16,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
-	"github.com/gwadmin/gwadmin/internal/pgserver/filelock"
+	"github.com/gwadmin/gwadmin/internal/cache"
 )
 
 // Versions are the releases at hand, oldest first.
@@ -80,7 +81,7 @@ var installed struct {
 }
 
 // packages returns the directory whose node_modules holds every release. The
-// first call on a machine installs them into the user's cache directory.
+// first call on a machine installs them into the cache.
 func packages(ctx context.Context) (string, error) {
 	for _, name := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(name); err != nil {
@@ -89,71 +90,35 @@ func packages(ctx context.Context) (string, error) {
 	}
 	installed.Lock()
 	defer installed.Unlock()
-	if installed.dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("find the cache directory: %w", err)
-		}
-		dir, err := installPackages(ctx, filepath.Join(cache, "gwadmin"))
-		if err != nil {
-			return "", fmt.Errorf("install graphile-worker from npm: %w", err)
-		}
-		installed.dir = dir
+	if installed.dir != "" {
+		return installed.dir, nil
 	}
-	return installed.dir, nil
+	base, err := cache.Dir()
+	if err != nil {
+		return "", err
+	}
+	dir, err := installPackages(ctx, base)
+	if err != nil {
+		return "", fmt.Errorf("install graphile-worker from npm: %w", err)
+	}
+	installed.dir = dir
+	return dir, nil
 }
 
-// installPackages installs below cache, in a directory named after the content
-// of the manifests. It is filled under another name and renamed when complete,
-// so that what is there is whole; the lock spares waiting processes the work.
-func installPackages(ctx context.Context, cache string) (string, error) {
+// installPackages installs below base, in a directory named after the content of
+// the manifests.
+func installPackages(ctx context.Context, base string) (string, error) {
 	if manifests == "" {
 		return "", errors.New("testdata/upstream is in no directory above this one")
 	}
-	files := map[string][]byte{"package.json": nil, "package-lock.json": nil}
-	hash := sha256.New()
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		content, err := os.ReadFile(filepath.Join(manifests, name))
-		if err != nil {
-			return "", err
-		}
-		files[name] = content
-		hash.Write(content)
-	}
-	dir := filepath.Join(cache, fmt.Sprintf("upstream-%.8x", hash.Sum(nil)))
-
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
-	}
-	lock, err := filelock.Lock(ctx, dir+".lock")
+	manifest, err := os.ReadFile(filepath.Join(manifests, "package.json"))
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
-	}
-
-	stage, err := os.MkdirTemp(cache, "stage-")
+	lock, err := os.ReadFile(filepath.Join(manifests, "package-lock.json"))
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(stage)
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(stage, name), content, 0o644); err != nil {
-			return "", err
-		}
-	}
-	npm := exec.CommandContext(ctx, "npm", "ci",
-		"--ignore-scripts", "--no-audit", "--no-fund", "--engine-strict=false")
-	npm.Dir = stage
-	if out, err := npm.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
-	}
-	if err := os.Rename(stage, dir); err != nil {
-		if _, there := os.Stat(dir); there != nil {
-			return "", err
-		}
-	}
-	return dir, nil
+	dir := filepath.Join(base, fmt.Sprintf("upstream-%.8x", sha256.Sum256(slices.Concat(manifest, lock))))
+	return dir, cache.Make(ctx, dir, func(dir string) error { return cache.NPM(ctx, dir, manifest, lock) })
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gwadmin/gwadmin/internal/pgserver/filelock"
+	"github.com/gwadmin/gwadmin/internal/filelock"
 )
 
 func TestLock(t *testing.T) {
