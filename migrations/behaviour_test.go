@@ -18,7 +18,6 @@ import (
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
 	"github.com/gwadmin/gwadmin/internal/pgtest"
-	"github.com/gwadmin/gwadmin/internal/testdb"
 	"github.com/gwadmin/gwadmin/internal/upstream"
 	"github.com/gwadmin/gwadmin/migrations"
 )
@@ -99,7 +98,7 @@ type side struct {
 func behaviourSides(tb testing.TB) (ours, theirs side) {
 	tb.Helper()
 	upstream.Ensure(tb)
-	return side{"ours", &pgtest.Template{Name: "behaviour ours", Key: testdb.MigrationsKey(), Build: buildOurs}},
+	return side{"ours", &pgtest.Template{Name: "behaviour ours", Build: buildOurs}},
 		side{"upstream", &pgtest.Template{Name: "behaviour upstream", Key: "0.18.0", Build: buildTheirs}}
 }
 

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
+
+	"github.com/gwadmin/gwadmin/internal/pgserver"
 )
 
 // Example returns what a runnable example, which has no testing.TB of its own, passes to
@@ -24,21 +27,11 @@ func Example() (tb testing.TB, done func()) {
 // examples where there is no server, as the tests are skipped there.
 func Main(m *testing.M) int {
 	flag.Parse()
-	if !hasServer() {
+	if _, err := shared(); errors.Is(err, pgserver.ErrNoPostgres) && os.Getenv("CI") == "" {
 		_ = flag.Set("test.skip", "^Example")
 	}
 	return m.Run()
 }
-
-func hasServer() (has bool) {
-	defer func() { has = recover() != errNoServer }() // any other failure is the tests' to report
-	tb, done := Example()
-	defer done()
-	Pool(tb, nil)
-	return true
-}
-
-var errNoServer = errors.New("no PostgreSQL for the examples")
 
 type example struct {
 	testing.TB
@@ -52,5 +45,5 @@ func (*example) Helper()                   {}
 func (*example) Logf(string, ...any)       {}
 func (*example) Fatal(args ...any)         { panic(fmt.Sprint(args...)) }
 func (*example) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
-func (*example) Skip(...any)               { panic(errNoServer) }
+func (*example) Skip(args ...any)          { panic(fmt.Sprint(args...)) }
 func (e *example) Cleanup(f func())        { e.cleanups = append(e.cleanups, f) }

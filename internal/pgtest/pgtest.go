@@ -233,8 +233,25 @@ func (c *Cluster) name(of string) string {
 }
 
 func (c *Cluster) drop(ctx context.Context, name string) error {
+	if err := c.disconnect(ctx, name); err != nil {
+		return err
+	}
 	_, err := c.admin.Exec(ctx, "drop database if exists "+name+" with (force)")
 	return err
+}
+
+// disconnect ends all connections to a database and waits until they are gone. Where
+// PostgreSQL itself waits for that, to copy or drop a database, it sleeps for 100 ms.
+func (c *Cluster) disconnect(ctx context.Context, name string) error {
+	for {
+		var connected int
+		err := c.admin.QueryRow(ctx, `select count(pg_terminate_backend(pid)) from pg_stat_activity
+			where datname = $1 and backend_type = 'client backend'`, name).Scan(&connected)
+		if err != nil || connected == 0 {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (c *Cluster) url(database string) string {
