@@ -92,13 +92,13 @@ func (a *app) jobsTable(title string, jobs []admin.ListedJob, names []string) *c
 	return t
 }
 
-// changedTable shows jobs whose state is not known.
-func (a *app) changedTable(title string, jobs []admin.Job) *cells {
+// changedTable is jobsTable for jobs whose state is not known.
+func (a *app) changedTable(title string, jobs []admin.Job, names ...string) *cells {
 	listed := make([]admin.ListedJob, len(jobs))
 	for i, job := range jobs {
 		listed[i].Job = job
 	}
-	return a.jobsTable(title, listed, nil)
+	return a.jobsTable(title, listed, names)
 }
 
 // shownPayload is a payload in one line, or its size if it was too long to be read.

@@ -124,11 +124,7 @@ func demonstrate(ctx context.Context, a *app, pool *pgxpool.Pool, schema string)
 	if err != nil {
 		return err
 	}
-	added := a.table("JOBS ADDED", "id", "task", "queue", "key", "priority", "run at", "flags", "payload")
-	for _, job := range jobs {
-		added.AppendRow(table.Row{job.ID, job.TaskIdentifier, deref(job.QueueName), deref(job.Key), job.Priority,
-			runAt(job.RunAt, a.moment), strings.Join(job.Flags, ", "), string(job.Payload)})
-	}
+	added := a.changedTable("JOBS ADDED", jobs, "id", "task", "queue", "key", "priority", "run_at", "flags", "payload")
 	fmt.Fprintf(out, "\n%s\n", added.Render())
 	fmt.Fprintf(out, "\nA worker, pool-demo, has taken jobs %d and %d, the latter with its queue.\n", jobs[2].ID, jobs[3].ID)
 

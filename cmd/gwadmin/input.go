@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/gwadmin/gwadmin/admin"
 )
 
@@ -88,37 +90,27 @@ func parseID(text string) (int64, error) {
 	return id, nil
 }
 
-// runAtFlag is the value of --run-at. Times from now are by the database's clock.
-type runAtFlag struct{ value **admin.RunAt }
-
 const runAtUsage = `when: RFC 3339, "now", "+90s", "+5m", "+2h", "+3d" from now, or "infinity"`
 
-func (f runAtFlag) Type() string { return "time" }
-
-func (f runAtFlag) String() string {
-	if f.value == nil || *f.value == nil {
-		return ""
-	}
-	return (*f.value).String()
-}
-
-func (f runAtFlag) Set(value string) error {
-	at := new(admin.RunAt)
-	relative, ok := strings.CutPrefix(value, "+")
-	switch {
-	case value == "now":
-		at = admin.In(0)
-	case ok:
-		d, err := parseDuration(relative)
-		if err != nil {
-			return fmt.Errorf("%q is no time from now: write +90s, +5m, +2h or +3d", value)
+// runAtFlag is the value of --run-at. Times from now are by the database's clock.
+func runAtFlag(value **admin.RunAt) pflag.Value {
+	return optional[admin.RunAt]{"time", value, func(text string) (admin.RunAt, error) {
+		at := new(admin.RunAt)
+		relative, ok := strings.CutPrefix(text, "+")
+		switch {
+		case text == "now":
+			at = admin.In(0)
+		case ok:
+			d, err := parseDuration(relative)
+			if err != nil {
+				return *at, fmt.Errorf("%q is no time from now: write +90s, +5m, +2h or +3d", text)
+			}
+			at = admin.In(d)
+		case at.UnmarshalText([]byte(text)) != nil:
+			return *at, fmt.Errorf("%q is no time: write it as %s, as now, +5m or infinity", text, exampleTime())
 		}
-		at = admin.In(d)
-	case at.UnmarshalText([]byte(value)) != nil:
-		return fmt.Errorf("%q is no time: write it as %s, as now, +5m or infinity", value, exampleTime())
-	}
-	*f.value = at
-	return nil
+		return *at, nil
+	}}
 }
 
 // exampleTime shows how to write a time.
@@ -155,53 +147,53 @@ func (f *idsFlag) Set(value string) error {
 	return nil
 }
 
-// optionalInt is an integer flag that is nil if it is not given.
-type optionalInt struct{ value **int }
+// An optional is a flag whose value is nil if it is not given.
+type optional[T any] struct {
+	kind  string
+	value **T
+	parse func(string) (T, error)
+}
 
-func (f optionalInt) Type() string { return "int" }
+func (f optional[T]) Type() string { return f.kind }
 
-func (f optionalInt) String() string {
+func (f optional[T]) String() string {
 	if f.value == nil || *f.value == nil {
 		return ""
 	}
-	return strconv.Itoa(**f.value)
+	return fmt.Sprint(**f.value)
 }
 
-func (f optionalInt) Set(value string) error {
-	n, err := strconv.Atoi(value)
-	if err != nil {
-		return errors.New("it is not a whole number")
+func (f optional[T]) Set(text string) error {
+	value, err := f.parse(text)
+	if err == nil {
+		*f.value = &value
 	}
-	*f.value = &n
-	return nil
+	return err
 }
 
-// optionalString is a text flag that is nil if it is not given.
-type optionalString struct{ value **string }
-
-func (f optionalString) Type() string { return "string" }
-
-func (f optionalString) String() string {
-	if f.value == nil || *f.value == nil {
-		return ""
-	}
-	return **f.value
+func optionalInt(value **int) pflag.Value {
+	return optional[int]{"int", value, func(text string) (int, error) {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			err = errors.New("it is not a whole number")
+		}
+		return n, err
+	}}
 }
 
-func (f optionalString) Set(value string) error {
-	*f.value = &value
-	return nil
+func optionalText(value **string) pflag.Value {
+	return optional[string]{"string", value, func(text string) (string, error) { return text, nil }}
 }
 
 // searchedText is a text to look for. It refuses the empty text, which is part of every
 // text: it usually comes from an unset variable.
-type searchedText struct{ optionalString }
-
-func (f searchedText) Set(value string) error {
-	if value == "" {
-		return errors.New("is empty: leave it out for any")
-	}
-	return f.optionalString.Set(value)
+func searchedText(value **string) pflag.Value {
+	return optional[string]{"string", value, func(text string) (string, error) {
+		if text == "" {
+			return "", errors.New("is empty: leave it out for any")
+		}
+		return text, nil
+	}}
 }
 
 // connectionString is the value of --database-url. It refuses the empty string: from an

@@ -254,7 +254,7 @@ func TestRunAtFlag(t *testing.T) {
 		"-infinity":                 {Infinity: pgtype.NegativeInfinity},
 	} {
 		var at *admin.RunAt
-		if err := (runAtFlag{&at}).Set(text); err != nil {
+		if err := runAtFlag(&at).Set(text); err != nil {
 			t.Error(err)
 		}
 		check(t, text, want, at)

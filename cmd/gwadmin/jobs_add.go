@@ -67,12 +67,12 @@ rolls back.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.Var(optionalString{&options.QueueName}, "queue", "the queue, whose jobs run one after another")
-	flags.Var(runAtFlag{&options.RunAt}, "run-at", runAtUsage)
-	flags.Var(optionalInt{&options.MaxAttempts}, "max-attempts", "1 to 32767 (default 25)")
-	flags.Var(optionalString{&options.JobKey}, "key", "the job's key, unique among jobs")
+	flags.Var(optionalText(&options.QueueName), "queue", "the queue, whose jobs run one after another")
+	flags.Var(runAtFlag(&options.RunAt), "run-at", runAtUsage)
+	flags.Var(optionalInt(&options.MaxAttempts), "max-attempts", "1 to 32767 (default 25)")
+	flags.Var(optionalText(&options.JobKey), "key", "the job's key, unique among jobs")
 	flags.StringVar(&mode, "key-mode", "", "what happens to the job that has the key: replace, preserve_run_at or unsafe_dedupe (default replace)")
-	flags.Var(optionalInt{&options.Priority}, "priority", "-32768 to 32767, smaller runs earlier (default 0)")
+	flags.Var(optionalInt(&options.Priority), "priority", "-32768 to 32767, smaller runs earlier (default 0)")
 	flags.StringArrayVar(&options.Flags, "flag", nil, "a flag, which workers may forbid; can be repeated")
 	c.flags(cmd)
 	return cmd

@@ -68,7 +68,7 @@ may read it. A file that exists is replaced only with --overwrite.`,
 	}
 	flags := cmd.Flags()
 	e.filter.flags(flags)
-	flags.Var(optionalInt{&e.payload}, "payload", "leave out payloads of more bytes (default none; 0 leaves out all)")
+	flags.Var(optionalInt(&e.payload), "payload", "leave out payloads of more bytes (default none; 0 leaves out all)")
 	flags.VarP(&e.format, "output", "o", "ndjson or csv")
 	flags.StringVar(&e.null, "null", "", "the text for null in CSV (default empty)")
 	flags.StringVar(&e.to, "to", "", "the file to write to, instead of standard output")

@@ -24,6 +24,6 @@ func jobsFailCommand(a *app) *cobra.Command {
 		Short:   "Use up the attempts of jobs, so that no worker takes them again",
 		Example: "  gwadmin jobs fail 42 --reason 'customer is gone'\n  gwadmin jobs fail --key-prefix customer-7: --reason 'customer is gone'",
 	})
-	cmd.Flags().Var(optionalString{&reason}, "reason", `the jobs' last error from then on, which may be empty (default "Manually marked as failed")`)
+	cmd.Flags().Var(optionalText(&reason), "reason", `the jobs' last error from then on, which may be empty (default "Manually marked as failed")`)
 	return cmd
 }

@@ -38,9 +38,9 @@ What is not given stays as it is. Zero is a value.`,
 		},
 	})
 	flags := cmd.Flags()
-	flags.Var(runAtFlag{&values.RunAt}, "run-at", runAtUsage)
-	flags.Var(optionalInt{&values.Priority}, "priority", "-32768 to 32767, smaller runs earlier")
-	flags.Var(optionalInt{&values.Attempts}, "attempts", "how often a worker has taken them, 0 to 32767")
-	flags.Var(optionalInt{&values.MaxAttempts}, "max-attempts", "1 to 32767")
+	flags.Var(runAtFlag(&values.RunAt), "run-at", runAtUsage)
+	flags.Var(optionalInt(&values.Priority), "priority", "-32768 to 32767, smaller runs earlier")
+	flags.Var(optionalInt(&values.Attempts), "attempts", "how often a worker has taken them, 0 to 32767")
+	flags.Var(optionalInt(&values.MaxAttempts), "max-attempts", "1 to 32767")
 	return cmd
 }

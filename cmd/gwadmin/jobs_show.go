@@ -60,7 +60,7 @@ neither earlier failures nor earlier changes.`,
 			})
 		},
 	}
-	cmd.Flags().Var(optionalString{&key}, "key", "the job's key, instead of its id")
+	cmd.Flags().Var(optionalText(&key), "key", "the job's key, instead of its id")
 	return cmd
 }
 

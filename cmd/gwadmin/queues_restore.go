@@ -44,7 +44,7 @@ after another. With --queue all stranded jobs go to that queue instead.`,
 			})
 		},
 	}
-	cmd.Flags().Var(optionalString{&queue}, "queue", "the queue for all stranded jobs")
+	cmd.Flags().Var(optionalText(&queue), "queue", "the queue for all stranded jobs")
 	c.flags(cmd)
 	return cmd
 }
