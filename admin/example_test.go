@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"sync"
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -141,6 +142,43 @@ func ExampleClient_AddJobsIDs() {
 	fmt.Println(len(ids), "jobs added")
 	// Output:
 	// 10000 jobs added
+}
+
+// Goroutines that add jobs at once share commits.
+func ExampleNewAdder() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+	adder := admin.NewAdder(client, nil)
+
+	var requests sync.WaitGroup
+	for i := range 100 {
+		requests.Go(func() {
+			_, err := adder.AddJob(ctx, "send_email", map[string]int{"order": i}, nil)
+			switch {
+			case errors.Is(err, admin.ErrOutcomeUnknown):
+				log.Printf("the job may have been added: %v", err)
+			case err != nil:
+				log.Printf("the job was not added: %v", err)
+			}
+		})
+	}
+	requests.Wait()
+
+	// When the program ends, wait for the calls that are still under way.
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := adder.Close(ctx); err != nil {
+		log.Fatal(err)
+	}
+	stats, err := client.Stats(ctx, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(stats.Jobs[admin.Ready], "jobs are ready")
+	// Output:
+	// 100 jobs are ready
 }
 
 func ExampleClient_WithTx() {

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// A JobAdder adds jobs: a [Client] does.
+// A JobAdder adds jobs: a [Client] and an [Adder] do.
 type JobAdder interface {
 	AddJob(ctx context.Context, taskIdentifier string, payload any, options *AddJobOptions) (*Job, error)
 }

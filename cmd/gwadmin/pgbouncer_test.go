@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -162,11 +163,12 @@ func (s *site) checkClean() {
 	}
 	defer pool.Close()
 	type state struct {
-		SearchPath, LockTimeout, StatementTimeout, Role string
-		Conforming, ReadOnly                            string
-		Prepared, Listening, Temporary                  int
+		SearchPath, LockTimeout, StatementTimeout, Plans, Role string
+		Conforming, ReadOnly                                   string
+		Prepared, Listening, Temporary                         int
 	}
 	const query = `select current_setting('search_path'), current_setting('lock_timeout'), current_setting('statement_timeout'),
+		current_setting('plan_cache_mode'),
 		current_setting('role'), current_setting('standard_conforming_strings'), current_setting('default_transaction_read_only'),
 		(select count(*) from pg_prepared_statements), (select count(*) from pg_listening_channels()),
 		(select count(*) from pg_class where relnamespace = pg_my_temp_schema())`
@@ -191,7 +193,7 @@ func (s *site) checkClean() {
 			s.Fatal(err)
 		}
 		want := state{
-			SearchPath: `"$user", public`, LockTimeout: "0", StatementTimeout: "0", Role: "none",
+			SearchPath: `"$user", public`, LockTimeout: "0", StatementTimeout: "0", Plans: "auto", Role: "none",
 			Conforming: "on", ReadOnly: "off",
 		}
 		check(s, "a server connection's session", want, got)
@@ -346,13 +348,35 @@ func TestLibraryThroughPgBouncer(t *testing.T) {
 					}
 				}
 			})
+			if err := useAdder(ctx, client); err != nil {
+				t.Error(err)
+			}
+			check(t, "jobs left", 77, value[int](s, "select count(*) from graphile_worker.jobs"))
 			s.checkClean()
-			if _, err := migrator.Down(ctx, migrations.DownOptions{}); err != nil {
+			if _, err := migrator.Down(ctx, migrations.DownOptions{LoseJobs: 77}); err != nil {
 				t.Error(err)
 			}
 			s.checkClean()
 		})
 	}
+}
+
+// useAdder adds jobs with and without keys in shared commits.
+func useAdder(ctx context.Context, client *admin.Client) error {
+	adder := admin.NewAdder(client, nil)
+	failures := make([]error, 200)
+	var calls sync.WaitGroup
+	for i := range failures {
+		calls.Go(func() {
+			var options admin.AddJobOptions
+			if i%3 > 0 {
+				options.JobKey, options.JobKeyMode = new(fmt.Sprint("key-", i%10)), []admin.JobKeyMode{"", admin.UnsafeDedupe}[i%2]
+			}
+			_, failures[i] = adder.AddJob(ctx, "seed", i, &options)
+		})
+	}
+	calls.Wait()
+	return errors.Join(append(failures, adder.Close(ctx))...)
 }
 
 // useClient makes each call on its own jobs, and leaves none.
