@@ -103,3 +103,32 @@ func (a aim) String() string {
 		return "–"
 	}
 }
+
+// adderByClient is the aim of an Adder with so many goroutines, against Client.AddJob.
+func adderByClient(goroutines int) aim {
+	switch {
+	case goroutines >= 256:
+		return atLeast(15).alarming(2)
+	case goroutines >= 64:
+		return atLeast(8).alarming(2)
+	case goroutines >= 8:
+		return atLeast(1.2).alarming(0.4)
+	}
+	return atLeast(0.9).alarming(0.4)
+}
+
+// adderByJS is the aim of an Adder, against JavaScript with as many calls in flight.
+func adderByJS(goroutines int) aim {
+	if goroutines == 64 {
+		return atLeast(10).alarming(2)
+	}
+	return none
+}
+
+// adderLatency is the aim of its median latency, against that of Client.AddJob.
+func adderLatency(goroutines int) aim {
+	if goroutines == 64 {
+		return atMost(1).alarming(3)
+	}
+	return none
+}

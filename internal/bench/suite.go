@@ -71,6 +71,7 @@ func settings() map[string]string {
 		"checkpoint_timeout":   "1h",
 		"autovacuum":           "off",
 		"maintenance_work_mem": "512MB",
+		"max_connections":      "300",
 	}
 	for pair := range strings.SplitSeq(os.Getenv(setEnv), ",") {
 		if name, value, ok := strings.Cut(pair, "="); ok {
