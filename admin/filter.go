@@ -122,7 +122,7 @@ func (f *faults) times(field string, r TimeRange) (from, before pgtype.Timestamp
 		}
 	}
 	if r.From != nil && r.Before != nil && !r.From.Before(*r.Before) {
-		f.add(field, "from %s before %s matches no job: from is not before before", r.From.Format(time.RFC3339), r.Before.Format(time.RFC3339))
+		f.add(field, "from %s before %s matches no job: the first is not the earlier one", r.From.Format(time.RFC3339), r.Before.Format(time.RFC3339))
 	}
 	return roundUp(r.From), roundUp(r.Before)
 }
