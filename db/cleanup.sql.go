@@ -19,7 +19,7 @@ type JobCountAddedToParams struct {
 	QueueIds []int32
 }
 
-// Counts the jobs after this id whose queue is one of these.
+// Counts the jobs with a greater id than after_id that are in one of these queues.
 func (q *Queries) JobCountAddedTo(ctx context.Context, db DBTX, arg JobCountAddedToParams) (int64, error) {
 	row := db.QueryRow(ctx, jobCountAddedTo, arg.AfterID, arg.QueueIds)
 	var count int64
@@ -51,8 +51,8 @@ type JobDeletePermafailedParams struct {
 	LastID  int64
 }
 
-// Deletes the jobs from one id to another that have used up their attempts and that nobody
-// holds. Needs a custom plan, for the ids.
+// Deletes the unlocked, permanently failed jobs from first_id to last_id. Needs a custom
+// plan, so that the planner knows the range of ids.
 func (q *Queries) JobDeletePermafailed(ctx context.Context, db DBTX, arg JobDeletePermafailedParams) (int64, error) {
 	result, err := db.Exec(ctx, jobDeletePermafailed, arg.FirstID, arg.LastID)
 	if err != nil {
@@ -76,8 +76,9 @@ type QueueDeleteParams struct {
 	AfterID int64
 }
 
-// Deletes those of the queues that nobody holds and that no job after this id refers to,
-// and returns their ids. Needs a custom plan, for the id.
+// Deletes the unlocked queues among the ids, except those that a job with a greater id
+// than after_id refers to, and returns their ids. Needs a custom plan, so that the planner
+// knows after_id.
 func (q *Queries) QueueDelete(ctx context.Context, db DBTX, arg QueueDeleteParams) ([]int32, error) {
 	rows, err := db.Query(ctx, queueDelete, arg.Ids, arg.AfterID)
 	if err != nil {
@@ -112,9 +113,9 @@ type QueueUnusedIDsRow struct {
 	LastJobID int64
 }
 
-// Reads the ids of the queues that no job refers to and that nobody holds, each with the
-// greatest id of a job. Hashing the distinct queues of the jobs takes less than hashing
-// the jobs, and can be done in parallel.
+// Reads the ids of the unlocked queues that no job refers to, and in each row the greatest
+// id of a job. The query hashes the distinct queues of the jobs: this costs less than
+// hashing the jobs and can run in parallel.
 func (q *Queries) QueueUnusedIDs(ctx context.Context, db DBTX) ([]QueueUnusedIDsRow, error) {
 	rows, err := db.Query(ctx, queueUnusedIDs)
 	if err != nil {

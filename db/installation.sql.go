@@ -77,11 +77,12 @@ type InstallationGetRow struct {
 	HasLedger        bool
 }
 
-// Reads only from the catalog what keeps this role from the rows of a schema. If row
-// security applies to the role, a command finds rows only where a permissive policy names
-// the role, and surely all of them only where one is for all rows and no restrictive one
-// names it. Has_ledger is whether there is a table migrations with the columns of
-// Graphile Worker's, whose other tables have other names before revision 16.
+// Reads whether a schema is installed and which rows row security lets this role use. It
+// reads only the catalog. If row security applies to the role, a command finds rows only
+// where a permissive policy names the role. It is certain to find all rows only where such
+// a policy is for all rows and no restrictive policy names the role. Has_ledger is true if
+// there is a table migrations with the columns of Graphile Worker's ledger. Before revision
+// 16 Graphile Worker's other tables have other names.
 func (q *Queries) InstallationGet(ctx context.Context, db DBTX, arg InstallationGetParams) (InstallationGetRow, error) {
 	row := db.QueryRow(ctx, installationGet, arg.SchemaName)
 	var i InstallationGetRow
@@ -112,7 +113,8 @@ type RevisionGetRow struct {
 	Breaking int32
 }
 
-// Reads the newest revision, and the newest breaking one, from the ledger; 0 for none.
+// Reads the newest revision and the newest breaking revision from the ledger, 0 if there is
+// none.
 func (q *Queries) RevisionGet(ctx context.Context, db DBTX) (RevisionGetRow, error) {
 	row := db.QueryRow(ctx, revisionGet)
 	var i RevisionGetRow
@@ -124,7 +126,7 @@ const revisionGetNewest = `-- name: RevisionGetNewest :one
 select coalesce(max(ledger.id), 0)::integer as revision from graphile_worker.migrations as ledger
 `
 
-// Reads the newest revision from a ledger of any age, which may not know breaking ones.
+// Reads the newest revision from a ledger of any age. An old ledger has no column breaking.
 func (q *Queries) RevisionGetNewest(ctx context.Context, db DBTX) (int32, error) {
 	row := db.QueryRow(ctx, revisionGetNewest)
 	var revision int32

@@ -79,8 +79,8 @@ type JobAddRow struct {
 	QueueName      *string
 }
 
-// Adds one job, or updates the one that has its key, by add_job. No row comes back
-// when a worker locked that job while the call waited for it.
+// Adds one job by add_job, or updates the job that has its key. It returns no row if a
+// worker locked that job while the call waited for it.
 func (q *Queries) JobAdd(ctx context.Context, db DBTX, arg JobAddParams) (JobAddRow, error) {
 	row := db.QueryRow(ctx, jobAdd,
 		arg.Identifier,
@@ -170,8 +170,8 @@ type JobAddManyRow struct {
 	QueueName      *string
 }
 
-// Adds many jobs by add_jobs, each spec the text of a job_spec. A keyed job that
-// a worker locked while the call waited for it is missing from the rows.
+// Adds many jobs by add_jobs. Each spec is the text of a job_spec. It returns no row for a
+// key whose job a worker locked while the call waited for it.
 func (q *Queries) JobAddMany(ctx context.Context, db DBTX, arg JobAddManyParams) ([]JobAddManyRow, error) {
 	rows, err := db.Query(ctx, jobAddMany, arg.Specs, arg.JobKeyPreserveRunAt)
 	if err != nil {
@@ -229,7 +229,7 @@ type JobAddManyIDsRow struct {
 	Key *string
 }
 
-// Adds many jobs as JobAddMany does, and returns of each only its id and key.
+// Adds many jobs as JobAddMany does, and returns only their ids and keys.
 func (q *Queries) JobAddManyIDs(ctx context.Context, db DBTX, arg JobAddManyIDsParams) ([]JobAddManyIDsRow, error) {
 	rows, err := db.Query(ctx, jobAddManyIDs, arg.Specs, arg.JobKeyPreserveRunAt)
 	if err != nil {
@@ -298,8 +298,7 @@ type JobCompleteRow struct {
 	QueueName      *string
 }
 
-// Deletes the unlocked jobs among the ids by complete_jobs, and returns them as they
-// were.
+// Deletes the unlocked jobs among the ids by complete_jobs, and returns the deleted rows.
 func (q *Queries) JobComplete(ctx context.Context, db DBTX, arg JobCompleteParams) ([]JobCompleteRow, error) {
 	rows, err := db.Query(ctx, jobComplete, arg.Ids)
 	if err != nil {
@@ -417,8 +416,8 @@ type JobFailRow struct {
 	QueueName      *string
 }
 
-// Fails the unlocked jobs among the ids for good by permanently_fail_jobs, and returns
-// them as they are now.
+// Permanently fails the unlocked jobs among the ids by permanently_fail_jobs, and returns
+// the updated rows.
 func (q *Queries) JobFail(ctx context.Context, db DBTX, arg JobFailParams) ([]JobFailRow, error) {
 	rows, err := db.Query(ctx, jobFail, arg.Ids, arg.ErrorMessage)
 	if err != nil {
@@ -467,8 +466,8 @@ type JobFailIDsParams struct {
 	ErrorMessage *string
 }
 
-// Fails the unlocked jobs among the ids for good by permanently_fail_jobs, and
-// returns their ids.
+// Permanently fails the unlocked jobs among the ids by permanently_fail_jobs, and returns
+// their ids.
 func (q *Queries) JobFailIDs(ctx context.Context, db DBTX, arg JobFailIDsParams) ([]int64, error) {
 	rows, err := db.Query(ctx, jobFailIDs, arg.Ids, arg.ErrorMessage)
 	if err != nil {
@@ -524,11 +523,12 @@ type JobLocksRow struct {
 	Secured  bool
 }
 
-// Reads for each of the ids whether its job exists, and whether a worker holds it, who
-// and since when. Secured is whether row security applies to the role, which may then
-// not see every job.
+// Reads for each id whether its job exists, whether a worker holds it, which worker and
+// since when. Secured is true if row security applies to the role. The role may then not
+// see every job.
 //
-// With offset 0 each id is one look into the primary key, however many they are.
+// Offset 0 makes the planner look up each id in the primary key, however many ids there
+// are.
 func (q *Queries) JobLocks(ctx context.Context, db DBTX, arg JobLocksParams) ([]JobLocksRow, error) {
 	rows, err := db.Query(ctx, jobLocks, arg.Ids)
 	if err != nil {
@@ -609,7 +609,7 @@ type JobLookRow struct {
 	QueueName      *string
 }
 
-// Reads the jobs with these ids. Ids without a job have no row.
+// Reads the jobs with these ids. An id without a job has no row.
 func (q *Queries) JobLook(ctx context.Context, db DBTX, arg JobLookParams) ([]JobLookRow, error) {
 	rows, err := db.Query(ctx, jobLook, arg.Ids)
 	if err != nil {
@@ -708,9 +708,9 @@ type JobRemoveRow struct {
 	QueueName      *string
 }
 
-// Removes the job with this key by remove_job, and returns it. A locked job is left
-// alone, and is no row, unless detach_locked is true: then it loses its key and is not
-// retried.
+// Removes the job with this key by remove_job, and returns it. It leaves a locked job alone
+// and returns no row for it, unless detach_locked is true. Then a locked job loses its key
+// and is not retried.
 func (q *Queries) JobRemove(ctx context.Context, db DBTX, arg JobRemoveParams) ([]JobRemoveRow, error) {
 	rows, err := db.Query(ctx, jobRemove, arg.DetachLocked, arg.JobKey)
 	if err != nil {
@@ -809,8 +809,8 @@ type JobRescheduleRow struct {
 	QueueName      *string
 }
 
-// Sets what is given on the unlocked jobs among the ids by reschedule_jobs, and returns
-// them as they are now.
+// Sets the values that are not null on the unlocked jobs among the ids by reschedule_jobs,
+// and returns the updated rows.
 func (q *Queries) JobReschedule(ctx context.Context, db DBTX, arg JobRescheduleParams) ([]JobRescheduleRow, error) {
 	rows, err := db.Query(ctx, jobReschedule,
 		arg.Ids,
@@ -877,8 +877,8 @@ type JobRescheduleIDsParams struct {
 	MaxAttempts *int32
 }
 
-// Sets what is given on the unlocked jobs among the ids by reschedule_jobs, and returns
-// their ids.
+// Sets the values that are not null on the unlocked jobs among the ids by reschedule_jobs,
+// and returns their ids.
 func (q *Queries) JobRescheduleIDs(ctx context.Context, db DBTX, arg JobRescheduleIDsParams) ([]int64, error) {
 	rows, err := db.Query(ctx, jobRescheduleIDs,
 		arg.Ids,

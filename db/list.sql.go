@@ -452,12 +452,13 @@ type JobListRow struct {
 	PayloadBytes   int32
 }
 
-// Lists the jobs that match every filter given, in one of ten orders, each with its
-// state. The cursor is the value that the last job of the page before has in that order,
-// and its id. Payloads larger than payload_cap are left out, with -1 all of them.
+// Lists the jobs that match every filter that is not null, with their states, in one of ten
+// orders. The cursor is the id of the last job of the previous page and its value of the
+// sort column. Payloads larger than payload_cap bytes are null. If payload_cap is -1, all
+// payloads are null.
 //
-// Needs a custom plan: an order or a filter that an index serves then comes off it.
-// Names and states are looked up for the page alone.
+// Needs a custom plan: an index can then serve the order or a filter. Names and states are
+// read only for the jobs of the page.
 func (q *Queries) JobList(ctx context.Context, db DBTX, arg JobListParams) ([]JobListRow, error) {
 	rows, err := db.Query(ctx, jobList,
 		arg.PayloadCap,

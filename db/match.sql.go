@@ -29,10 +29,10 @@ type JobLockParams struct {
 	Versions []int64
 }
 
-// Locks those of the jobs that JobMatch found which are still as it found them, until
-// the end of the transaction, and returns their ids. It waits for nobody: a job that
-// another transaction is changing, or has changed or deleted since, is left out.
-// The subquery makes it one look into the primary key for each, whatever their number.
+// Locks the jobs that JobMatch found and that have not changed since, until the end of the
+// transaction, and returns their ids. It waits for no lock: it leaves out a job that
+// another transaction has locked, changed or deleted. The subquery makes the planner look
+// up each id in the primary key, however many ids there are.
 func (q *Queries) JobLock(ctx context.Context, db DBTX, arg JobLockParams) ([]int64, error) {
 	rows, err := db.Query(ctx, jobLock, arg.Ids, arg.Versions)
 	if err != nil {
@@ -193,12 +193,12 @@ type JobMatchRow struct {
 	Versions []int64
 }
 
-// Finds the jobs that match every filter given, from after_id to last_id; with max_jobs
-// so many of them, those with the smallest ids. A row for each state says how many they
-// are, the greatest id, and of the first max_ids of them the ids and the versions of
-// their rows.
+// Finds the jobs that match every filter that is not null, with ids greater than after_id
+// and up to last_id. If max_jobs is not null, it finds at most so many, those with the
+// smallest ids. It returns a row for each state: the number of jobs, the greatest id, and
+// the ids and row versions of the first max_ids jobs.
 //
-// Needs a custom plan: without max_jobs nothing is then sorted but the ids.
+// Needs a custom plan: without max_jobs only the ids are then sorted.
 func (q *Queries) JobMatch(ctx context.Context, db DBTX, arg JobMatchParams) ([]JobMatchRow, error) {
 	rows, err := db.Query(ctx, jobMatch,
 		arg.MaxIds,
@@ -270,8 +270,8 @@ type JobSpanRow struct {
 	Pages   int64
 }
 
-// Reads the least and the greatest id, 0 where there is no job, and how many pages the
-// table of jobs has.
+// Reads the smallest and the greatest id of a job, 0 if there is no job, and the number of
+// pages of the table of jobs.
 func (q *Queries) JobSpan(ctx context.Context, db DBTX) (JobSpanRow, error) {
 	row := db.QueryRow(ctx, jobSpan)
 	var i JobSpanRow

@@ -15,7 +15,7 @@ const queueHeldIDs = `-- name: QueueHeldIDs :many
 select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null
 `
 
-// Reads the ids of the queues that somebody holds.
+// Reads the ids of the locked queues.
 func (q *Queries) QueueHeldIDs(ctx context.Context, db DBTX) ([]int32, error) {
 	rows, err := db.Query(ctx, queueHeldIDs)
 	if err != nil {
@@ -83,7 +83,7 @@ type QueueNamesFromParams struct {
 	MaxNames int32
 }
 
-// Reads the first names of queues that start with the prefix, in their order.
+// Reads the first max_names names of queues that start with the prefix, in order.
 func (q *Queries) QueueNamesFrom(ctx context.Context, db DBTX, arg QueueNamesFromParams) ([]*string, error) {
 	rows, err := db.Query(ctx, queueNamesFrom, arg.Prefix, arg.MaxNames)
 	if err != nil {
@@ -108,7 +108,7 @@ const taskIdentifiers = `-- name: TaskIdentifiers :many
 select tasks.identifier from graphile_worker._private_tasks as tasks order by tasks.identifier
 `
 
-// Reads the identifiers of all tasks, in their order.
+// Reads the identifiers of all tasks, in order.
 func (q *Queries) TaskIdentifiers(ctx context.Context, db DBTX) ([]string, error) {
 	rows, err := db.Query(ctx, taskIdentifiers)
 	if err != nil {

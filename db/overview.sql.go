@@ -17,7 +17,7 @@ from graphile_worker._private_known_crontabs as crontabs
 order by crontabs.identifier
 `
 
-// Lists what Graphile Worker remembers of its cron items.
+// Lists the cron items that Graphile Worker knows, by identifier.
 func (q *Queries) CrontabList(ctx context.Context, db DBTX) ([]KnownCrontab, error) {
 	rows, err := db.Query(ctx, crontabList)
 	if err != nil {
@@ -61,7 +61,7 @@ with jobs as not materialized (
   from graphile_worker._private_jobs as jobs
   left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where $2::bigint[] is null or jobs.ctid = any (array(
-    -- As many places as a page can have at most.
+    -- The greatest number of rows that a page can have.
     select ('(' || pages.page || ',' || places.place || ')')::tid
     from unnest($2::bigint[]) as pages (page)
     cross join generate_series(1, (current_setting('block_size')::integer - 24) / 28) as places (place)
@@ -196,19 +196,21 @@ type JobCountRow struct {
 	Example        string
 }
 
-// Counts the jobs: all of them, those of each state, by task and state, by queue and
-// state, by attempts, and by the shape of their errors, in no order. An error's shape is
-// its first line, of at most 200 characters, with a star for each part that has a digit
-// or an @ in it, is quoted, or is the query of a URL. Only the most frequent shapes are
-// told apart, and none where none is asked for. Of the queues there are all, or as many
-// as max_queues says, those with the most jobs, and beside them how many have jobs.
+// Counts the jobs: all jobs, by state, by task and state, by queue and state, by attempts,
+// and by the shape of their errors. The rows are in no order. The column part says which of
+// these a row is. If there is no job, the only row has a null part. An error's shape is its
+// first line, up to 200 characters of it, with a star for each word with a digit or an @,
+// each quoted part, and the query of a URL. Only the most frequent shapes, as many as the
+// parameter shapes says, have rows of their own; the other errors share one row. If
+// max_queues is not null, only that many queues have rows, those with the most jobs, and
+// the column queues is the number of queues with jobs.
 //
-// With pages only the jobs on these are counted. For the margin of error each number
-// comes with the sum of its squares, page by page. Needs a custom plan, so that no other
-// page is read. Where there is no job, the one row has no part.
+// If pages is not null, only the jobs on these pages are counted. Each number then has the
+// sum of the squares of its numbers by page, for the margin of error. Needs a custom plan,
+// so that no other page is read.
 //
-// It goes through the jobs twice: the queues may be hundreds of thousands, which would
-// be as many groups again for each task, number of attempts and shape.
+// It reads the jobs twice. There may be hundreds of thousands of queues: one pass would
+// need as many groups for each task, number of attempts and shape.
 func (q *Queries) JobCount(ctx context.Context, db DBTX, arg JobCountParams) ([]JobCountRow, error) {
 	rows, err := db.Query(ctx, jobCount, arg.MaxQueues, arg.Pages, arg.Shapes)
 	if err != nil {
@@ -312,11 +314,11 @@ type JobTimesRow struct {
 	Certain     bool
 }
 
-// Reads from the index that workers fetch by the first run_at of a job that is ready
-// and of one whose turn is to come, without those that are infinite: of each of the
-// first 1000 priorities the first 100 jobs whose turn has come, and the next one.
-// Certain is whether no other job can be before them. It also walks over the index's
-// entries of jobs that have been taken or deleted, until they are vacuumed away.
+// Reads the earliest finite run_at of a ready job and the earliest finite run_at in the
+// future, from the index that workers fetch by. It reads the first 1000 priorities, and of
+// each the first 100 jobs that are due and the next job that is not. Certain is true if no
+// other job can be earlier. It also reads the index entries of taken and deleted jobs until
+// the index is vacuumed.
 func (q *Queries) JobTimes(ctx context.Context, db DBTX) (JobTimesRow, error) {
 	row := db.QueryRow(ctx, jobTimes)
 	var i JobTimesRow
@@ -336,7 +338,7 @@ type QueueListRow struct {
 	LockedBy  *string
 }
 
-// Lists the queues, with who holds them.
+// Lists all queues with their locks, by name.
 func (q *Queries) QueueList(ctx context.Context, db DBTX) ([]QueueListRow, error) {
 	rows, err := db.Query(ctx, queueList)
 	if err != nil {
@@ -347,31 +349,6 @@ func (q *Queries) QueueList(ctx context.Context, db DBTX) ([]QueueListRow, error
 	for rows.Next() {
 		var i QueueListRow
 		if err := rows.Scan(&i.QueueName, &i.LockedAt, &i.LockedBy); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const taskList = `-- name: TaskList :many
-select tasks.id, tasks.identifier from graphile_worker._private_tasks as tasks order by tasks.identifier
-`
-
-// Lists the tasks.
-func (q *Queries) TaskList(ctx context.Context, db DBTX) ([]Task, error) {
-	rows, err := db.Query(ctx, taskList)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Task{}
-	for rows.Next() {
-		var i Task
-		if err := rows.Scan(&i.ID, &i.Identifier); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -413,7 +390,7 @@ type WorkerListRow struct {
 	NewestAge float64
 }
 
-// Lists who holds locks, and what.
+// Counts the locks of each worker that holds any, by its id.
 func (q *Queries) WorkerList(ctx context.Context, db DBTX) ([]WorkerListRow, error) {
 	rows, err := db.Query(ctx, workerList)
 	if err != nil {

@@ -62,7 +62,8 @@ type QueueEnsureParams struct {
 	QueueName string
 }
 
-// Adds a queue unless there is one of the name, and returns its id.
+// Adds a queue unless one has the name, and returns its id. It returns no row if another
+// transaction adds the queue at the same time.
 func (q *Queries) QueueEnsure(ctx context.Context, db DBTX, arg QueueEnsureParams) (int32, error) {
 	row := db.QueryRow(ctx, queueEnsure, arg.QueueName)
 	var id int32
@@ -84,8 +85,7 @@ type QueueMissingRow struct {
 	Jobs int64
 }
 
-// Reads the ids of the queues that jobs refer to and that are gone, with the number of
-// these jobs.
+// Reads the ids of the missing queues that jobs refer to, with the number of these jobs.
 func (q *Queries) QueueMissing(ctx context.Context, db DBTX) ([]QueueMissingRow, error) {
 	rows, err := db.Query(ctx, queueMissing)
 	if err != nil {
@@ -119,7 +119,8 @@ type QueueRestoreParams struct {
 	Names []string
 }
 
-// Adds queues with these ids and names, and returns the ids of those added.
+// Adds queues with these ids and names, and returns the ids of the added queues. It skips
+// an id or a name that another queue has.
 func (q *Queries) QueueRestore(ctx context.Context, db DBTX, arg QueueRestoreParams) ([]int32, error) {
 	rows, err := db.Query(ctx, queueRestore, arg.Ids, arg.Names)
 	if err != nil {

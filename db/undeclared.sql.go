@@ -42,9 +42,9 @@ type TaskListUndeclaredRow struct {
 	Oldest     pgtype.Timestamptz
 }
 
-// Lists the tasks that have jobs and are not declared: how many jobs each has, how many
-// of these a worker may still take, and when the oldest was added. It reads no job where
-// every task is declared, and goes through all of them otherwise.
+// Lists the tasks that have jobs and are not declared, with the number of their jobs, the
+// number of these that have attempts left, and the time when the oldest was added. It reads
+// no job if every task is declared, and all jobs otherwise.
 func (q *Queries) TaskListUndeclared(ctx context.Context, db DBTX, arg TaskListUndeclaredParams) ([]TaskListUndeclaredRow, error) {
 	rows, err := db.Query(ctx, taskListUndeclared, arg.Declared)
 	if err != nil {

@@ -48,7 +48,7 @@ type WorkerLocksRow struct {
 	NewestAge float64
 }
 
-// Counts what each of these workers holds, and since when.
+// Counts the locks of each of these workers, and reads the oldest and the newest.
 func (q *Queries) WorkerLocks(ctx context.Context, db DBTX, arg WorkerLocksParams) ([]WorkerLocksRow, error) {
 	rows, err := db.Query(ctx, workerLocks, arg.WorkerIds)
 	if err != nil {
@@ -117,10 +117,10 @@ type WorkerUnlockRow struct {
 	NewestAge float64
 }
 
-// Takes every lock that these workers hold, on jobs and on queues, by
-// force_unlock_workers, and counts for each worker what it held, and since when. The
-// rows are locked before they are counted, so that the count is what was unlocked, and
-// in the order of their ids, as by every other call.
+// Clears every lock of these workers, on jobs and on queues, by force_unlock_workers, and
+// counts the locks of each worker as WorkerLocks does. The rows are locked before they are
+// counted, so that the numbers are those of the cleared locks. They are locked in the order
+// of their ids, as in every other call.
 func (q *Queries) WorkerUnlock(ctx context.Context, db DBTX, arg WorkerUnlockParams) ([]WorkerUnlockRow, error) {
 	rows, err := db.Query(ctx, workerUnlock, arg.WorkerIds)
 	if err != nil {

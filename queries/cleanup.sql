@@ -4,20 +4,21 @@ select count(*) from graphile_worker._private_jobs as jobs
 where jobs.attempts >= jobs.max_attempts and jobs.locked_at is null;
 
 -- name: JobCountAddedTo :one
--- Counts the jobs after this id whose queue is one of these.
+-- Counts the jobs with a greater id than after_id that are in one of these queues.
 select count(*) from graphile_worker._private_jobs as jobs
 where jobs.id > @after_id::bigint and jobs.job_queue_id in (select unnest(@queue_ids::integer[]));
 
 -- name: JobDeletePermafailed :execrows
--- Deletes the jobs from one id to another that have used up their attempts and that nobody
--- holds. Needs a custom plan, for the ids.
+-- Deletes the unlocked, permanently failed jobs from first_id to last_id. Needs a custom
+-- plan, so that the planner knows the range of ids.
 delete from graphile_worker._private_jobs as jobs
 where jobs.id between @first_id::bigint and @last_id::bigint
 and jobs.attempts >= jobs.max_attempts and jobs.locked_at is null;
 
 -- name: QueueDelete :many
--- Deletes those of the queues that nobody holds and that no job after this id refers to,
--- and returns their ids. Needs a custom plan, for the id.
+-- Deletes the unlocked queues among the ids, except those that a job with a greater id
+-- than after_id refers to, and returns their ids. Needs a custom plan, so that the planner
+-- knows after_id.
 delete from graphile_worker._private_job_queues as queues
 where queues.id in (select unnest(@ids::integer[])) and queues.locked_at is null
 and queues.id not in (
@@ -27,9 +28,9 @@ and queues.id not in (
 returning queues.id;
 
 -- name: QueueUnusedIDs :many
--- Reads the ids of the queues that no job refers to and that nobody holds, each with the
--- greatest id of a job. Hashing the distinct queues of the jobs takes less than hashing
--- the jobs, and can be done in parallel.
+-- Reads the ids of the unlocked queues that no job refers to, and in each row the greatest
+-- id of a job. The query hashes the distinct queues of the jobs: this costs less than
+-- hashing the jobs and can run in parallel.
 select queues.id, coalesce((select max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_job_id
 from graphile_worker._private_job_queues as queues
 left join (

@@ -1,6 +1,6 @@
 -- name: JobAdd :one
--- Adds one job, or updates the one that has its key, by add_job. No row comes back
--- when a worker locked that job while the call waited for it.
+-- Adds one job by add_job, or updates the job that has its key. It returns no row if a
+-- worker locked that job while the call waited for it.
 select
   {{template "columns"}},
   {{template "unnamed"}}
@@ -18,8 +18,8 @@ from graphile_worker.add_job(
 where jobs.id is not null;
 
 -- name: JobAddMany :many
--- Adds many jobs by add_jobs, each spec the text of a job_spec. A keyed job that
--- a worker locked while the call waited for it is missing from the rows.
+-- Adds many jobs by add_jobs. Each spec is the text of a job_spec. It returns no row for a
+-- key whose job a worker locked while the call waited for it.
 select
   {{template "columns"}},
   {{template "unnamed"}}
@@ -29,7 +29,7 @@ from graphile_worker.add_jobs(
 ) as jobs;
 
 -- name: JobAddManyIDs :many
--- Adds many jobs as JobAddMany does, and returns of each only its id and key.
+-- Adds many jobs as JobAddMany does, and returns only their ids and keys.
 select jobs.id, jobs.key
 from graphile_worker.add_jobs(
   cast(@specs::text[] as graphile_worker.job_spec[]),
@@ -37,8 +37,7 @@ from graphile_worker.add_jobs(
 ) as jobs;
 
 -- name: JobComplete :many
--- Deletes the unlocked jobs among the ids by complete_jobs, and returns them as they
--- were.
+-- Deletes the unlocked jobs among the ids by complete_jobs, and returns the deleted rows.
 select
   {{template "columns"}},
   {{template "names"}}
@@ -49,24 +48,25 @@ from graphile_worker.complete_jobs(@ids::bigint[]) as jobs;
 select jobs.id from graphile_worker.complete_jobs(@ids::bigint[]) as jobs;
 
 -- name: JobFail :many
--- Fails the unlocked jobs among the ids for good by permanently_fail_jobs, and returns
--- them as they are now.
+-- Permanently fails the unlocked jobs among the ids by permanently_fail_jobs, and returns
+-- the updated rows.
 select
   {{template "columns"}},
   {{template "names"}}
 from graphile_worker.permanently_fail_jobs(@ids::bigint[], sqlc.narg(error_message)::text) as jobs;
 
 -- name: JobFailIDs :many
--- Fails the unlocked jobs among the ids for good by permanently_fail_jobs, and
--- returns their ids.
+-- Permanently fails the unlocked jobs among the ids by permanently_fail_jobs, and returns
+-- their ids.
 select jobs.id from graphile_worker.permanently_fail_jobs(@ids::bigint[], sqlc.narg(error_message)::text) as jobs;
 
 -- name: JobLocks :many
--- Reads for each of the ids whether its job exists, and whether a worker holds it, who
--- and since when. Secured is whether row security applies to the role, which may then
--- not see every job.
+-- Reads for each id whether its job exists, whether a worker holds it, which worker and
+-- since when. Secured is true if row security applies to the role. The role may then not
+-- see every job.
 --
--- With offset 0 each id is one look into the primary key, however many they are.
+-- Offset 0 makes the planner look up each id in the primary key, however many ids there
+-- are.
 select
   asked.id::bigint as id,
   (jobs.id is not null)::boolean as found,
@@ -88,7 +88,7 @@ left join lateral (
 ) as jobs on true;
 
 -- name: JobLook :many
--- Reads the jobs with these ids. Ids without a job have no row.
+-- Reads the jobs with these ids. An id without a job has no row.
 select
   {{template "columns"}},
   coalesce(tasks.identifier, '')::text as task_identifier,
@@ -101,9 +101,9 @@ left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
 left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id;
 
 -- name: JobRemove :many
--- Removes the job with this key by remove_job, and returns it. A locked job is left
--- alone, and is no row, unless detach_locked is true: then it loses its key and is not
--- retried.
+-- Removes the job with this key by remove_job, and returns it. It leaves a locked job alone
+-- and returns no row for it, unless detach_locked is true. Then a locked job loses its key
+-- and is not retried.
 with mine as materialized (
   select jobs.key
   from graphile_worker._private_jobs as jobs
@@ -120,8 +120,8 @@ from graphile_worker.remove_job(
 where jobs.id is not null;
 
 -- name: JobReschedule :many
--- Sets what is given on the unlocked jobs among the ids by reschedule_jobs, and returns
--- them as they are now.
+-- Sets the values that are not null on the unlocked jobs among the ids by reschedule_jobs,
+-- and returns the updated rows.
 select
   {{template "columns"}},
   {{template "names"}}
@@ -134,8 +134,8 @@ from graphile_worker.reschedule_jobs(
 ) as jobs;
 
 -- name: JobRescheduleIDs :many
--- Sets what is given on the unlocked jobs among the ids by reschedule_jobs, and returns
--- their ids.
+-- Sets the values that are not null on the unlocked jobs among the ids by reschedule_jobs,
+-- and returns their ids.
 select jobs.id
 from graphile_worker.reschedule_jobs(
   job_ids => @ids::bigint[],

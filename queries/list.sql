@@ -29,12 +29,13 @@ left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_
 where jobs.key = @key::text;
 
 -- name: JobList :many
--- Lists the jobs that match every filter given, in one of ten orders, each with its
--- state. The cursor is the value that the last job of the page before has in that order,
--- and its id. Payloads larger than payload_cap are left out, with -1 all of them.
+-- Lists the jobs that match every filter that is not null, with their states, in one of ten
+-- orders. The cursor is the id of the last job of the previous page and its value of the
+-- sort column. Payloads larger than payload_cap bytes are null. If payload_cap is -1, all
+-- payloads are null.
 --
--- Needs a custom plan: an order or a filter that an index serves then comes off it.
--- Names and states are looked up for the page alone.
+-- Needs a custom plan: an index can then serve the order or a filter. Names and states are
+-- read only for the jobs of the page.
 select
   {{template "columns"}},
   coalesce(tasks.identifier, '')::text as task_identifier,

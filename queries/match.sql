@@ -1,8 +1,8 @@
 -- name: JobLock :many
--- Locks those of the jobs that JobMatch found which are still as it found them, until
--- the end of the transaction, and returns their ids. It waits for nobody: a job that
--- another transaction is changing, or has changed or deleted since, is left out.
--- The subquery makes it one look into the primary key for each, whatever their number.
+-- Locks the jobs that JobMatch found and that have not changed since, until the end of the
+-- transaction, and returns their ids. It waits for no lock: it leaves out a job that
+-- another transaction has locked, changed or deleted. The subquery makes the planner look
+-- up each id in the primary key, however many ids there are.
 select locked.id
 from (
   select unnest(@ids::bigint[]) as id, unnest(@versions::bigint[]) as version
@@ -15,12 +15,12 @@ cross join lateral (
 ) as locked;
 
 -- name: JobMatch :many
--- Finds the jobs that match every filter given, from after_id to last_id; with max_jobs
--- so many of them, those with the smallest ids. A row for each state says how many they
--- are, the greatest id, and of the first max_ids of them the ids and the versions of
--- their rows.
+-- Finds the jobs that match every filter that is not null, with ids greater than after_id
+-- and up to last_id. If max_jobs is not null, it finds at most so many, those with the
+-- smallest ids. It returns a row for each state: the number of jobs, the greatest id, and
+-- the ids and row versions of the first max_ids jobs.
 --
--- Needs a custom plan: without max_jobs nothing is then sorted but the ids.
+-- Needs a custom plan: without max_jobs only the ids are then sorted.
 with matched as materialized (
   select jobs.id, jobs.xmin::text::bigint as version, {{template "state"}} as state
   from graphile_worker._private_jobs as jobs
@@ -40,8 +40,8 @@ from matched
 group by matched.state;
 
 -- name: JobSpan :one
--- Reads the least and the greatest id, 0 where there is no job, and how many pages the
--- table of jobs has.
+-- Reads the smallest and the greatest id of a job, 0 if there is no job, and the number of
+-- pages of the table of jobs.
 select
   coalesce((select min(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as first_id,
   coalesce((select max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_id,

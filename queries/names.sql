@@ -1,5 +1,5 @@
 -- name: QueueHeldIDs :many
--- Reads the ids of the queues that somebody holds.
+-- Reads the ids of the locked queues.
 select queues.id from graphile_worker._private_job_queues as queues where queues.locked_at is not null;
 
 -- name: QueueNames :many
@@ -7,7 +7,7 @@ select queues.id from graphile_worker._private_job_queues as queues where queues
 select queues.id, queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = any (@ids::integer[]);
 
 -- name: QueueNamesFrom :many
--- Reads the first names of queues that start with the prefix, in their order.
+-- Reads the first max_names names of queues that start with the prefix, in order.
 select queues.queue_name
 from graphile_worker._private_job_queues as queues
 where starts_with(queues.queue_name, @prefix::text)
@@ -15,7 +15,7 @@ order by queues.queue_name
 limit @max_names::integer;
 
 -- name: TaskIdentifiers :many
--- Reads the identifiers of all tasks, in their order.
+-- Reads the identifiers of all tasks, in order.
 select tasks.identifier from graphile_worker._private_tasks as tasks order by tasks.identifier;
 
 -- name: TaskNames :many

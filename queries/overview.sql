@@ -1,23 +1,25 @@
 -- name: CrontabList :many
--- Lists what Graphile Worker remembers of its cron items.
+-- Lists the cron items that Graphile Worker knows, by identifier.
 select crontabs.identifier, crontabs.known_since, crontabs.last_execution
 from graphile_worker._private_known_crontabs as crontabs
 order by crontabs.identifier;
 
 -- name: JobCount :many
--- Counts the jobs: all of them, those of each state, by task and state, by queue and
--- state, by attempts, and by the shape of their errors, in no order. An error's shape is
--- its first line, of at most 200 characters, with a star for each part that has a digit
--- or an @ in it, is quoted, or is the query of a URL. Only the most frequent shapes are
--- told apart, and none where none is asked for. Of the queues there are all, or as many
--- as max_queues says, those with the most jobs, and beside them how many have jobs.
+-- Counts the jobs: all jobs, by state, by task and state, by queue and state, by attempts,
+-- and by the shape of their errors. The rows are in no order. The column part says which of
+-- these a row is. If there is no job, the only row has a null part. An error's shape is its
+-- first line, up to 200 characters of it, with a star for each word with a digit or an @,
+-- each quoted part, and the query of a URL. Only the most frequent shapes, as many as the
+-- parameter shapes says, have rows of their own; the other errors share one row. If
+-- max_queues is not null, only that many queues have rows, those with the most jobs, and
+-- the column queues is the number of queues with jobs.
 --
--- With pages only the jobs on these are counted. For the margin of error each number
--- comes with the sum of its squares, page by page. Needs a custom plan, so that no other
--- page is read. Where there is no job, the one row has no part.
+-- If pages is not null, only the jobs on these pages are counted. Each number then has the
+-- sum of the squares of its numbers by page, for the margin of error. Needs a custom plan,
+-- so that no other page is read.
 --
--- It goes through the jobs twice: the queues may be hundreds of thousands, which would
--- be as many groups again for each task, number of attempts and shape.
+-- It reads the jobs twice. There may be hundreds of thousands of queues: one pass would
+-- need as many groups for each task, number of attempts and shape.
 with jobs as not materialized (
   select
     case when sqlc.narg(pages)::bigint[] is null then 0 else (jobs.ctid::text::point)[0] end::bigint as page,
@@ -31,7 +33,7 @@ with jobs as not materialized (
   from graphile_worker._private_jobs as jobs
   left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where sqlc.narg(pages)::bigint[] is null or jobs.ctid = any (array(
-    -- As many places as a page can have at most.
+    -- The greatest number of rows that a page can have.
     select ('(' || pages.page || ',' || places.place || ')')::tid
     from unnest(sqlc.narg(pages)::bigint[]) as pages (page)
     cross join generate_series(1, (current_setting('block_size')::integer - 24) / 28) as places (place)
@@ -144,11 +146,11 @@ left join graphile_worker._private_tasks as tasks on tasks.id = summed.task_id
 left join graphile_worker._private_job_queues as queues on queues.id = summed.job_queue_id;
 
 -- name: JobTimes :one
--- Reads from the index that workers fetch by the first run_at of a job that is ready
--- and of one whose turn is to come, without those that are infinite: of each of the
--- first 1000 priorities the first 100 jobs whose turn has come, and the next one.
--- Certain is whether no other job can be before them. It also walks over the index's
--- entries of jobs that have been taken or deleted, until they are vacuumed away.
+-- Reads the earliest finite run_at of a ready job and the earliest finite run_at in the
+-- future, from the index that workers fetch by. It reads the first 1000 priorities, and of
+-- each the first 100 jobs that are due and the next job that is not. Certain is true if no
+-- other job can be earlier. It also reads the index entries of taken and deleted jobs until
+-- the index is vacuumed.
 with recursive priorities as (
   (
     select 1 as place, jobs.priority from graphile_worker._private_jobs as jobs
@@ -211,17 +213,13 @@ from (values (1)) as one (row)
 left join times on true;
 
 -- name: QueueList :many
--- Lists the queues, with who holds them.
+-- Lists all queues with their locks, by name.
 select queues.queue_name, queues.locked_at, queues.locked_by
 from graphile_worker._private_job_queues as queues
 order by queues.queue_name;
 
--- name: TaskList :many
--- Lists the tasks.
-select tasks.id, tasks.identifier from graphile_worker._private_tasks as tasks order by tasks.identifier;
-
 -- name: WorkerList :many
--- Lists who holds locks, and what.
+-- Counts the locks of each worker that holds any, by its id.
 with locks as (
   select jobs.locked_by, jobs.locked_at, true as is_job from graphile_worker._private_jobs as jobs
   where jobs.locked_at is not null

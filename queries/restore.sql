@@ -9,7 +9,8 @@ and not exists (select from graphile_worker._private_job_queues as queues where 
 returning jobs.id;
 
 -- name: QueueEnsure :one
--- Adds a queue unless there is one of the name, and returns its id.
+-- Adds a queue unless one has the name, and returns its id. It returns no row if another
+-- transaction adds the queue at the same time.
 with added as (
   insert into graphile_worker._private_job_queues as queues (queue_name)
   select @queue_name::text
@@ -23,8 +24,7 @@ select queues.id from graphile_worker._private_job_queues as queues where queues
 limit 1;
 
 -- name: QueueMissing :many
--- Reads the ids of the queues that jobs refer to and that are gone, with the number of
--- these jobs.
+-- Reads the ids of the missing queues that jobs refer to, with the number of these jobs.
 select jobs.job_queue_id::integer as id, count(*)::bigint as jobs
 from graphile_worker._private_jobs as jobs
 where jobs.job_queue_id is not null
@@ -33,7 +33,8 @@ group by jobs.job_queue_id
 order by jobs.job_queue_id;
 
 -- name: QueueRestore :many
--- Adds queues with these ids and names, and returns the ids of those added.
+-- Adds queues with these ids and names, and returns the ids of the added queues. It skips
+-- an id or a name that another queue has.
 insert into graphile_worker._private_job_queues as queues (id, queue_name)
 overriding system value
 select unnest(@ids::integer[]), unnest(@names::text[])

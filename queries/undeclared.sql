@@ -1,7 +1,7 @@
 -- name: TaskListUndeclared :many
--- Lists the tasks that have jobs and are not declared: how many jobs each has, how many
--- of these a worker may still take, and when the oldest was added. It reads no job where
--- every task is declared, and goes through all of them otherwise.
+-- Lists the tasks that have jobs and are not declared, with the number of their jobs, the
+-- number of these that have attempts left, and the time when the oldest was added. It reads
+-- no job if every task is declared, and all jobs otherwise.
 with undeclared as materialized (
   select tasks.id, tasks.identifier from graphile_worker._private_tasks as tasks
   where tasks.identifier not in (select unnest(@declared::text[]))

@@ -1,5 +1,5 @@
 -- name: WorkerLocks :many
--- Counts what each of these workers holds, and since when.
+-- Counts the locks of each of these workers, and reads the oldest and the newest.
 with held_jobs as (
   select jobs.locked_by, jobs.locked_at from graphile_worker._private_jobs as jobs
   where jobs.locked_by = any (@worker_ids::text[])
@@ -10,10 +10,10 @@ with held_jobs as (
 group by asked.worker_id;
 
 -- name: WorkerUnlock :many
--- Takes every lock that these workers hold, on jobs and on queues, by
--- force_unlock_workers, and counts for each worker what it held, and since when. The
--- rows are locked before they are counted, so that the count is what was unlocked, and
--- in the order of their ids, as by every other call.
+-- Clears every lock of these workers, on jobs and on queues, by force_unlock_workers, and
+-- counts the locks of each worker as WorkerLocks does. The rows are locked before they are
+-- counted, so that the numbers are those of the cleared locks. They are locked in the order
+-- of their ids, as in every other call.
 with held_jobs as materialized (
   select jobs.locked_by, jobs.locked_at from graphile_worker._private_jobs as jobs
   where jobs.locked_by = any (@worker_ids::text[]) order by jobs.id for update
