@@ -107,7 +107,7 @@ func memoryOfPeer(b *testing.B, d *database, ids []int64) (here, there float64, 
 	if err != nil {
 		return 0, 0, err
 	}
-	defer js.close()
+	defer js.Close()
 	work := func(ids []int64) error {
 		return js.call("change", params{
 			"schema": theirs, "method": "completeJobs", "args": []any{}, "batches": asText([][]int64{ids}), "undo": true,
@@ -117,7 +117,7 @@ func memoryOfPeer(b *testing.B, d *database, ids []int64) (here, there float64, 
 	if err := errors.Join(work(ids[:10]), js.call("pid", params{"schema": theirs}, &pid)); err != nil {
 		return 0, 0, err
 	}
-	node := func() (float64, error) { return privateMemory(js.cmd.Process.Pid) }
+	node := func() (float64, error) { return privateMemory(js.PID()) }
 	server := func() (float64, error) { return privateMemory(pid) }
 	return peaks(node, server, func() error { return work(ids) })
 }

@@ -1,6 +1,5 @@
-// Does pieces of work with graphile-worker and says how long they took: a request a
-// line on stdin, an answer a line on stdout. The clock runs in here, so that the
-// pipe costs nothing. It ends when stdin does.
+// Does pieces of work with graphile-worker and measures how long they take, so that
+// the pipe does not count. Requests come on stdin, one a line; see upstream.Process.
 import { EventEmitter } from "node:events";
 import { createInterface } from "node:readline";
 import pg from "pg";
@@ -148,11 +147,11 @@ const say = (message) => process.stdout.write(JSON.stringify(message) + "\n");
 
 createInterface({ input: process.stdin })
   .on("line", async (line) => {
-    const { method, params } = JSON.parse(line);
+    const { id, method, args } = JSON.parse(line);
     try {
-      say({ result: await calls[method](params) });
+      say({ id, result: await calls[method](...args) });
     } catch (error) {
-      say({ error: String(error?.message ?? error), code: error?.code });
+      say({ id, error: { message: String(error?.message ?? error), code: error?.code } });
     }
   })
   .on("close", () => process.exit(0));

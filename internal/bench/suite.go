@@ -167,7 +167,7 @@ func processor() string {
 func (s *suite) close() error {
 	for _, d := range s.databases {
 		if d.js != nil {
-			d.js.close()
+			d.js.Close()
 		}
 		for _, pool := range d.pools {
 			pool.Close()

@@ -41,16 +41,6 @@ func Install(ctx context.Context, version, url, schema string) error {
 	return nil
 }
 
-// Node prepares node to run a module's source, with the packages in reach as
-// [Start] has them: as "pg", and as "graphile-worker-" and the version. Its pools
-// connect to the database behind url. What the environment holds for graphile-worker
-// is kept from it. Without node or npm the error is [ErrUnavailable].
-func Node(ctx context.Context, version, url, source string, args ...string) (*exec.Cmd, error) {
-	return command(ctx, version, url, func(string) []string {
-		return append([]string{"--input-type=module", "--eval", source, "--"}, args...)
-	})
-}
-
 // command prepares node to run in the directory of the packages, which it hands
 // to args, on the database behind url.
 func command(ctx context.Context, version, url string, args func(dir string) []string) (*exec.Cmd, error) {

@@ -11,13 +11,13 @@ package upstream
 import (
 	"context"
 	"crypto/sha256"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/gwadmin/gwadmin/internal/cache"
@@ -52,33 +52,13 @@ func Ensure(tb testing.TB) {
 	}
 }
 
-// The files that npm installs from, found from the directory the process starts
-// in, which go test makes the tested package's: a build with -trimpath leaves
-// no other trace of where the module lies.
-var manifests = findManifests()
-
-func findManifests() string {
-	dir, err := os.Getwd()
-	if err != nil {
-		return ""
-	}
-	for {
-		found := filepath.Join(dir, "testdata", "upstream")
-		if _, err := os.Stat(filepath.Join(found, "package-lock.json")); err == nil {
-			return found
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return ""
-		}
-		dir = parent
-	}
-}
-
-var installed struct {
-	sync.Mutex
-	dir string
-}
+// What npm installs: the releases of graphile-worker, and TypeScript.
+var (
+	//go:embed packages/package.json
+	manifest []byte
+	//go:embed packages/package-lock.json
+	lock []byte
+)
 
 // packages returns the directory whose node_modules holds every release. The
 // first call on a machine installs them into the cache.
@@ -88,37 +68,20 @@ func packages(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
-	installed.Lock()
-	defer installed.Unlock()
-	if installed.dir != "" {
-		return installed.dir, nil
-	}
 	base, err := cache.Dir()
 	if err != nil {
 		return "", err
 	}
-	dir, err := installPackages(ctx, base)
-	if err != nil {
-		return "", fmt.Errorf("install graphile-worker from npm: %w", err)
-	}
-	installed.dir = dir
-	return dir, nil
+	return installPackages(ctx, base)
 }
 
 // installPackages installs below base, in a directory named after the content of
 // the manifests.
 func installPackages(ctx context.Context, base string) (string, error) {
-	if manifests == "" {
-		return "", errors.New("testdata/upstream is in no directory above this one")
-	}
-	manifest, err := os.ReadFile(filepath.Join(manifests, "package.json"))
-	if err != nil {
-		return "", err
-	}
-	lock, err := os.ReadFile(filepath.Join(manifests, "package-lock.json"))
-	if err != nil {
-		return "", err
-	}
 	dir := filepath.Join(base, fmt.Sprintf("upstream-%.8x", sha256.Sum256(slices.Concat(manifest, lock))))
-	return dir, cache.Make(ctx, dir, func(dir string) error { return cache.NPM(ctx, dir, manifest, lock) })
+	err := cache.Make(ctx, dir, func(dir string) error { return cache.NPM(ctx, dir, manifest, lock) })
+	if err != nil {
+		return "", fmt.Errorf("install graphile-worker from npm: %w", err)
+	}
+	return dir, nil
 }
