@@ -15,13 +15,13 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// bareInsert adds a job with nothing but an insert and the notification that wakes
-// workers: what PostgreSQL can do at best. To pgbench a name or a number right after a
-// colon is a variable, even in a string, so there is none.
+// bareInsert adds a job by an insert and the notification that wakes workers alone, the
+// least that PostgreSQL has to do. It has no name or number after a colon: pgbench takes
+// that for a variable, even in a string.
 const bareInsert = `insert into graphile_worker._private_jobs (task_id, job_queue_id, payload, key)
 	select %s, %s, %s, %s from pg_notify(E'jobs\\072insert', '{"r":' || random()::text || ',"count": 1}')`
 
-// keys makes job keys that were never used before.
+// keys counts the job keys, so that each is new.
 var keys atomic.Int64
 
 func newKey() string { return "go-" + strconv.FormatInt(keys.Add(1), 10) }
@@ -35,8 +35,8 @@ func BenchmarkAddJob(b *testing.B) {
 	}
 }
 
-// BenchmarkAddJobLazy adds jobs without waiting for the disk at commit, which
-// otherwise is most of the time.
+// BenchmarkAddJobLazy adds jobs without waiting for the disk at commit, which is most of
+// the time otherwise.
 func BenchmarkAddJobLazy(b *testing.B) {
 	d := theSuite(b).database(b, addsLazily())
 	for _, conns := range []int{1, 8} {
@@ -143,13 +143,13 @@ func oneLine(sql string) string {
 	return string(bytes.ReplaceAll([]byte(sql), []byte("\n\t"), []byte(" ")))
 }
 
-// runPgbench runs a script n times over the connections. The clock is pgbench's own.
+// runPgbench runs a script n times over the connections. pgbench measures the time.
 func runPgbench(bin, url string, conns, n int, dir, script string) (time.Duration, error) {
 	file := filepath.Join(dir, "script.sql")
 	if err := os.WriteFile(file, []byte(script), 0o644); err != nil {
 		return 0, err
 	}
-	each := max(n/conns, 200) // its connections are new ones, and slow at first
+	each := max(n/conns, 200) // its connections are new, and slow at first
 	cmd := exec.Command(bin, "-n", "-M", "prepared", "-c", strconv.Itoa(conns), "-j", strconv.Itoa(min(conns, 2)),
 		"-t", strconv.Itoa(each), "-f", file, url)
 	out, err := cmd.CombinedOutput()
@@ -160,11 +160,11 @@ func runPgbench(bin, url string, conns, n int, dir, script string) (time.Duratio
 	if err != nil {
 		return 0, err
 	}
-	// As if it had been all n of them.
+	// The time for n times.
 	return time.Duration(float64(n) / tps * float64(time.Second)), nil
 }
 
-// tpsOf reads the transactions a second, without the time to connect.
+// tpsOf reads the transactions per second, without the time to connect.
 func tpsOf(out []byte) (float64, error) {
 	for text := range bytes.Lines(out) {
 		fields := bytes.Fields(text)

@@ -54,7 +54,7 @@ func benchmarkAddJobs(b *testing.B, d *database, jobs, types int) {
 	for i := range jobs {
 		specs[i] = admin.JobSpec{TaskIdentifier: fmt.Sprintf("task_%d", 1+i%types), Payload: payloadOf(i)}
 	}
-	// COPY, too, begins with the payloads as Go has them.
+	// COPY marshals the payloads as well.
 	row := func(i int) ([]any, error) {
 		body, err := json.Marshal(payloadOf(i))
 		return []any{1 + i%types, json.RawMessage(body)}, err

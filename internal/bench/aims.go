@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// An aim is what a ratio is held against. The zero aim asks for nothing: the ratio
-// is measured and shown.
+// An aim is what a ratio should be. With the zero aim the ratio is only measured and
+// shown.
 type aim struct {
 	atLeast float64 // of throughputs, ours by theirs
 	atMost  float64 // of times, ours by theirs
-	// alarm is what is no noise any more: something has regressed. Zero is half of
-	// atLeast, or twice atMost, which is too near where an aim is not met.
+	// alarm is the ratio beyond which something has regressed. Zero means half of
+	// atLeast, or twice atMost. An aim that is not met needs one farther off.
 	alarm float64
 }
 
@@ -20,7 +20,7 @@ func (a aim) alarming(at float64) aim { a.alarm = at; return a }
 func atLeast(ratio float64) aim { return aim{atLeast: ratio} }
 func atMost(ratio float64) aim  { return aim{atMost: ratio} }
 
-// The aims, all of them.
+// All aims.
 var (
 	none aim
 
@@ -33,8 +33,8 @@ var (
 
 	changeBySQL = atLeast(0.9) // Complete, Fail, Reschedule, against one SQL statement
 
-	cleanup    = atLeast(1).alarming(0.25) // against upstream's statement; round trips decide where the table is small
-	cleanupNot = atLeast(100)              // where the hash that its "not in" wants is too large
+	cleanup    = atLeast(1).alarming(0.25) // against upstream's statement; on a small table round trips decide
+	cleanupNot = atLeast(100)              // where the hash for its "not in" is too large
 
 	deepPage = atMost(1.5) // page 50 000, against page 1
 
@@ -56,7 +56,7 @@ var (
 	clientMemory = atMost(1.3)
 )
 
-// changeByJS is the aim of a change by so many ids, against JavaScript's.
+// changeByJS is the aim of a change of so many ids, against JavaScript's.
 func changeByJS(ids int) aim {
 	switch {
 	case ids >= 1_000_000:
@@ -70,7 +70,7 @@ func changeByJS(ids int) aim {
 
 func (a aim) none() bool { return a == aim{} }
 
-// value is the ratio as the aim means it: of throughputs, or of times.
+// value returns the ratio that the aim is about: of throughputs, or of times.
 func (a aim) value(ours, theirs float64) float64 {
 	if a.atMost > 0 {
 		return ours / theirs

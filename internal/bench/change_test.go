@@ -16,13 +16,13 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// A change is one of the three things that can be done to jobs by their ids.
+// A change is a call on jobs by their ids.
 type change struct {
 	name   string
-	forms  []form // what this module offers, the leanest last
+	forms  []form // this module's calls, the one that returns least last
 	js     string // the method of WorkerUtils
 	jsArgs []any
-	sql    string // the same by hand, without looking at what became of each id
+	sql    string // the same by hand, without a result for each id
 }
 
 // A form is a call that makes the change.
@@ -31,7 +31,7 @@ type form struct {
 	call func(ctx context.Context, c *admin.Client, ids []int64) error
 }
 
-// inForms are the call that returns jobs, and the one that returns their ids.
+// inForms returns two forms: one returns jobs, the other their ids.
 func inForms(call func(context.Context, *admin.Client, []int64, admin.Returning) (*admin.ChangeResult, error)) []form {
 	returning := func(want admin.Returning) func(context.Context, *admin.Client, []int64) error {
 		return func(ctx context.Context, c *admin.Client, ids []int64) error {
@@ -41,7 +41,7 @@ func inForms(call func(context.Context, *admin.Client, []int64, admin.Returning)
 	return []form{{"gwadmin", returning(admin.ReturnJobs)}, {"gwadmin-ids", returning(admin.ReturnIDs)}}
 }
 
-// leanest is the form for many ids.
+// leanest is the form that returns least, for many ids.
 func (c change) leanest() form { return c.forms[len(c.forms)-1] }
 
 const unlocked = `id = any ($1) and (locked_at is null or locked_at < now() - interval '4 hours')`
@@ -81,7 +81,7 @@ func changes() []change {
 	}
 }
 
-// all makes sure that a call changed every job it was asked to.
+// all checks that a call changed all jobs.
 func all(ids []int64) func(*admin.ChangeResult, error) error {
 	return func(result *admin.ChangeResult, err error) error {
 		if err == nil && result.Changed != int64(len(ids)) {
@@ -104,15 +104,15 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// largeChange is the size from which changes are rolled back, so that each way finds
-// the same table. Below it they are committed, and the jobs put back at the end.
+// largeChange is the size from which changes are rolled back, so that each way works on
+// the same table. Smaller ones are committed, and the jobs restored at the end.
 const largeChange = 10_000
 
 func benchmarkChange(b *testing.B, d *database, change change, size int) {
 	ctx, pool := b.Context(), poolOf(b, d, 1)
 	undo := size >= largeChange || d.js == nil
 	deck := newDeck(largeTable())
-	changed := map[string][]int64{} // of a schema to the jobs
+	changed := map[string][]int64{} // the ids, by schema
 	deal := func(schema string, n int) [][]int64 {
 		ids := deck.deal(n * size)
 		if !undo {
@@ -135,7 +135,7 @@ func benchmarkChange(b *testing.B, d *database, change change, size int) {
 		warm: max(1, min(20, 2_000/size)),
 		after: func() error {
 			switch {
-			case undo && change.name != "Complete": // which leaves nothing behind
+			case undo && change.name != "Complete": // whose rollback leaves no dead rows
 				return vacuum(ctx, d)
 			case !undo && deck.left() < largeTable()/2:
 				return putBack()
@@ -180,7 +180,7 @@ func benchmarkChange(b *testing.B, d *database, change change, size int) {
 			return form.call(ctx, client, ids)
 		})})
 		byJS, bySQL := none, none
-		if form.name == change.leanest().name { // a statement by hand returns no jobs either
+		if form.name == change.leanest().name { // the statement by hand returns no jobs
 			byJS, bySQL = changeByJS(size), changeBySQL
 		}
 		if d.js != nil {
@@ -205,7 +205,7 @@ func benchmarkChange(b *testing.B, d *database, change change, size int) {
 	}
 }
 
-// asText writes ids as JavaScript has them.
+// asText writes ids as strings, as JavaScript has them.
 func asText(batches [][]int64) [][]string {
 	texts := make([][]string, len(batches))
 	for i, ids := range batches {
@@ -216,7 +216,7 @@ func asText(batches [][]int64) [][]string {
 	return texts
 }
 
-// vacuum clears away what changes that were rolled back left.
+// vacuum removes the dead rows of changes that were rolled back.
 func vacuum(ctx context.Context, d *database) error {
 	const sql = "vacuum graphile_worker._private_jobs"
 	if d.js != nil {
@@ -227,8 +227,8 @@ func vacuum(ctx context.Context, d *database) error {
 	return d.exec(ctx, ours, sql)
 }
 
-// restore puts changed jobs of a schema back as they were, from the other schema,
-// where others were changed.
+// restore copies changed jobs of a schema back from the other schema, where other jobs
+// were changed.
 func restore(ctx context.Context, d *database, schema string, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
@@ -253,7 +253,7 @@ func restore(ctx context.Context, d *database, schema string, ids []int64) error
 	})
 }
 
-// A deck deals ids in random order, each once before any comes again.
+// A deck deals ids in random order, and each once before any is repeated.
 type deck struct {
 	ids  []int64
 	next int
@@ -274,7 +274,7 @@ func (d *deck) shuffle() {
 	d.next = 0
 }
 
-// deal returns so many ids, which the caller may keep.
+// deal returns the next n ids. The caller may keep them.
 func (d *deck) deal(n int) []int64 {
 	if d.left() < n {
 		d.shuffle()

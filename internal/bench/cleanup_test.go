@@ -12,13 +12,13 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// A garbage is what one of the cleanup tasks removes.
+// Garbage is what a cleanup task removes.
 type garbage struct {
 	name   string
 	task   admin.CleanupTask
 	table  string
 	column string
-	notIn  string // what a "not in" would look for
+	notIn  string // the column that a "not in" would select
 }
 
 var garbages = []garbage{
@@ -28,8 +28,8 @@ var garbages = []garbage{
 		"select job_queue_id from graphile_worker._private_jobs where job_queue_id is not null"},
 }
 
-// BenchmarkCleanup runs each task on few and on many jobs, and on few and on many
-// tasks and queues that no job uses. All of it is rolled back.
+// BenchmarkCleanup runs each task on few and many jobs, with few and many tasks and
+// queues that no job uses. Everything is rolled back.
 func BenchmarkCleanup(b *testing.B) {
 	unused := []int{10, 1_000, 1_000_000}
 	if testing.Short() {
@@ -47,7 +47,7 @@ func BenchmarkCleanup(b *testing.B) {
 		for _, g := range garbages {
 			for _, n := range unused {
 				if n == 1_000 && recipe.jobs > 1_000_000 {
-					continue // nothing new, and a minute
+					continue // shows nothing new and takes a minute
 				}
 				b.Run(fmt.Sprintf("jobs=%d/do=%s/unused=%d", recipe.jobs, g.name, n), func(b *testing.B) {
 					sweep := g.litter(b, d, n)
@@ -67,7 +67,7 @@ func BenchmarkCleanup(b *testing.B) {
 	}
 }
 
-// litter adds n that nothing uses, and returns what removes them.
+// litter adds n unused rows, and returns what removes them.
 func (g garbage) litter(b *testing.B, d *database, n int) func() {
 	b.Helper()
 	exec := func(sql string) {
@@ -80,8 +80,8 @@ func (g garbage) litter(b *testing.B, d *database, n int) func() {
 	return func() { exec(fmt.Sprintf(`delete from %s where %s like 'unused\_%%'`, g.table, g.column)) }
 }
 
-// hashed reports whether a "not in" gets by with a hash. Where that would be too
-// large, PostgreSQL goes through the jobs anew for each row.
+// hashed reports whether PostgreSQL plans a "not in" with a hash. If that would be too
+// large, it reads the jobs again for each row.
 func (g garbage) hashed(b *testing.B, d *database) bool {
 	b.Helper()
 	rows, err := poolOf(b, d, 1).Query(b.Context(), fmt.Sprintf("explain select from %s where id not in (%s)", g.table, g.notIn))
@@ -95,9 +95,8 @@ func (g garbage) hashed(b *testing.B, d *database) bool {
 	return strings.Contains(strings.Join(plan, "\n"), "hashed SubPlan")
 }
 
-// benchmarkCleanup compares with JavaScript's client, since upstream's statements
-// are in there, on this module's schema. It is waited for until the ratio is beyond
-// every aim, or for as long as is worth it.
+// benchmarkCleanup compares with JavaScript's client, which has upstream's statements,
+// on this module's schema. The client is stopped when the ratio is far beyond the aim.
 func benchmarkCleanup(b *testing.B, d *database, task admin.CleanupTask, c comparison) {
 	ctx, pool := b.Context(), poolOf(b, d, 1)
 	client := admin.New(pool)
@@ -130,7 +129,7 @@ func benchmarkCleanup(b *testing.B, d *database, task admin.CleanupTask, c compa
 	switch {
 	case testing.Short():
 		patience = 2 * time.Second
-	case took > time.Second: // a hundred times that is too long anyway
+	case took > time.Second: // a hundred times that is too long
 		patience = time.Minute
 	}
 	patience = min(max(120*took, time.Second), patience)

@@ -1,12 +1,12 @@
 // Package bench measures the library against its peers: the npm package
-// graphile-worker, hand-written SQL, and what PostgreSQL itself can do. It is all
+// graphile-worker, hand-written SQL, and what PostgreSQL itself can do. All of it is
 // benchmarks, which make bench runs.
 //
-// A comparison does the same work in several ways, in one run on one database, in
-// turn and round by round, so that whatever else the machine does hits all of them
-// alike. What is compared are the ratios within each round; their median is the
-// result, and its spread the 10th and 90th percentile. Each round's figures are
-// printed as benchmark lines, which benchstat reads.
+// A comparison does the same work in several ways, in one run on one database. The
+// ways take turns in each round, so that other load on the machine affects all of
+// them. Each round gives a ratio. The result is the median of the ratios, with the
+// 10th and 90th percentile. The figures of each round are printed as benchmark lines,
+// which benchstat reads.
 package bench
 
 import (
@@ -24,13 +24,14 @@ import (
 // A way is one way to do a piece of work.
 type way struct {
 	name string
-	// run does the work n times and returns how long that took, without what it
-	// had to prepare. With errCapped it gave up on doing it once, after that time.
+	// run does the work n times and returns how long that took, without the
+	// preparation. With errCapped it stopped before the work was done once, after
+	// that time.
 	run func(n int) (time.Duration, error)
 }
 
-// errCapped says that a way took longer than it is worth waiting for.
-var errCapped = errors.New("took too long, and was stopped")
+// errCapped means that a way took so long that it was stopped.
+var errCapped = errors.New("stopped: it took too long")
 
 // A ratio compares two of the ways.
 type ratio struct {
@@ -42,24 +43,24 @@ type ratio struct {
 type comparison struct {
 	work string // as the table calls it
 	size string
-	unit string // what is counted, so many a second; empty: each takes its time
-	per  int    // units that doing the work once handles; 0 is one
+	unit string // what is counted per second; empty: the time is shown
+	per  int    // units of work done at once; 0 means one
 
 	ways   []way
 	ratios []ratio
 
-	// times is how often a way does the work in a round; 0 is as often as fits into
-	// a slice of time, at most most times.
+	// times is how often a way does the work in a round; 0 means as often as fits
+	// into a slice, at most as often as most says.
 	times, most int
-	warm        int           // how often it does so beforehand; 0 is once
-	rounds      int           // at least so many; 0 is minRounds
-	once        time.Duration // what takes longer than this is not done again; 0 is no limit
-	after       func() error  // after each round: makes the table what it was
+	warm        int           // how often it does the work before the first round; 0 means once
+	rounds      int           // at least so many; 0 means minRounds
+	once        time.Duration // a way that takes longer is not run again; 0 means no limit
+	after       func() error  // runs after each round, and restores the table
 }
 
 const minRounds = 5
 
-// slice is how long a way is let work in a round.
+// slice is how long a way works in a round.
 func slice() time.Duration {
 	if testing.Short() {
 		return 40 * time.Millisecond
@@ -67,7 +68,7 @@ func slice() time.Duration {
 	return 300 * time.Millisecond
 }
 
-// compare makes at least the comparison's rounds, and goes on for -benchtime.
+// compare runs at least the rounds of the comparison, and then until -benchtime is over.
 func (c comparison) compare(b *testing.B) {
 	b.Helper()
 	m := newMeasurement(c, b.Name(), os.Stdout)
@@ -87,37 +88,37 @@ func (c comparison) compare(b *testing.B) {
 	for m.done < m.rounds {
 		round()
 	}
-	if testing.Short() && m.broken() { // or a busy moment has decided
+	if testing.Short() && m.broken() { // more rounds tell whether the machine was busy
 		for range 3 * m.rounds {
 			round()
 		}
 	}
-	b.ReportMetric(0, "ns/op") // of a round, which is of no use
+	b.ReportMetric(0, "ns/op") // leaves out the time of a round
 	for _, r := range c.ratios {
 		conclude(b, m.result(r))
 	}
 }
 
-// conclude reports a result and, in the short form, fails where it is so far from
+// conclude reports a result. In the short form it fails if the result is so far from
 // its aim that something must have regressed.
 func conclude(b *testing.B, r result) {
 	b.Helper()
 	b.ReportMetric(r.Ratio, strings.ReplaceAll(r.Ours+":"+r.Theirs, " ", "-"))
 	record(r)
 	if testing.Short() && r.Aim.broken(r.Ratio) && !r.TheirsCapped {
-		b.Errorf("%s by %s is %s, more than twice off the aim of %s", r.Ours, r.Theirs, figure(r.Ratio), r.Aim)
+		b.Errorf("%s to %s is %s, which is far off the aim of %s", r.Ours, r.Theirs, figure(r.Ratio), r.Aim)
 	}
 }
 
-// A measurement is a comparison under way.
+// A measurement is the state of a running comparison.
 type measurement struct {
 	comparison
 	name    string
 	out     io.Writer
-	counts  map[string]int           // of a way to how often it does the work in a round
-	samples map[string][]float64     // of a way to nanoseconds for a unit, round by round
-	settled map[string]time.Duration // the ways that are not to be tried again, and how long they took
-	capped  map[string]bool          // those of them that gave up
+	counts  map[string]int           // how often each way does the work in a round
+	samples map[string][]float64     // nanoseconds per unit of each way, by round
+	settled map[string]time.Duration // how long the ways took that are not run again
+	capped  map[string]bool          // which of those were stopped
 	done    int                      // rounds
 }
 
@@ -137,7 +138,7 @@ func newMeasurement(c comparison, name string, out io.Writer) *measurement {
 	}
 }
 
-// calibrate warms a way up and finds out how often it can do the work in a slice.
+// calibrate warms a way up and measures how often it can do the work in a slice.
 func (m *measurement) calibrate(w way) error {
 	if m.times > 0 {
 		m.counts[w.name] = m.times
@@ -171,8 +172,8 @@ func (m *measurement) calibrate(w way) error {
 	}
 }
 
-// settle looks whether a way took so long, doing the work n times, that this is to
-// be its result. If it gave up, it has done it once.
+// settle reports whether a way took so long for n times the work that it is not run
+// again. A way that was stopped counts as having done the work once.
 func (m *measurement) settle(w way, n int, took time.Duration, err error) (bool, error) {
 	m.capped[w.name] = errors.Is(err, errCapped)
 	switch {
@@ -188,13 +189,13 @@ func (m *measurement) settle(w way, n int, took time.Duration, err error) (bool,
 	return true, nil
 }
 
-// round lets each way work once, another one first each time.
+// round runs each way once, in another order each time.
 func (m *measurement) round() error {
 	for i := range m.ways {
 		w := m.ways[(i+m.done)%len(m.ways)]
 		n, took := 1, m.settled[w.name]
 		if took == 0 {
-			runtime.GC() // or one way here pays for another one's garbage; node does as it likes
+			runtime.GC() // or this way pays for the garbage of the last one; node decides for itself
 			var err error
 			n = m.counts[w.name]
 			took, err = w.run(n)
@@ -238,7 +239,7 @@ func line(out io.Writer, name string, n int, format string, args ...any) {
 	fmt.Fprintf(out, "%s\t%d\t%s\n", name, n, fmt.Sprintf(format, args...))
 }
 
-// broken reports whether one of the ratios is.
+// broken reports whether one of the ratios is broken; see [aim.broken].
 func (m *measurement) broken() bool {
 	return slices.ContainsFunc(m.ratios, func(r ratio) bool { return r.aim.broken(m.result(r).Ratio) && !m.capped[r.theirs] })
 }

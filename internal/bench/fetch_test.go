@@ -33,8 +33,8 @@ var bulks = []bulk{
 	}},
 }
 
-// BenchmarkFetch lets a worker of graphile-worker run jobs, once alone and once while
-// a million others are rescheduled, and compares how long it takes to fetch one.
+// BenchmarkFetch compares how long a worker of graphile-worker takes to fetch a job
+// alone, and while a million other jobs are rescheduled.
 func BenchmarkFetch(b *testing.B) {
 	d := theSuite(b).database(b, manyJobs())
 	if d.js == nil {
@@ -61,7 +61,7 @@ func benchmarkFetch(b *testing.B, d *database, bulk bulk) {
 	}
 	jobs = min(jobs, largeTable()/2)
 
-	// Jobs that are not due, so that the worker takes none of them, in random order.
+	// Jobs in random order that are not due, so that the worker takes none of them.
 	rows, err := pool.Query(ctx, `select id from graphile_worker._private_jobs
 		where run_at > now() + interval '1 day' and is_available order by hashint8(id) limit $1`, jobs)
 	if err != nil {
@@ -107,7 +107,7 @@ func benchmarkFetch(b *testing.B, d *database, bulk bulk) {
 				return fetching(func() error { time.Sleep(idle); return nil })
 			}},
 			{"meanwhile", func(int) (time.Duration, error) {
-				later = later.Add(time.Minute) // or nothing would change
+				later = later.Add(time.Minute) // so that each run changes the jobs
 				return fetching(func() error { return bulk.run(ctx, client, slices.Clone(ids), admin.At(later)) })
 			}},
 		},

@@ -8,8 +8,8 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// BenchmarkGrowth completes few ids and many of them, in random order. The changes
-// are rolled back.
+// BenchmarkGrowth completes few and many ids, in random order. The changes are rolled
+// back.
 func BenchmarkGrowth(b *testing.B) {
 	d := theSuite(b).database(b, manyJobs())
 	ctx, pool := b.Context(), poolOf(b, d, 1)
@@ -30,7 +30,7 @@ func BenchmarkGrowth(b *testing.B) {
 	name := func(size int) string { return count(size) + " ids" }
 	for _, size := range sizes {
 		c.ways = append(c.ways, way{name(size), func(int) (took time.Duration, err error) {
-			// The few a few times over, or a moment would decide.
+			// Few ids are completed several times, since one takes too short to measure.
 			again := max(1, 50_000/size)
 			for range again {
 				tx, err := pool.Begin(ctx)

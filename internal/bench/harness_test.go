@@ -62,7 +62,7 @@ func TestAim(t *testing.T) {
 	}
 }
 
-// constant is a way that always takes as long, and notes each run.
+// constant is a way that always takes the same time, and records each run.
 func constant(name string, each time.Duration, runs *[]string) way {
 	return way{name, func(n int) (time.Duration, error) {
 		*runs = append(*runs, name)
@@ -117,9 +117,9 @@ func TestMeasurement(t *testing.T) {
 	}
 	wantCells := [][]string{
 		{"work", "size", "js", "10 000 jobs/s", "3 330 jobs/s", "3.00", "≥ 4, missed"},
-		{"work", "size", "never", "10 000 jobs/s", "given up: < 0.17 jobs/s", "> 60 000", "≥ 1"},
-		{"work", "size", "js", "never: given up: < 0.17 jobs/s", "3 330 jobs/s", "< 0.00", "≥ 1, missed"},
-		{"work", "size", "js", "never: given up: < 0.17 jobs/s", "3 330 jobs/s", "> 20 000", "≤ 1, missed"},
+		{"work", "size", "never", "10 000 jobs/s", "stopped: < 0.17 jobs/s", "> 60 000", "≥ 1"},
+		{"work", "size", "js", "never: stopped: < 0.17 jobs/s", "3 330 jobs/s", "< 0.00", "≥ 1, missed"},
+		{"work", "size", "js", "never: stopped: < 0.17 jobs/s", "3 330 jobs/s", "> 20 000", "≤ 1, missed"},
 	}
 	if diff := cmp.Diff(wantCells, cells); diff != "" {
 		t.Errorf("the table: -want +got\n%s", diff)

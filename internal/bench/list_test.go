@@ -14,8 +14,8 @@ import (
 
 const pageSize = 100
 
-// BenchmarkListJobs reads the first page and the last in each order, and the last
-// with OFFSET.
+// BenchmarkListJobs reads the first and the last page in each order, and the last with
+// OFFSET.
 func BenchmarkListJobs(b *testing.B) {
 	d := theSuite(b).database(b, manyJobs())
 	for _, key := range []admin.SortKey{admin.ByID, admin.ByRunAt, admin.ByCreatedAt, admin.ByPriority, admin.ByAttempts} {
@@ -44,7 +44,7 @@ func benchmarkListJobs(b *testing.B, d *database, key admin.SortKey, descending 
 		order = "jobs.id" + direction
 	}
 
-	// A cursor is where a page ended: that of one job before the deep page.
+	// The cursor of the job before the deep page.
 	rows, err := pool.Query(ctx, fmt.Sprintf("select id from graphile_worker._private_jobs as jobs order by %s offset %d limit 2",
 		order, pageSize*(pages-1)-1))
 	if err != nil {

@@ -32,7 +32,7 @@ func addsLazily() recipe { return recipe{name: "adds_lazily", lazy: true} }
 func manyJobs() recipe   { return recipe{name: "many_jobs", jobs: largeTable()} }
 func fewerJobs() recipe  { return recipe{name: "fewer_jobs", jobs: largeTable() / 5, alone: true} }
 
-// poolOf returns a database's pool of so many connections.
+// poolOf returns a pool of connections to a database.
 func poolOf(b *testing.B, d *database, conns int) *pgxpool.Pool {
 	b.Helper()
 	pool, err := d.pool(b.Context(), conns)
@@ -42,7 +42,7 @@ func poolOf(b *testing.B, d *database, conns int) *pgxpool.Pool {
 	return pool
 }
 
-// concurrently does the work n times, in so many goroutines.
+// concurrently does the work n times in all, in conns goroutines.
 func concurrently(conns, n int, work func() error) (time.Duration, error) {
 	var left atomic.Int64
 	left.Store(int64(n))
@@ -76,7 +76,7 @@ func stopwatch(work func() error) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// A payload is what jobs carry, here and in peer.mjs.
+// A payload is that of all jobs, here and in peer.mjs.
 type payload struct {
 	N    int    `json:"n"`
 	Text string `json:"text"`

@@ -20,10 +20,9 @@ import (
 
 const mega = 1e6
 
-// BenchmarkMemory completes a tenth of the ids and all of them, and looks how much
-// memory that takes at most: in the server's process, beyond what it has when idle
-// and what all of them share, and in this one, beyond the ids themselves and the
-// sorted copy of them that a call makes.
+// BenchmarkMemory completes a tenth of the ids and all of them, and measures the peak
+// memory: of the server's process, without shared memory and what it has when idle, and
+// of this process, without the ids and the sorted copy that a call makes.
 func BenchmarkMemory(b *testing.B) {
 	d := theSuite(b).database(b, manyJobs())
 	many := 1_000_000
@@ -32,7 +31,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	few := max(many/10, 10_000) // more than a batch
 	if _, err := privateMemory(os.Getpid()); err != nil {
-		b.Skip(err) // as anywhere but on Linux
+		b.Skip(err) // only Linux tells
 	}
 	deck := newDeck(largeTable())
 
@@ -74,8 +73,8 @@ func BenchmarkMemory(b *testing.B) {
 	report("client's memory", "many", "few", "flat", count(few)+" ids", clientMemory)
 }
 
-// memoryOf completes jobs on a new connection and returns the most megabytes that
-// this process and the server's took for it.
+// memoryOf completes jobs on a new connection and returns the peak memory in megabytes
+// of this process and of the server's.
 func memoryOf(b *testing.B, d *database, ids []int64) (here, there float64, err error) {
 	ctx := b.Context()
 	conn, err := pgx.Connect(ctx, d.url)
@@ -89,10 +88,10 @@ func memoryOf(b *testing.B, d *database, ids []int64) (here, there float64, err 
 			return all(ids)(client.WithTx(tx).CompleteJobs(ctx, ids, &admin.ChangeOptions{Return: admin.ReturnCount}))
 		})
 	}
-	if err := work(ids[:10]); err != nil { // so that idle has the plans and caches
+	if err := work(ids[:10]); err != nil { // fills the caches before memory is measured
 		return 0, 0, err
 	}
-	// Garbage is collected early, or how much of it waits would decide.
+	// Garbage is collected early, or the figure would depend on when.
 	defer debug.SetGCPercent(debug.SetGCPercent(5))
 	runtime.GC()
 	server := func() (float64, error) { return privateMemory(int(conn.PgConn().PID())) }
@@ -101,7 +100,7 @@ func memoryOf(b *testing.B, d *database, ids []int64) (here, there float64, err 
 	return here - float64(idSize*len(ids))/mega, there, err
 }
 
-// memoryOfPeer does the same in a node process of its own.
+// memoryOfPeer does the same in a new node process.
 func memoryOfPeer(b *testing.B, d *database, ids []int64) (here, there float64, err error) {
 	js, err := startPeer(b.Context(), d.url)
 	if err != nil {
@@ -122,8 +121,7 @@ func memoryOfPeer(b *testing.B, d *database, ids []int64) (here, there float64, 
 	return peaks(node, server, func() error { return work(ids) })
 }
 
-// peaks returns by how many megabytes two measures grow at most while the work is
-// done.
+// peaks returns the greatest growth in megabytes of two measures during the work.
 func peaks(first, second func() (float64, error), work func() error) (float64, float64, error) {
 	firstIdle, firstErr := first()
 	secondIdle, secondErr := second()
@@ -155,15 +153,14 @@ func rolledBack(ctx context.Context, conn *pgx.Conn, work func(tx pgx.Tx) error)
 	return work(tx)
 }
 
-// heap returns the bytes of this process's heap that are in use or wait to be
-// collected.
+// heap returns the bytes of this process's heap, garbage included.
 func heap() (float64, error) {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	return float64(sample[0].Value.Uint64()), nil
 }
 
-// privateMemory returns the bytes that a process has for itself.
+// privateMemory returns the bytes of a process that are not shared.
 func privateMemory(pid int) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

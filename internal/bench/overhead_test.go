@@ -16,7 +16,7 @@ import (
 )
 
 // BenchmarkFacade compares calls with the generated queries behind them, on the same
-// connection. Nothing waits for the disk, beside which no overhead would show.
+// connection. Nothing waits for the disk, which would hide the overhead.
 func BenchmarkFacade(b *testing.B) {
 	d := theSuite(b).database(b, addsLazily())
 	lease, err := poolOf(b, d, 1).Acquire(b.Context())
@@ -58,8 +58,8 @@ func BenchmarkFacade(b *testing.B) {
 	})
 }
 
-// benchmarkFacade does each n times. Calls that need a job find one more for each,
-// which the connection adds.
+// benchmarkFacade makes each call n times. A call that needs a job gets a new one each
+// time.
 func benchmarkFacade(b *testing.B, d *database, name string, facade, query func(context.Context, int64) error, conn *pgx.Conn) {
 	ctx := b.Context()
 	allocations := map[string][]float64{}
@@ -87,7 +87,7 @@ func benchmarkFacade(b *testing.B, d *database, name string, facade, query func(
 				return nil
 			})
 			runtime.ReadMemStats(&after)
-			// Whole ones: what else the process does now and then is not the call's.
+			// Rounded, so that what else the process allocates now and then does not count.
 			allocations[name] = append(allocations[name], float64((after.Mallocs-before.Mallocs)/uint64(n)))
 			return took, err
 		}}

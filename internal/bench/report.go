@@ -20,11 +20,11 @@ type result struct {
 	Ours, Theirs       string
 	OurTime, TheirTime float64 // nanoseconds for a unit, the median
 	Ratio, Low, High   float64 // the median, and its 10th and 90th percentile
-	OursCapped         bool    // given up, so that ours is slower than it says
+	OursCapped         bool    // stopped: ours is slower than OurTime
 	TheirsCapped       bool
 	Aim                aim
 	Rounds             int
-	Figures            *[2]string // how to show ours and theirs; nil: as units a second
+	Figures            *[2]string // how to show ours and theirs; nil: as units per second
 }
 
 var (
@@ -38,8 +38,8 @@ func record(r result) {
 	results = append(results, r)
 }
 
-// writeTable writes what was recorded to the file that the environment names, and
-// a summary to the terminal.
+// writeTable writes the results to the file that the environment names, and prints
+// them.
 func writeTable(setting []string) error {
 	resultsMu.Lock()
 	defer resultsMu.Unlock()
@@ -77,7 +77,7 @@ func (r result) cells() []string {
 	if r.Low != r.High {
 		ratio += fmt.Sprintf(" (%s–%s)", figure(r.Low), figure(r.High))
 	}
-	slower := map[bool]string{true: "given up: > ", false: "given up: < "}[r.Unit == ""]
+	slower := map[bool]string{true: "stopped: > ", false: "stopped: < "}[r.Unit == ""]
 	if r.OursCapped {
 		figures[0] = slower + figures[0]
 	}
@@ -95,7 +95,7 @@ func (r result) cells() []string {
 	switch {
 	case r.Aim.met(r.Ratio):
 	case r.TheirsCapped:
-		aim += ", not waited for"
+		aim += ", not measured to the end"
 	default:
 		aim += ", missed"
 	}
@@ -106,7 +106,7 @@ func (r result) cells() []string {
 	return []string{r.Work, r.Size, r.Theirs, ours + figures[0], figures[1], ratio, aim}
 }
 
-// rate writes a time for one as how many a second, or as it is where there is no unit.
+// rate writes the time for one unit as units per second, or, without a unit, as a time.
 func rate(nanoseconds float64, unit string) string {
 	if unit == "" {
 		return figure(nanoseconds/1e6) + " ms"

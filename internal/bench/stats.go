@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// quantile returns the value below which a share q of the values lies, between two
-// of them where it falls so. Without values it is not a number.
+// quantile returns the value below which a share q of the values lies. It interpolates
+// between two values. Without values it returns NaN.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()

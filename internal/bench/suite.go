@@ -24,9 +24,9 @@ import (
 )
 
 const (
-	jobsEnv = "GWADMIN_BENCH_JOBS" // how many jobs the large table holds
-	dirEnv  = "GWADMIN_BENCH_DIR"  // where the server keeps its data; by default on disk
-	setEnv  = "GWADMIN_BENCH_SET"  // settings of the server instead of these: name=value,…
+	jobsEnv = "GWADMIN_BENCH_JOBS" // number of jobs in the large table
+	dirEnv  = "GWADMIN_BENCH_DIR"  // directory of the server's data; by default on disk
+	setEnv  = "GWADMIN_BENCH_SET"  // settings of the server that override these: name=value,…
 
 	ours   = graphile.DefaultSchema // this module's migrations
 	theirs = "upstream"             // npm's, in the same database
@@ -35,7 +35,7 @@ const (
 	queues = 1000
 )
 
-// A recipe is what a database is made of.
+// A recipe describes a database.
 type recipe struct {
 	name  string
 	jobs  int  // in each schema; the rows are the same
@@ -43,7 +43,7 @@ type recipe struct {
 	lazy  bool // does not wait for the disk at commit
 }
 
-// largeTable is how many jobs the large table holds.
+// largeTable returns the number of jobs in the large table.
 var largeTable = sync.OnceValue(func() int {
 	if n, err := strconv.Atoi(os.Getenv(jobsEnv)); err == nil && n > 0 {
 		return n
@@ -54,9 +54,9 @@ var largeTable = sync.OnceValue(func() int {
 	return 5_000_000
 })
 
-// settings are the server's, for all ways alike; all others are PostgreSQL's own.
-// Nothing runs in the background at random: tables are vacuumed between rounds. The
-// short form looks for regressions, on any disk, and so does not wait for it.
+// settings returns the settings of the server that are not PostgreSQL's own. Nothing
+// runs in the background at random: tables are vacuumed between rounds. The short form
+// looks for regressions, and does not wait for the disk.
 func settings() map[string]string {
 	buffers, commit := "1GB", "on"
 	if testing.Short() {
@@ -64,7 +64,7 @@ func settings() map[string]string {
 	}
 	settings := map[string]string{
 		"fsync":                "on",
-		"synchronous_commit":   commit, // but in lazy databases
+		"synchronous_commit":   commit, // except in lazy databases
 		"full_page_writes":     "on",
 		"shared_buffers":       buffers,
 		"max_wal_size":         "4GB",
@@ -85,7 +85,7 @@ func settings() map[string]string {
 type suite struct {
 	server *pgserver.Server
 	admin  *pgx.Conn
-	facts  []string // what the figures depend on
+	facts  []string // the circumstances of the figures
 
 	mu        sync.Mutex
 	databases map[string]*database
@@ -139,8 +139,8 @@ func startSuite(ctx context.Context) (*suite, error) {
 	for _, name := range slices.Sorted(maps.Keys(settings())) {
 		s.facts = append(s.facts, name+" "+settings()[name])
 	}
-	// As benchstat reads the configuration. What go test itself says later is said
-	// here, too, or benchstat would think that something has changed in between.
+	// The configuration, as benchstat reads it. go test prints some of it later. It is
+	// printed here as well, or benchstat would take it for another configuration.
 	fmt.Printf("goos: %s\ngoarch: %s\npkg: github.com/gwadmin/gwadmin/internal/bench\n", runtime.GOOS, runtime.GOARCH)
 	if cpu := processor(); cpu != "" {
 		fmt.Printf("cpu: %s\n", cpu)
@@ -153,7 +153,7 @@ func startSuite(ctx context.Context) (*suite, error) {
 	return s, nil
 }
 
-// processor names the processor, where the system is Linux.
+// processor returns the name of the processor, on Linux.
 func processor() string {
 	info, _ := os.ReadFile("/proc/cpuinfo")
 	for text := range strings.Lines(string(info)) {
@@ -177,15 +177,15 @@ func (s *suite) close() error {
 	return s.server.Stop()
 }
 
-// A database has this module's schema and, where there is npm, mostly that which npm
-// installs, too, under another name.
+// A database has this module's schema. If there is npm, most have the schema that npm
+// installs as well, under another name.
 type database struct {
 	url   string
 	js    *peer // nil where there is no node
 	pools map[int]*pgxpool.Pool
 }
 
-// database returns a database, which is made when it is first asked for.
+// database returns a database. The first call creates it.
 func (s *suite) database(b *testing.B, recipe recipe) *database {
 	b.Helper()
 	s.mu.Lock()
@@ -247,7 +247,7 @@ func (s *suite) create(ctx context.Context, recipe recipe) (*database, error) {
 	return d, errors.Join(failures...)
 }
 
-// pool returns the pool of so many connections, all of them open.
+// pool returns a pool of so many open connections.
 func (d *database) pool(ctx context.Context, conns int) (*pgxpool.Pool, error) {
 	if pool := d.pools[conns]; pool != nil {
 		return pool, nil
@@ -265,7 +265,7 @@ func (d *database) pool(ctx context.Context, conns int) (*pgxpool.Pool, error) {
 	return pool, err
 }
 
-// exec runs statements that are written for this module's schema in another one.
+// exec runs statements, which are written for graphile_worker, in a schema.
 func (d *database) exec(ctx context.Context, schema string, statements ...string) error {
 	pool, err := d.pool(ctx, 2)
 	if err != nil {
@@ -294,9 +294,9 @@ func execAll(ctx context.Context, pool *pgxpool.Pool, schema string, statements 
 	return nil
 }
 
-// fill adds jobs of all kinds, the same ones to every schema: a fifth in named
-// queues, a tenth with keys, a tenth that failed before, one in fifty for good, due
-// between five days ago and in 25 days.
+// fill adds jobs of all kinds, the same to every schema: a fifth in named queues, a
+// tenth with keys, a tenth that have failed, a fiftieth permanently. Their run_at is
+// between five days ago and 25 days from now.
 func fill(ctx context.Context, pool *pgxpool.Pool, schema string, jobs int, base time.Time) error {
 	if err := execAll(ctx, pool, schema,
 		fmt.Sprintf("insert into graphile_worker._private_tasks (identifier) select 'task_' || i from generate_series(1, %d) as i", tasks),

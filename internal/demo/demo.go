@@ -1,5 +1,5 @@
-// Package demo shows on a database of its own what every administrative call
-// does, with jobs of several kinds and a worker that holds some of them.
+// Package demo shows what the administrative calls do, with jobs of several kinds and
+// a worker that holds some of them.
 package demo
 
 import (
@@ -15,14 +15,14 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// A Step is one call and what came of it.
+// A Step is one call and its result.
 type Step struct {
 	Call    string
 	Changed string
 	Left    string // what the call left alone, and why
 }
 
-// worker is the id of the pool that the demo lets hold jobs.
+// worker is the id of the worker pool that holds jobs in the demo.
 const worker = "pool-demo"
 
 // Run adds jobs to a freshly migrated schema and administers them. It returns the
@@ -76,7 +76,7 @@ func (d *demo) addJobs(ctx context.Context) error {
 		Step{Call: `AddJob("send_email", …)`, Changed: fmt.Sprintf("%d added", welcome.ID)},
 		Step{Call: fmt.Sprintf("AddJobs(%d specs)", len(specs)), Changed: fmt.Sprintf("%d to %d added", batch[0].ID, batch[len(batch)-1].ID)},
 	)
-	// What a worker does when it takes jobs: one mail, and one image with its queue.
+	// A worker takes two jobs: a mail, and an image with its queue.
 	return d.hold(ctx, d.added[2].ID, d.added[3].ID)
 }
 
@@ -200,8 +200,8 @@ func list(ids []int64) string {
 // Schema is where the demo works on a server that is not its own.
 const Schema = "gwadmin_demo"
 
-// Create makes the demo's schema. One that exists already is an error: it is
-// somebody else's, and [Drop] would remove it.
+// Create creates the demo's schema. It is an error if the schema exists: it may be
+// somebody's, and [Drop] would remove it.
 func Create(ctx context.Context, pool *pgxpool.Pool) error {
 	_, err := pool.Exec(ctx, "create schema "+pgx.Identifier{Schema}.Sanitize())
 	return err

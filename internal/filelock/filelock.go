@@ -1,5 +1,5 @@
-// Package filelock locks files between processes. The system releases a lock
-// when the last process that has the file open ends, however it ended.
+// Package filelock locks files between processes. The system releases a lock when the
+// last process that has inherited the open file ends.
 package filelock
 
 import (
@@ -9,17 +9,16 @@ import (
 	"time"
 )
 
-// ErrLocked is what [Try] returns while another holder has the lock.
+// ErrLocked means that another holder has the lock.
 var ErrLocked = errors.New("file is locked")
 
-// Try creates the file where it is missing and locks it at once, or returns
-// [ErrLocked]. Closing the file releases the lock. Two calls in one process
-// exclude each other like two processes do.
+// Try creates the file if it is missing and locks it, or returns [ErrLocked]. Closing
+// the file releases the lock. The lock also excludes other calls in this process.
 func Try(path string) (*os.File, error) {
 	return open(path, os.O_CREATE)
 }
 
-// TryExisting is [Try] for a file that must be there already.
+// TryExisting is [Try] for a file that must exist.
 func TryExisting(path string) (*os.File, error) {
 	return open(path, 0)
 }

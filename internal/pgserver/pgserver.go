@@ -40,7 +40,7 @@ type Options struct {
 	TCP bool
 
 	// Settings are configuration parameters. They override the package's own,
-	// which turn off what protects from a crash of the machine.
+	// which turn off the protection from a crash of the machine.
 	Settings map[string]string
 
 	// Primary makes the server a hot standby, which streams from that one all it

@@ -240,8 +240,9 @@ func (c *Cluster) drop(ctx context.Context, name string) error {
 	return err
 }
 
-// disconnect ends all connections to a database and waits until they are gone. Where
-// PostgreSQL itself waits for that, to copy or drop a database, it sleeps for 100 ms.
+// disconnect ends all connections to a database and waits until they are gone.
+// PostgreSQL waits for that as well before it copies or drops a database, but in steps
+// of 100 ms.
 func (c *Cluster) disconnect(ctx context.Context, name string) error {
 	for {
 		var connected int
@@ -314,9 +315,9 @@ var shared = sync.OnceValues(func() (*Cluster, error) {
 // lockClass is the first half of the advisory locks that [Cluster.share] takes.
 const lockClass = 0x67776164
 
-// share makes a server that other processes use as well safe to use, and drops
-// what processes that have ended left there, but for what they kept. Names of
-// databases have the number of their process, whose lock the process holds.
+// share prepares for a server that other processes use as well. The names of a
+// process's databases have a number, and the process holds an advisory lock with that
+// number. Databases whose process has ended are dropped, unless they are kept.
 func (c *Cluster) share(ctx context.Context) error {
 	process := rand.Int32()
 	lock, err := c.admin.Acquire(ctx) // and never released
@@ -339,7 +340,7 @@ func (c *Cluster) share(ctx context.Context) error {
 		return err
 	}
 	for _, name := range left {
-		_ = c.drop(ctx, name) // which another process may do at the same time
+		_ = c.drop(ctx, name) // another process may drop it at the same time
 	}
 	c.prefix += fmt.Sprintf("%d_", process)
 	c.keep = func(database string) string {
@@ -362,7 +363,7 @@ func sharedCluster(tb testing.TB) *Cluster {
 	return c
 }
 
-// unavailable ends a test that cannot have a server.
+// unavailable skips or fails a test for which there is no server.
 func unavailable(tb testing.TB, err error) {
 	tb.Helper()
 	if !errors.Is(err, pgserver.ErrNoPostgres) {
@@ -382,7 +383,7 @@ var settings = map[string]string{
 	"wal_level":       "minimal",
 	"max_wal_senders": "0",
 	"max_wal_size":    "256MB",
-	"autovacuum":      "off", // or plans change while a test runs
+	"autovacuum":      "off", // so that plans do not change while a test runs
 }
 
 // slug makes a part of a database's name.

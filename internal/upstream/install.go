@@ -15,12 +15,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Install brings a schema to the revision of a release, as `graphile-worker
-// --schema-only` does; a schema that is there already is migrated, its data
-// kept. An empty schema name is [DefaultSchema]. The url is any connection
-// string that pgx reads; of several hosts the first is taken. It is safe for use
-// from many goroutines, and no connection is left behind. Without node or npm
-// the error is [ErrUnavailable].
+// Install installs a schema, or migrates it to the revision of a release, as
+// `graphile-worker --schema-only` does. An empty schema name is [DefaultSchema]. The
+// url is any connection string that pgx reads; of several hosts the first is used. It
+// may be called from many goroutines at once, and leaves no connection open. Without
+// node or npm the error is [ErrUnavailable].
 func Install(ctx context.Context, version, url, schema string) error {
 	cmd, err := command(ctx, version, url, func(dir string) []string {
 		return []string{
@@ -41,8 +40,9 @@ func Install(ctx context.Context, version, url, schema string) error {
 	return nil
 }
 
-// command prepares node to run in the directory of the packages, which it hands
-// to args, on the database behind url.
+// command prepares node to run in the directory of the packages, which it passes to
+// args. The environment leads node-postgres to the database behind url, and has no
+// variables for graphile-worker.
 func command(ctx context.Context, version, url string, args func(dir string) []string) (*exec.Cmd, error) {
 	if Revision(version) == 0 {
 		return nil, fmt.Errorf("unknown release %q, want one of %q", version, Versions)
@@ -61,8 +61,8 @@ func command(ctx context.Context, version, url string, args func(dir string) []s
 	return cmd, nil
 }
 
-// misleads tells whether a variable of the environment would send
-// graphile-worker elsewhere than it is told to go.
+// misleads reports whether a variable of the environment could make graphile-worker
+// connect to another database.
 func misleads(variable string) bool {
 	for _, prefix := range []string{"PG", "DATABASE_URL=", "GRAPHILE_", "NODE_OPTIONS=", "NODE_PG_"} {
 		if strings.HasPrefix(variable, prefix) {
@@ -73,8 +73,8 @@ func misleads(variable string) bool {
 }
 
 // connectionEnv turns a connection string into the variables that node-postgres
-// reads. Those mean the same to it whatever form the string has, sockets and
-// keyword/value pairs included, and show no password to ps.
+// reads. It reads fewer forms of connection strings than pgx. In a variable the
+// password is not in the list of processes.
 func connectionEnv(url string) ([]string, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {

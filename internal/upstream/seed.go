@@ -15,9 +15,9 @@ import (
 var seedSQL string
 
 // SeedStates fills a schema of revision 18 to 20 with jobs, queues, tasks and
-// crontabs in every state they can be in, all in one transaction. Every job
-// whose payload is an object names its state in it, under "state"; seed.sql
-// lists them. An empty schema name is [DefaultSchema]. It runs once on a schema.
+// crontabs in every state, in one transaction. Every job whose payload is an object has
+// the name of its state there, under "state"; seed.sql lists them. An empty schema name
+// is [DefaultSchema]. It can be called once for a schema.
 func SeedStates(ctx context.Context, conn *pgx.Conn, schema string) error {
 	name := pgx.Identifier{cmp.Or(schema, DefaultSchema)}.Sanitize()
 	sql := strings.ReplaceAll(seedSQL, DefaultSchema+".", name+".")
@@ -29,8 +29,8 @@ func SeedStates(ctx context.Context, conn *pgx.Conn, schema string) error {
 
 // Snapshot reads every row of every table in a schema as JSON text, sorted,
 // and the state of every sequence, under the relation's name. Two snapshots
-// are equal when nothing in the schema differs. An empty schema name is
-// [DefaultSchema]; a schema without tables is an error.
+// are equal if no row and no sequence differs. An empty schema name is
+// [DefaultSchema]. A schema without tables is an error.
 func Snapshot(ctx context.Context, conn *pgx.Conn, schema string) (map[string][]string, error) {
 	schema = cmp.Or(schema, DefaultSchema)
 	snapshot := make(map[string][]string)

@@ -1,11 +1,9 @@
 // Package upstream runs the released npm package graphile-worker, so that tests
-// hold this module against the real thing: its migrations, its client and its
-// workers.
+// compare this module with its migrations, its client and its workers.
 //
-// A test asks [Ensure] for the packages, [Install] for a database as a release
-// makes it, and [Start] for a process that calls the JavaScript client and runs
-// its workers. [SeedStates] fills a schema with jobs in every state, and
-// [Snapshot] reads all of its rows to compare.
+// [Ensure] installs the packages. [Install] installs a release's schema. [Start] starts
+// a process that calls the JavaScript client and runs workers. [SeedStates] fills a
+// schema with jobs in every state, and [Snapshot] reads all of its rows.
 package upstream
 
 import (
@@ -23,7 +21,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/cache"
 )
 
-// Versions are the releases at hand, oldest first.
+// Versions are the releases that are installed, oldest first.
 var Versions = []string{"0.16.6", "0.17.3", "0.18.0"}
 
 // DefaultSchema is where graphile-worker installs itself unless told otherwise.
@@ -38,9 +36,9 @@ func Revision(version string) int {
 // ErrUnavailable says that node or npm is not on the PATH.
 var ErrUnavailable = errors.New("node and npm are needed to run graphile-worker")
 
-// Ensure sees to it that the packages are installed. It skips the test where
-// there is no node or npm, and fails it for the same reason where CI is set in
-// the environment. It may be called from many tests and processes at once.
+// Ensure installs the packages unless they are installed. Without node or npm it skips
+// the test, or fails it if CI is set in the environment. It may be called from many
+// tests and processes at once.
 func Ensure(tb testing.TB) {
 	tb.Helper()
 	_, err := packages(tb.Context())

@@ -11,15 +11,15 @@ import (
 
 // WorkerOptions says what a worker does.
 type WorkerOptions struct {
-	// Tasks are the identifiers of the tasks that it knows. All of them obey the
-	// job's payload: {"sleepMs": n} takes its time, {"holdUntilReleased": true}
-	// runs until [Worker.Release], and {"fail": "message"}, after either, fails.
-	// Any other payload succeeds at once.
+	// Tasks are the identifiers of the tasks that it runs. The payload says what the
+	// job does: {"sleepMs": n} sleeps, {"holdUntilReleased": true} waits for
+	// [Worker.Release], and {"fail": "message"} then fails. Any other payload
+	// succeeds at once.
 	Tasks []string
-	// Concurrency is how many jobs it runs at a time; 1 unless set.
+	// Concurrency is how many jobs it runs at a time; 0 means 1.
 	Concurrency int
-	// PollInterval is how often it looks for jobs that nobody announced; 100 ms
-	// unless set.
+	// PollInterval is how often it looks for jobs without a notification; 0 means
+	// 100 ms.
 	PollInterval time.Duration
 }
 
@@ -33,8 +33,8 @@ type Job struct {
 	Error    string          `json:"error"`    // why a finished job failed; empty otherwise
 }
 
-// Worker is a graphile-worker runner inside a [Driver]. It is safe for use from
-// many goroutines.
+// Worker is a graphile-worker runner inside a [Driver]. It may be used from many
+// goroutines at once.
 type Worker struct {
 	driver            *Driver
 	id                int64
@@ -80,16 +80,15 @@ func (d *Driver) StartWorker(ctx context.Context, opts WorkerOptions) (*Worker, 
 // returns another job, in the order in which they began.
 func (w *Worker) Started(ctx context.Context) (Job, error) { return w.next(ctx, w.started, "started") }
 
-// Finished waits for the next job that the worker is done with, when the
-// database says so too: the row of a job that succeeded is gone, that of one
-// that failed is unlocked.
+// Finished waits for the next job that the worker has finished, in the database as
+// well: the row is deleted if the job succeeded, and unlocked if it failed.
 func (w *Worker) Finished(ctx context.Context) (Job, error) {
 	return w.next(ctx, w.finished, "finished")
 }
 
 func (w *Worker) next(ctx context.Context, f *feed, what string) (Job, error) {
 	for {
-		over := w.over() // before the look, as nothing is added after
+		over := w.over() // first: no job is added after the end
 		job, ok, more := f.take()
 		switch {
 		case ok:
@@ -118,14 +117,13 @@ func (w *Worker) over() bool {
 	}
 }
 
-// Release lets a running job that holds go on.
+// Release ends the wait of a running job.
 func (w *Worker) Release(ctx context.Context, jobID int64) error {
 	return w.driver.Call(ctx, "release", []any{w.id, strconv.FormatInt(jobID, 10)}, nil)
 }
 
-// Stop shuts the worker down and waits until it has; a worker that has stopped
-// already is left alone. Running jobs are let end, however long that takes, so
-// release the held ones first.
+// Stop shuts the worker down and waits until it has stopped. It waits for running jobs,
+// so release those that wait first. It may be called again.
 func (w *Worker) Stop(ctx context.Context) error {
 	if w.over() {
 		return nil
@@ -136,11 +134,11 @@ func (w *Worker) Stop(ctx context.Context) error {
 	return w.Wait(ctx)
 }
 
-// Done is closed when the worker has stopped, of itself or as told.
+// Done is closed when the worker has stopped, for whatever reason.
 func (w *Worker) Done() <-chan struct{} { return w.done }
 
-// Wait waits until the worker has stopped, as it does of itself when the
-// database gets a breaking migration, and returns the error it stopped with.
+// Wait waits until the worker has stopped, and returns the error it stopped with. A
+// worker stops by itself when the database gets a breaking migration.
 func (w *Worker) Wait(ctx context.Context) error {
 	select {
 	case <-w.done:
