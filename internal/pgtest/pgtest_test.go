@@ -251,7 +251,7 @@ func helper(t *testing.T, mode string, env ...string) (url string, cmd *exec.Cmd
 	pgtest.URL(t, nil) // or skip
 	cmd = exec.Command(os.Args[0], "-test.run=^TestHelper$", "-test.v", "-test.timeout=1m")
 	if mode == "time out" {
-		mode, cmd.Args = "hang", append(cmd.Args, "-test.timeout=2s")
+		mode, cmd.Args = "hang", append(cmd.Args, "-test.timeout=10s")
 	}
 	cmd.Env = append(slices.Concat(os.Environ(), env), helperEnv+"="+mode)
 	out, err := cmd.StdoutPipe()
