@@ -132,7 +132,7 @@ func (b *bench) add(task string, payload any, options *admin.AddJobOptions) *adm
 }
 
 // check compares whole values. Times are in UTC and equal, but those of the
-// test's own hour are one.
+// test's own minutes are one.
 func (b *bench) check(what string, want, got any, opts ...gocmp.Option) {
 	b.Helper()
 	if diff := gocmp.Diff(want, got, append(opts, sameTime, asText, anyAge)...); diff != "" {
@@ -141,7 +141,7 @@ func (b *bench) check(what string, want, got any, opts ...gocmp.Option) {
 }
 
 var sameTime = gocmp.Comparer(func(x, y time.Time) bool {
-	recent := func(t time.Time) bool { return time.Since(t).Abs() < time.Hour }
+	recent := func(t time.Time) bool { return time.Since(t).Abs() < 15*time.Minute }
 	return x.Location() == time.UTC && y.Location() == time.UTC && (x.Equal(y) || recent(x) && recent(y))
 })
 
@@ -151,7 +151,7 @@ var anyAge = gocmp.FilterPath(func(p gocmp.Path) bool { return p.Last().String()
 // asText compares payloads at once, and not byte by byte.
 var asText = gocmp.Transformer("text", func(payload json.RawMessage) string { return string(payload) })
 
-// now is what any time of the test's own hour equals.
+// now is what any time of the test's own minutes equals.
 func now() time.Time { return time.Now().UTC() }
 
 func ago(d time.Duration) *time.Time { return new(now().Add(-d).Truncate(time.Microsecond)) }
