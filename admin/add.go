@@ -9,38 +9,40 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// JobKeyMode says what [Client.AddJob] does to a job that already has the key.
+// A JobKeyMode is what [Client.AddJob] does to an existing job with the key.
 type JobKeyMode string
 
 const (
-	// Replace updates the job, its run_at too. A job that has started, or failed
-	// for good, only loses its key, and a new one is added. This is the default.
+	// Replace updates the job, including its run_at. A job that a worker holds or that
+	// has failed permanently only loses its key, and a new job is added. This is the
+	// default.
 	Replace JobKeyMode = "replace"
-	// PreserveRunAt is Replace, but a job that has not been attempted keeps its run_at.
+	// PreserveRunAt updates the job as Replace does. A job without attempts keeps its
+	// run_at.
 	PreserveRunAt JobKeyMode = "preserve_run_at"
-	// UnsafeDedupe leaves the job as it is, even one that has started or failed
-	// for good: the new payload is then lost.
+	// UnsafeDedupe does not change the job, even if a worker holds it or it has failed
+	// permanently. The new payload is then lost.
 	UnsafeDedupe JobKeyMode = "unsafe_dedupe"
 )
 
-// AddJobOptions are the options of [Client.AddJob]. A nil field means the default, and so
-// does a nil struct.
+// AddJobOptions are the options of [Client.AddJob]. A nil field means its default. A nil
+// struct means all defaults.
 type AddJobOptions struct {
 	QueueName   *string    // jobs of one queue run one after another; nil: no queue. At most 128 characters
 	RunAt       *RunAt     // nil: now, by the database's clock
 	MaxAttempts *int       // 1 to 32767; nil: 25
-	JobKey      *string    // 1 to 512 characters, unique among jobs; nil: none
+	JobKey      *string    // 1 to 512 characters, unique among jobs; nil: no key
 	JobKeyMode  JobKeyMode // empty: Replace
 	Priority    *int       // -32768 to 32767, smaller runs earlier; nil: 0
-	Flags       []string   // workers that forbid one of them leave the job alone
+	Flags       []string   // a worker does not take a job with a flag that it forbids
 }
 
-// AddJob adds a job by the SQL function add_job and returns it, or the job that has the
-// key as it is now. The payload is marshalled to JSON. A [json.RawMessage] is stored as
-// it is, and nil as {}.
+// AddJob adds a job by the SQL function add_job and returns it. If a job has the key, the
+// JobKeyMode applies, and AddJob returns the job that has the key after the call. The
+// payload is marshalled to JSON. A [json.RawMessage] is stored unchanged, and nil as {}.
 //
-// If a worker takes the job with the key at the same moment, add_job returns no job: the
-// call is then made again, and after five tries fails with [ErrContended].
+// If a worker takes the job with the key at the same time, add_job returns no job. AddJob
+// then calls it again, and returns [ErrContended] after five tries.
 func (c *Client) AddJob(ctx context.Context, taskIdentifier string, payload any, options *AddJobOptions) (*Job, error) {
 	const call = "add job"
 	if options == nil {
@@ -63,7 +65,8 @@ func (c *Client) AddJob(ctx context.Context, taskIdentifier string, payload any,
 	return new(newJob(row)), nil
 }
 
-// addOne adds a job by add_job. The spec has been validated, and its payload marshalled.
+// addOne adds a job by add_job. The caller has validated the spec and marshalled its
+// payload.
 func (c *Client) addOne(ctx context.Context, spec *JobSpec, payload *string, mode JobKeyMode) (jobRow, error) {
 	params := db.JobAddParams{
 		Identifier:  spec.TaskIdentifier,
@@ -85,7 +88,7 @@ func (c *Client) addOne(ctx context.Context, spec *JobSpec, payload *string, mod
 		}
 		rows := []jobRow{jobRow(added)}
 		rows[0].TaskIdentifier, rows[0].QueueName = spec.TaskIdentifier, spec.QueueName
-		if err == nil && mode == UnsafeDedupe && added.Revision > 0 { // an existing job, maybe of another task
+		if err == nil && mode == UnsafeDedupe && added.Revision > 0 { // an existing job, which may be of another task
 			err = c.addNames(ctx, rows)
 		}
 		return rows[0], err

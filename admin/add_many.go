@@ -10,33 +10,34 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// A JobSpec is a job to be added by [Client.AddJobs]. A nil field means the default.
+// A JobSpec is a job for [Client.AddJobs] to add. A nil field means its default.
 type JobSpec struct {
 	TaskIdentifier string   // at most 128 characters
 	Payload        any      // nil: {}; see AddJob
-	QueueName      *string  // as in AddJobOptions, like all that follow
+	QueueName      *string  // this and the following fields are as in AddJobOptions
 	RunAt          *RunAt   //
 	MaxAttempts    *int     //
-	JobKey         *string  // unique in the batch, too
+	JobKey         *string  // unique among the specs
 	Priority       *int     //
 	Flags          []string //
 }
 
 // AddJobsOptions are the options of [Client.AddJobs]. Nil means the defaults.
 type AddJobsOptions struct {
-	// PreserveRunAt keeps the run_at of jobs that have the key of their spec and have
-	// not been attempted. Otherwise the spec replaces it.
+	// PreserveRunAt keeps the run_at of existing jobs that have the key of a spec and
+	// no attempts. By default the spec replaces their run_at.
 	PreserveRunAt bool
 }
 
-// AddJobs adds jobs by the SQL function add_jobs, a single one by add_job, and returns
-// them, or the jobs that have their keys as they are now. All are added, or none. On
-// gwadmin's schema they are added and returned in the order of their specs. A schema that
-// Graphile Worker installed promises no order: tell jobs apart by what they hold.
+// AddJobs adds jobs by the SQL function add_jobs, or a single job by add_job. It returns
+// the added jobs, and for a key that a job already had the job that has it after the call.
+// If there is an error, no job is added. On gwadmin's schema the jobs are added and
+// returned in the order of their specs. On a schema that Graphile Worker installed the
+// order is not defined: identify a job by its key or its payload.
 //
-// Everything wrong with any of the specs is refused at once, in one [*InvalidError]. A
-// key that a worker takes at the same moment is treated as in [Client.AddJob]. Large
-// batches are sent in statements of bounded size.
+// One [*InvalidError] lists all faults of all specs. If a worker takes a job with a key at
+// the same time, AddJobs tries again as [Client.AddJob] does. It sends many specs in
+// statements of bounded size.
 func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsOptions) ([]Job, error) {
 	jobs := []Job{}
 	err := c.addMany(ctx, specs, options, func(c *Client, many *many) error {
@@ -59,8 +60,8 @@ func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsO
 	return jobs, nil
 }
 
-// AddJobsIDs adds jobs as [Client.AddJobs] does and returns only their ids. Whole jobs
-// are most of the time that adding many takes.
+// AddJobsIDs adds jobs as [Client.AddJobs] does and returns only their ids. It is faster:
+// reading whole jobs takes most of the time of adding many.
 func (c *Client) AddJobsIDs(ctx context.Context, specs []JobSpec, options *AddJobsOptions) ([]int64, error) {
 	ids := []int64{}
 	err := c.addMany(ctx, specs, options, func(c *Client, many *many) error {
@@ -81,12 +82,12 @@ func (o *AddJobsOptions) preserve() bool { return o != nil && o.PreserveRunAt }
 // many are valid specs.
 type many struct {
 	specs []JobSpec
-	texts []string       // each the text of a job_spec
-	keys  map[string]int // from a key to the place of its spec
+	texts []string       // the text of a job_spec for each spec
+	keys  map[string]int // from a key to the index of its spec
 }
 
-// addMany validates the specs and runs add in a transaction. A single spec it adds in
-// one round trip, and hands to addedOne.
+// addMany validates the specs and runs add in a transaction. It adds a single spec itself,
+// in one round trip, and passes the job to addedOne.
 func (c *Client) addMany(ctx context.Context, specs []JobSpec, options *AddJobsOptions, add func(*Client, *many) error, addedOne func(jobRow)) error {
 	const call = "add jobs"
 	var f faults
@@ -141,17 +142,18 @@ func (c *Client) addMany(ctx context.Context, specs []JobSpec, options *AddJobsO
 	}))
 }
 
-// addAll adds the specs in batches. If no returned job has a key, a worker held it and
-// its spec was dropped: it is added again, and put back in its place.
+// addAll adds the specs in batches. If no returned job has the key of a spec, add_jobs
+// dropped the spec because a worker held the job. addAll then adds the spec again, and
+// moves its row to the place of the spec.
 func addAll[R any](all *many, add func([]string) ([]R, error), of func(R) (id int64, key *string)) ([]R, error) {
 	rows := make([]R, 0, len(all.texts))
-	more := func(batch []string) error {
+	addBatch := func(batch []string) error {
 		added, err := add(batch)
 		rows = append(rows, added...)
 		return err
 	}
 	for batch := range slices.Chunk(all.texts, batchSize) {
-		if err := more(batch); err != nil {
+		if err := addBatch(batch); err != nil {
 			return nil, err
 		}
 	}
@@ -169,7 +171,7 @@ func addAll[R any](all *many, add func([]string) ([]R, error), of func(R) (id in
 		for _, i := range slices.Sorted(maps.Values(dropped)) {
 			batch = append(batch, all.texts[i])
 		}
-		if err := more(batch); err != nil {
+		if err := addBatch(batch); err != nil {
 			return nil, err
 		}
 		if len(rows) == len(all.texts) {
@@ -179,8 +181,8 @@ func addAll[R any](all *many, add func([]string) ([]R, error), of func(R) (id in
 	return rows, nil
 }
 
-// inOrder moves the rows of dropped specs, which came last, to the places of their specs.
-// A row with a key belongs to its spec; the others keep their order.
+// inOrder moves the rows of dropped specs from the end to the places of their specs. A row
+// with a key has the place of the spec with this key. The other rows keep their order.
 func inOrder[R any](rows []R, all *many, of func(R) (id int64, key *string)) {
 	places := make(map[int64]int, len(rows))
 	unkeyed := 0
@@ -200,7 +202,7 @@ func inOrder[R any](rows []R, all *many, of func(R) (id int64, key *string)) {
 	slices.SortFunc(rows, func(a, b R) int { return place(a) - place(b) })
 }
 
-// addNames reads the names of the rows' tasks and queues into them.
+// addNames reads the names of the rows' tasks and queues and sets them in the rows.
 func (c *Client) addNames(ctx context.Context, rows []jobRow) error {
 	tasks, queues := map[int32]string{}, map[int32]*string{}
 	for _, row := range rows {
@@ -230,7 +232,7 @@ func (c *Client) addNames(ctx context.Context, rows []jobRow) error {
 		row := &rows[i]
 		var found bool
 		if row.TaskIdentifier, found = tasks[row.TaskID]; !found {
-			return fmt.Errorf("task %d of job %d is gone: GC_TASK_IDENTIFIERS ran at the same time", row.TaskID, row.ID)
+			return fmt.Errorf("task %d of job %d does not exist: GC_TASK_IDENTIFIERS ran at the same time", row.TaskID, row.ID)
 		}
 		row.QueueName = nil
 		if row.JobQueueID != nil {

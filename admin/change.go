@@ -9,61 +9,62 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// batchSize is the most jobs of one statement, which bounds the server's memory for it.
+// batchSize is the greatest number of jobs in one statement. It bounds the memory that the
+// server needs.
 const batchSize = 5000
 
-// ChangeOptions are the options of the calls that change jobs by their ids. Nil means
-// the defaults.
+// ChangeOptions are the options of the calls that change jobs by their ids. A nil struct
+// means the defaults.
 type ChangeOptions struct {
-	Return Returning // what to return of the changed jobs; the default is whole jobs
-	DryRun bool      // only say what would be done
+	Return Returning // how the result contains the changed jobs; default: ReturnJobs
+	DryRun bool      // change nothing, and return what the call would do
 }
 
-// Returning says what a call on many jobs returns of those it changed. Whole jobs are
-// most of the time of a call that changes thousands.
+// Returning is how a result contains the changed jobs. Reading whole jobs takes most of
+// the time of a call that changes thousands.
 type Returning int
 
 const (
-	ReturnJobs  Returning = iota // ChangeResult.Jobs
-	ReturnIDs                    // ChangeResult.IDs
-	ReturnCount                  // only ChangeResult.Changed
+	ReturnJobs  Returning = iota // ChangeResult.Jobs has the whole jobs
+	ReturnIDs                    // ChangeResult.IDs has the ids
+	ReturnCount                  // only ChangeResult.Changed is set
 )
 
-// CompleteJobs deletes the unlocked jobs among the ids, as if they had been run, by the
-// SQL function complete_jobs. All of them are deleted or, if there is an error, none.
+// CompleteJobs deletes the unlocked jobs among the ids by the SQL function complete_jobs,
+// as if they had run. If there is an error, no job is deleted.
 func (c *Client) CompleteJobs(ctx context.Context, ids []int64, options *ChangeOptions) (*ChangeResult, error) {
 	return c.changeIDs(ctx, "complete jobs", &faults{}, ids, completing, options)
 }
 
-// FailJobs uses up the attempts of the unlocked jobs among the ids, so that no worker
-// takes them again, by the SQL function permanently_fail_jobs. The reason becomes their
-// last error, even if it is empty; nil means "Manually marked as failed". All of them
-// fail or, if there is an error, none.
+// FailJobs permanently fails the unlocked jobs among the ids by the SQL function
+// permanently_fail_jobs: it sets their attempts to max_attempts, so that no worker takes
+// them again. The reason becomes their last error, even if it is empty. A nil reason means
+// "Manually marked as failed". If there is an error, no job is changed.
 func (c *Client) FailJobs(ctx context.Context, ids []int64, reason *string, options *ChangeOptions) (*ChangeResult, error) {
 	var f faults
 	return c.changeIDs(ctx, "fail jobs", &f, ids, f.failing(reason), options)
 }
 
-// RescheduleJobs sets the values on the unlocked jobs among the ids, by the SQL function
-// reschedule_jobs. Their last error stays. All of them are changed or, if there is an
-// error, none.
+// RescheduleJobs sets the values on the unlocked jobs among the ids by the SQL function
+// reschedule_jobs. Their last error does not change. If there is an error, no job is
+// changed.
 func (c *Client) RescheduleJobs(ctx context.Context, ids []int64, values RescheduleValues, options *ChangeOptions) (*ChangeResult, error) {
 	var f faults
 	return c.changeIDs(ctx, "reschedule jobs", &f, ids, f.rescheduling(values), options)
 }
 
-// RetryJobs gives the unlocked jobs among the ids, permanently failed ones too, all
-// their attempts again, to be run from now on, by the SQL function reschedule_jobs. All
-// of them are changed or, if there is an error, none. A worker takes a job with a stale
-// lock only after the lock has been cleared, by a worker's own sweep or by
-// [Client.ForceUnlockWorkers].
+// RetryJobs sets run_at to now and attempts to 0 on the unlocked jobs among the ids,
+// including permanently failed jobs, by the SQL function reschedule_jobs. If there is an
+// error, no job is changed. A worker takes a job with a stale lock only after the lock has
+// been cleared, by a worker or by [Client.ForceUnlockWorkers].
 func (c *Client) RetryJobs(ctx context.Context, ids []int64, options *ChangeOptions) (*ChangeResult, error) {
 	var f faults
 	return c.changeIDs(ctx, "retry jobs", &f, ids, f.rescheduling(retry), options)
 }
 
-// RescheduleValues are what [Client.RescheduleJobs] and [Client.RescheduleWhere] set. A
-// nil value leaves its column, and zero sets it. At least one must be given.
+// RescheduleValues are the values that [Client.RescheduleJobs] and
+// [Client.RescheduleWhere] set. A nil value does not change its column. Zero is a value. At
+// least one value must not be nil.
 type RescheduleValues struct {
 	RunAt       *RunAt
 	Priority    *int // -32768 to 32767
@@ -73,8 +74,8 @@ type RescheduleValues struct {
 
 var retry = RescheduleValues{RunAt: In(0), Attempts: new(0)}
 
-// changeIDs runs the action on the jobs with the ids: many of them in batches and one
-// transaction.
+// changeIDs runs the action on the jobs with the ids. It changes more than batchSize jobs
+// in batches, in one transaction.
 func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []int64, action action, options *ChangeOptions) (*ChangeResult, error) {
 	if options == nil {
 		options = &ChangeOptions{}
@@ -89,13 +90,13 @@ func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []in
 	if err := c.ready(ctx, need); err != nil {
 		return nil, c.failure(call, err)
 	}
-	// In the order of their ids neighbours share pages, and calls seldom deadlock.
+	// In the order of ids, jobs on one page are changed together, and calls rarely deadlock.
 	ids = sortedIDs(ids)
 	var result *ChangeResult
 	var secured bool
 	batch := func(c *Client, ids []int64) (err error) {
 		if options.DryRun {
-			secured, err = c.lookAtIDs(ctx, result, ids, options.Return)
+			secured, err = c.previewBatch(ctx, result, ids, options.Return)
 		} else {
 			secured, err = c.changeBatch(ctx, result, ids, action, options.Return)
 		}
@@ -127,8 +128,8 @@ func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []in
 	return result, nil
 }
 
-// changeBatch runs the action in one statement. A second one reads why the other ids
-// were left alone, and whether row security applies to the role.
+// changeBatch runs the action in one statement. A second statement reads why the other
+// jobs were skipped, and whether row security applies to the role.
 func (c *Client) changeBatch(ctx context.Context, result *ChangeResult, ids []int64, action action, want Returning) (secured bool, err error) {
 	var changed []int64
 	if want == ReturnJobs {
@@ -167,8 +168,8 @@ func (c *Client) changeBatch(ctx context.Context, result *ChangeResult, ids []in
 	return locks[0].Secured, nil
 }
 
-// lookAtIDs says what changing the jobs would do.
-func (c *Client) lookAtIDs(ctx context.Context, result *ChangeResult, ids []int64, want Returning) (secured bool, err error) {
+// previewBatch adds to the result what changing the jobs would do.
+func (c *Client) previewBatch(ctx context.Context, result *ChangeResult, ids []int64, want Returning) (secured bool, err error) {
 	locks, err := c.locks(ctx, c.conn, ids)
 	if err != nil {
 		return false, err
@@ -182,13 +183,13 @@ func (c *Client) lookAtIDs(ctx context.Context, result *ChangeResult, ids []int6
 		}
 	}
 	if want == ReturnJobs {
-		jobs, err := c.look(ctx, c.conn, free)
+		jobs, err := c.jobsByID(ctx, c.conn, free)
 		if err != nil {
 			return false, err
 		}
 		result.Jobs = append(result.Jobs, jobs...)
 		there := rowsOf(jobs, func(job Job) int64 { return job.ID })
-		for _, id := range without(free, there) { // deleted since
+		for _, id := range without(free, there) { // deleted in the meantime
 			result.skip(math.MaxInt, Skip{ID: id, Reason: NotFound})
 		}
 		free = there
@@ -201,22 +202,22 @@ func (c *Client) lookAtIDs(ctx context.Context, result *ChangeResult, ids []int6
 	return locks[0].Secured, nil
 }
 
-// addJobs puts the rows into the result in the order of their ids, which it returns.
+// addJobs adds the rows to the result in the order of their ids, and returns the ids.
 func addJobs(result *ChangeResult, rows []jobRow) (ids []int64) {
 	slices.SortFunc(rows, func(a, b jobRow) int { return cmp.Compare(a.ID, b.ID) })
 	result.Jobs = append(result.Jobs, rowsOf(rows, newJob)...)
 	return rowsOf(rows, func(row jobRow) int64 { return row.ID })
 }
 
-// locks reads who holds which of the sorted ids' jobs: a row for each id, in their order.
+// locks reads the locks of the jobs with the sorted ids: a row for each id, in their order.
 func (c *Client) locks(ctx context.Context, on db.DBTX, ids []int64) ([]db.JobLocksRow, error) {
 	rows, err := c.queries.JobLocks(ctx, on, db.JobLocksParams{Ids: ids})
 	slices.SortFunc(rows, func(a, b db.JobLocksRow) int { return cmp.Compare(a.ID, b.ID) })
 	return rows, err
 }
 
-// look reads the jobs with the ids, in the order of these.
-func (c *Client) look(ctx context.Context, on db.DBTX, ids []int64) ([]Job, error) {
+// jobsByID reads the jobs with the ids, in the order of their ids.
+func (c *Client) jobsByID(ctx context.Context, on db.DBTX, ids []int64) ([]Job, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -226,7 +227,7 @@ func (c *Client) look(ctx context.Context, on db.DBTX, ids []int64) ([]Job, erro
 	return jobs, err
 }
 
-// sortedIDs returns the ids in order, each once, and leaves the caller's as they are.
+// sortedIDs returns the ids in order, each once. It does not change the caller's slice.
 func sortedIDs(ids []int64) []int64 {
 	ids = slices.Clone(ids)
 	slices.Sort(ids)
@@ -249,15 +250,15 @@ func without(ids, others []int64) []int64 {
 	return left
 }
 
-// An action is what a call does to jobs. Its functions change the unlocked jobs among
-// the ids, and return these jobs or only their ids.
+// An action is a change of jobs. Its functions change the unlocked jobs among the ids, and
+// return these jobs or only their ids.
 type action struct {
 	deletes bool
 	jobs    func(ctx context.Context, c *Client, ids []int64) ([]jobRow, error)
 	ids     func(ctx context.Context, c *Client, ids []int64) ([]int64, error)
 }
 
-// needs are the rights that the action takes.
+// needs returns the right that the action needs.
 func (a action) needs(dryRun bool) right {
 	switch {
 	case dryRun:

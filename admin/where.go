@@ -10,71 +10,73 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// WhereOptions are the options of the calls that change jobs by a filter. The zero
-// value, or nil, changes all jobs that match, in transactions of 1000.
+// WhereOptions are the options of the calls that change jobs by a filter. The zero value
+// or nil changes all jobs that match, in transactions of 1000 jobs.
 type WhereOptions struct {
 	// All selects every job. It is required with an empty filter, and refused with any
-	// other.
+	// other filter.
 	All       bool
-	DryRun    bool          // only say what would be done
-	Limit     int64         // the most jobs to change; 0: all that match
-	BatchSize int           // the most jobs of one transaction, 1 to 10 000; 0: 1000
-	Pause     time.Duration // between two batches
-	// Sample is how many of the changed jobs, and of those left alone, the result names:
-	// those with the smallest ids. 0 to MaxPageSize; nil: 10.
+	DryRun    bool          // change nothing, and return what the call would do
+	Limit     int64         // the greatest number of jobs to change; 0: all that match
+	BatchSize int           // the greatest number of jobs in one transaction, 1 to 10 000; 0: 1000
+	Pause     time.Duration // the time to wait between two batches
+	// Sample is the greatest number of changed jobs in ChangeResult.Jobs, and of skipped
+	// jobs in ChangeResult.SkippedJobs. The result has those with the smallest ids. 0 to
+	// MaxPageSize; nil: 10.
 	Sample *int
-	// Progress, unless nil, is called after every batch with a copy of the result so
-	// far. A dry run has no batches.
+	// Progress is called after every batch with a copy of the result so far; nil: no
+	// call. A dry run has no batches.
 	Progress func(ChangeResult)
 }
 
-// CompleteWhere deletes the unlocked jobs that match the filter, as if they had been
-// run, by the SQL function complete_jobs.
+// CompleteWhere deletes the unlocked jobs that match the filter by the SQL function
+// complete_jobs, as if they had run.
 //
-// This and the other calls by filter find the jobs that match, in one pass through the
-// table or an index that serves the filter, and change them in batches, in the order of
-// their ids. Each batch is a transaction: it locks those of its jobs that have not
-// changed since they were found, and changes these. It waits for nobody: a job that a
-// worker holds or takes, or that anybody else changes in the meantime, is left alone and
-// counted as skipped. Jobs that are added during the call are left alone, too. After
-// every 200 000 jobs it looks for the next ones.
+// This and the other calls by filter first find the jobs that match, in one pass through
+// the table or an index that serves the filter. They change the jobs in batches, in the
+// order of their ids. Each batch is a transaction. It locks and changes the jobs that have
+// not changed since they were found. It waits for no lock: a job that a worker holds, or
+// that another transaction changes in the meantime, is skipped and counted as skipped. Jobs
+// that are added during the call are not changed. One pass finds at most 200 000 jobs; the
+// call then makes another pass for the next ones.
 //
-// If a batch fails or ctx is cancelled, which also ends a pause, that batch is rolled
-// back and those before it stay. The result then says what they did, and comes with the
-// error. It is nil only if nothing was begun. A batch that is the victim of a deadlock is
-// made again.
+// If a batch fails or ctx is cancelled, that batch is rolled back, and the batches before
+// it remain committed. Cancelling ctx also ends a pause. The call then returns the result
+// of the committed batches together with the error. The result is nil only if the call did
+// not start. A batch that is the victim of a deadlock runs again.
 //
-// After [Client.WithTx] the batches are savepoints of the caller's transaction, which
-// keeps all their locks until its end.
+// After [Client.WithTx] the batches are savepoints in the caller's transaction, which keeps
+// all their locks until it ends.
 //
-// The role must be allowed to update jobs, for the locks, as well as to delete them.
+// The role must be allowed to update jobs, for the locks, and to delete jobs.
 func (c *Client) CompleteWhere(ctx context.Context, filter Filter, options *WhereOptions) (*ChangeResult, error) {
 	return c.changeWhere(ctx, "complete jobs where", &faults{}, filter, completing, options)
 }
 
-// FailWhere uses up the attempts of the unlocked jobs that match the filter, by the SQL
-// function permanently_fail_jobs. The reason is as in [Client.FailJobs]. It runs like
+// FailWhere permanently fails the unlocked jobs that match the filter by the SQL function
+// permanently_fail_jobs. The reason is as in [Client.FailJobs]. It runs like
 // [Client.CompleteWhere].
 func (c *Client) FailWhere(ctx context.Context, filter Filter, reason *string, options *WhereOptions) (*ChangeResult, error) {
 	var f faults
 	return c.changeWhere(ctx, "fail jobs where", &f, filter, f.failing(reason), options)
 }
 
-// RescheduleWhere sets the values on the unlocked jobs that match the filter, by the SQL
+// RescheduleWhere sets the values on the unlocked jobs that match the filter by the SQL
 // function reschedule_jobs. It runs like [Client.CompleteWhere].
 func (c *Client) RescheduleWhere(ctx context.Context, filter Filter, values RescheduleValues, options *WhereOptions) (*ChangeResult, error) {
 	var f faults
 	return c.changeWhere(ctx, "reschedule jobs where", &f, filter, f.rescheduling(values), options)
 }
 
-// RetryWhere gives the unlocked jobs that match the filter all their attempts again, to
-// be run from now on, as [Client.RetryJobs] does. It runs like [Client.CompleteWhere].
+// RetryWhere sets run_at to now and attempts to 0 on the unlocked jobs that match the
+// filter, as [Client.RetryJobs] does. It runs like [Client.CompleteWhere].
 func (c *Client) RetryWhere(ctx context.Context, filter Filter, options *WhereOptions) (*ChangeResult, error) {
 	var f faults
 	return c.changeWhere(ctx, "retry jobs where", &f, filter, f.rescheduling(retry), options)
 }
 
-// matchSize is the most jobs that are found at once, which bounds the client's memory.
+// matchSize is the greatest number of jobs that one pass finds. It bounds the memory that
+// the client needs.
 const matchSize = 200_000
 
 // A bulk is one call by filter.
@@ -83,7 +85,7 @@ type bulk struct {
 	action  action
 	options WhereOptions
 	sample  int
-	params  db.JobMatchParams // from the last job found to the greatest id of when the call began
+	params  db.JobMatchParams // from the last job found to the greatest id at the start of the call
 	result  *ChangeResult
 }
 
@@ -117,7 +119,7 @@ func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter
 	if err != nil {
 		return nil, c.failure(call, err)
 	}
-	b.params.AfterID, b.params.LastID = math.MinInt64, span.LastID // ids below 1 are given by hand
+	b.params.AfterID, b.params.LastID = math.MinInt64, span.LastID // ids below 1 can be inserted by hand
 	b.result = newChangeResult(b.options.DryRun)
 	b.result.States = Counts{}
 
@@ -172,11 +174,11 @@ func (b *bulk) run(ctx context.Context) error {
 
 // A match is a job that matches.
 type match struct {
-	id, version int64 // the version is that of its row
+	id, version int64 // version identifies the version of its row
 	state       State
 }
 
-// match finds the next jobs that match, at most most, in the order of their ids.
+// match finds the next jobs that match, at most so many, in the order of their ids.
 func (b *bulk) match(ctx context.Context, most int64) ([]match, error) {
 	b.params.MaxJobs, b.params.MaxIds = &most, int32(most)
 	rows, err := b.queries.JobMatch(ctx, customPlan(b.conn), b.params)
@@ -199,7 +201,7 @@ func (b *bulk) match(ctx context.Context, most int64) ([]match, error) {
 	return found, nil
 }
 
-// runBatch changes what it may of the jobs found, in one transaction.
+// runBatch changes a batch of the jobs found, in one transaction.
 func (b *bulk) runBatch(ctx context.Context, found []match) error {
 	var part *ChangeResult
 	err := b.retryOnDeadlock(func() error {
@@ -224,8 +226,8 @@ func (b *bulk) runBatch(ctx context.Context, found []match) error {
 	return nil
 }
 
-// changeFound locks and changes what it may of the jobs found, and says what became of
-// each.
+// changeFound locks and changes the jobs found that are unlocked and unchanged, and returns
+// what happened to each.
 func (b *bulk) changeFound(ctx context.Context, c *Client, found []match) (*ChangeResult, error) {
 	part := newChangeResult(false)
 	var lock db.JobLockParams
@@ -239,7 +241,7 @@ func (b *bulk) changeFound(ctx context.Context, c *Client, found []match) (*Chan
 		return nil, err
 	}
 	slices.Sort(locked)
-	named := min(len(locked), b.sample-len(b.result.Jobs)) // of these whole jobs are wanted
+	named := min(len(locked), b.sample-len(b.result.Jobs)) // how many whole jobs the result still needs
 	if named > 0 {
 		rows, err := b.action.jobs(ctx, c, locked[:named])
 		if err != nil {
@@ -260,7 +262,7 @@ func (b *bulk) changeFound(ctx context.Context, c *Client, found []match) (*Chan
 	return part, b.skipFound(ctx, c, part, found, changed)
 }
 
-// skipFound says why the jobs that were not changed were left alone.
+// skipFound adds the jobs that were not changed to the result, with the reason of each.
 func (b *bulk) skipFound(ctx context.Context, c *Client, part *ChangeResult, found []match, changed []int64) error {
 	left := without(rowsOf(found, func(job match) int64 { return job.id }), changed)
 	if len(left) == 0 {
@@ -272,7 +274,7 @@ func (b *bulk) skipFound(ctx context.Context, c *Client, part *ChangeResult, fou
 	}
 	for _, lock := range locks {
 		skip := newSkip(lock)
-		if skip.Reason == NotFound { // it is gone since it matched
+		if skip.Reason == NotFound { // it was deleted after it matched
 			skip.Reason = Contended
 		}
 		part.skip(b.sample-len(b.result.SkippedJobs), skip)
@@ -280,7 +282,7 @@ func (b *bulk) skipFound(ctx context.Context, c *Client, part *ChangeResult, fou
 	return nil
 }
 
-// preview says what run would do, from one pass.
+// preview sets the result to what run would do, from one pass.
 func (b *bulk) preview(ctx context.Context, on renamed) error {
 	b.params.MaxIds = int32(b.sample)
 	var free, held []int64
@@ -314,7 +316,7 @@ func (b *bulk) preview(ctx context.Context, on renamed) error {
 		}
 	}
 	slices.Sort(free)
-	jobs, err := b.look(ctx, on, free[:min(b.sample, len(free))])
+	jobs, err := b.jobsByID(ctx, on, free[:min(b.sample, len(free))])
 	if err != nil {
 		return err
 	}
@@ -331,7 +333,7 @@ func (b *bulk) preview(ctx context.Context, on renamed) error {
 	return err
 }
 
-// pause waits between two batches, as long as ctx lasts.
+// pause waits between two batches, until ctx is cancelled.
 func (b *bulk) pause(ctx context.Context) error {
 	select {
 	case <-time.After(b.options.Pause):
@@ -340,18 +342,18 @@ func (b *bulk) pause(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// where validates the filter of a change, and returns it as JobMatch takes it.
+// where validates the filter of a change and returns it as parameters of JobMatch.
 func (f *faults) where(filter Filter, all bool) db.JobMatchParams {
 	empty := reflect.ValueOf(filter).IsZero()
 	switch {
 	case empty && !all:
 		f.add("filter", "is empty and selects every job: set All if that is meant")
 	case all && !empty:
-		f.add("all", "is for an empty filter, and this one is not")
+		f.add("all", "is only for an empty filter, and the filter is not empty")
 	}
 	before := len(f.found)
 	list := f.filter(filter)
-	for i := range f.found[before:] { // as there is also a priority to set
+	for i := range f.found[before:] { // because RescheduleValues also have a priority
 		f.found[before+i].Field = "filter " + f.found[before+i].Field
 	}
 	return db.JobMatchParams{
@@ -364,11 +366,11 @@ func (f *faults) where(filter Filter, all bool) db.JobMatchParams {
 	}
 }
 
-// whereOptions validates the options and puts in the defaults.
+// whereOptions validates the options and sets the defaults.
 func (f *faults) whereOptions(b *bulk) {
 	o := &b.options
 	if o.Limit < 0 {
-		f.add("limit", "%d is negative: 0 is no limit", o.Limit)
+		f.add("limit", "%d is negative: use 0 for no limit", o.Limit)
 	}
 	if o.BatchSize < 0 || o.BatchSize > 10_000 {
 		f.add("batch_size", "%d is outside 1 to 10000", o.BatchSize)

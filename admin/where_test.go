@@ -207,7 +207,7 @@ func TestWhereInvalid(t *testing.T) {
 		want    string
 	}{
 		{"no filter", admin.Filter{}, nil, "filter is empty and selects every job: set All if that is meant"},
-		{"a filter and all", some, &admin.WhereOptions{All: true}, "all is for an empty filter, and this one is not"},
+		{"a filter and all", some, &admin.WhereOptions{All: true}, "all is only for an empty filter, and the filter is not empty"},
 		{"unknown state", admin.Filter{States: []admin.State{"red"}}, nil, `filter states has "red", which is none of`},
 		{"negative limit", some, &admin.WhereOptions{Limit: -1}, "limit -1 is negative"},
 		{"too large a batch", some, &admin.WhereOptions{BatchSize: 10_001}, "batch_size 10001 is outside 1 to 10000"},
