@@ -102,7 +102,7 @@ func (d *demo) complete(ctx context.Context) error {
 func (d *demo) fail(ctx context.Context) error {
 	ids := []int64{d.added[4].ID, d.added[3].ID}
 	result, err := d.client.FailJobs(ctx, ids, new("image is gone"), nil)
-	return d.report(fmt.Sprintf("FailJobs(%s)", list(ids)), "failed for good", result, err)
+	return d.report(fmt.Sprintf("FailJobs(%s)", list(ids)), "failed permanently", result, err)
 }
 
 func (d *demo) reschedule(ctx context.Context) error {
@@ -117,7 +117,7 @@ func (d *demo) reschedule(ctx context.Context) error {
 func (d *demo) retry(ctx context.Context) error {
 	ids := []int64{d.added[4].ID}
 	result, err := d.client.RetryJobs(ctx, ids, nil)
-	return d.report(fmt.Sprintf("RetryJobs(%s)", list(ids)), "given all attempts again", result, err)
+	return d.report(fmt.Sprintf("RetryJobs(%s)", list(ids)), "due now, with all attempts again", result, err)
 }
 
 func (d *demo) replace(ctx context.Context) error {
@@ -147,7 +147,7 @@ func (d *demo) unlock(ctx context.Context) error {
 	}
 	step := Step{Call: "ForceUnlockWorkers(" + worker + ", pool-gone)"}
 	for _, locks := range result.Unlocked {
-		step.Changed += fmt.Sprintf("%s lost %d jobs and %d queue", locks.WorkerID, locks.Jobs, locks.Queues)
+		step.Changed += fmt.Sprintf("%s: %d jobs and %d queue unlocked", locks.WorkerID, locks.Jobs, locks.Queues)
 	}
 	for _, id := range result.Idle {
 		step.Left += id + " held nothing"

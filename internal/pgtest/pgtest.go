@@ -156,7 +156,7 @@ type Cluster struct {
 	base      url.URL
 	prefix    string                       // of the names of this process's databases
 	last      atomic.Int64                 // number of the last database
-	keep      func(database string) string // keeps a failed test's database and says how; nil: none is kept
+	keep      func(database string) string // keeps a failed test's database and says where; nil: none is kept
 	version   int                          // such as 150018
 	admin     *pgxpool.Pool
 	templates sync.Map // from a template's name and key to its build, func() (string, error)
@@ -182,7 +182,7 @@ func (c *Cluster) URL(tb testing.TB, t *Template) string {
 	}
 	tb.Cleanup(func() {
 		if tb.Failed() && c.keep != nil {
-			tb.Logf("kept the database: %s%s", c.url(name), c.keep(name))
+			tb.Logf("kept the database: %s", c.keep(name))
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
@@ -307,7 +307,9 @@ var shared = sync.OnceValues(func() (*Cluster, error) {
 		return nil, errors.Join(err, server.Stop())
 	}
 	if os.Getenv(KeepEnv) != "" {
-		c.keep = func(string) string { return fmt.Sprintf(" (its server runs until: kill %s)", server.Detach()) }
+		c.keep = func(database string) string {
+			return fmt.Sprintf("%s (its server runs until: kill %s)", c.url(database), server.Detach())
+		}
 	}
 	return c, nil
 })
@@ -344,12 +346,14 @@ func (c *Cluster) share(ctx context.Context) error {
 	}
 	c.prefix += fmt.Sprintf("%d_", process)
 	c.keep = func(database string) string {
+		u := c.base // whose password is the user's
+		u.Path = "/" + database
 		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
 		defer cancel()
 		if _, err := c.admin.Exec(ctx, "comment on database "+database+" is 'kept'"); err != nil {
-			return fmt.Sprintf(" (until the next test binary runs: %v)", err)
+			return fmt.Sprintf("%s (until the next test binary runs: %v)", u.Redacted(), err)
 		}
-		return ""
+		return u.Redacted()
 	}
 	return nil
 }

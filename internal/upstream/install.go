@@ -21,13 +21,8 @@ import (
 // may be called from many goroutines at once, and leaves no connection open. Without
 // node or npm the error is [ErrUnavailable].
 func Install(ctx context.Context, version, url, schema string) error {
-	cmd, err := command(ctx, version, url, func(dir string) []string {
-		return []string{
-			filepath.Join(dir, "node_modules", "graphile-worker-"+version, "dist", "cli.js"),
-			"--schema-only",
-			"--schema=" + cmp.Or(schema, DefaultSchema),
-		}
-	})
+	cli := filepath.Join("node_modules", "graphile-worker-"+version, "dist", "cli.js")
+	cmd, err := command(ctx, version, url, cli, "--schema-only", "--schema="+cmp.Or(schema, DefaultSchema))
 	if err == nil {
 		var out []byte
 		if out, err = cmd.CombinedOutput(); err != nil {
@@ -40,10 +35,9 @@ func Install(ctx context.Context, version, url, schema string) error {
 	return nil
 }
 
-// command prepares node to run in the directory of the packages, which it passes to
-// args. The environment leads node-postgres to the database behind url, and has no
-// variables for graphile-worker.
-func command(ctx context.Context, version, url string, args func(dir string) []string) (*exec.Cmd, error) {
+// command prepares node to run in the directory of the packages. The environment leads
+// node-postgres to the database behind url, and has no variables for graphile-worker.
+func command(ctx context.Context, version, url string, args ...string) (*exec.Cmd, error) {
 	if Revision(version) == 0 {
 		return nil, fmt.Errorf("unknown release %q, want one of %q", version, Versions)
 	}
@@ -55,7 +49,7 @@ func command(ctx context.Context, version, url string, args func(dir string) []s
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "node", args(dir)...)
+	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Dir = dir
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), misleads), env...)
 	return cmd, nil

@@ -57,9 +57,8 @@ func (e *Error) Error() string {
 // The context bounds the start only. Lines that answer no request go to event, one
 // after another. Without node or npm the error is [ErrUnavailable].
 func StartProcess(ctx context.Context, version, url, source string, event func(json.RawMessage), args ...string) (*Process, error) {
-	cmd, err := command(context.WithoutCancel(ctx), version, url, func(string) []string {
-		return append([]string{"--input-type=module", "--eval", source, "--"}, args...)
-	})
+	args = append([]string{"--input-type=module", "--eval", source, "--"}, args...)
+	cmd, err := command(context.WithoutCancel(ctx), version, url, args...)
 	if err != nil {
 		return nil, err
 	}
