@@ -108,9 +108,9 @@ func (a aim) String() string {
 func adderByClient(goroutines int) aim {
 	switch {
 	case goroutines >= 256:
-		return atLeast(15).alarming(2)
+		return atLeast(15).alarming(1)
 	case goroutines >= 64:
-		return atLeast(8).alarming(2)
+		return atLeast(8).alarming(1)
 	case goroutines >= 8:
 		return atLeast(1.2).alarming(0.4)
 	}
@@ -120,7 +120,7 @@ func adderByClient(goroutines int) aim {
 // adderByJS is the aim of an Adder, against JavaScript with as many calls in flight.
 func adderByJS(goroutines int) aim {
 	if goroutines == 64 {
-		return atLeast(10).alarming(2)
+		return atLeast(10).alarming(1)
 	}
 	return none
 }
@@ -128,7 +128,7 @@ func adderByJS(goroutines int) aim {
 // adderLatency is the aim of its median latency, against that of Client.AddJob.
 func adderLatency(goroutines int) aim {
 	if goroutines == 64 {
-		return atMost(1).alarming(3)
+		return atMost(1).alarming(5)
 	}
 	return none
 }
