@@ -28,6 +28,8 @@ var (
 	addByLimit = atLeast(0.8).alarming(0.2) // against one bare insert with the same notification
 	addJSOurs  = atLeast(2)                 // JavaScript's addJob on our schema, against upstream's
 
+	adderLatency = atMost(1).alarming(3) // the median of a call among 64, against Client.AddJob
+
 	addManyByJS   = atLeast(3).alarming(1)      // AddJobs, against JavaScript's
 	addManyByCopy = atLeast(0.8).alarming(0.25) // against COPY
 
@@ -121,14 +123,6 @@ func adderByClient(goroutines int) aim {
 func adderByJS(goroutines int) aim {
 	if goroutines == 64 {
 		return atLeast(10).alarming(1)
-	}
-	return none
-}
-
-// adderLatency is the aim of its median latency, against that of Client.AddJob.
-func adderLatency(goroutines int) aim {
-	if goroutines == 64 {
-		return atMost(1).alarming(5)
 	}
 	return none
 }
