@@ -14,14 +14,14 @@ type JobKeyMode string
 
 const (
 	// Replace updates the job, including its run_at. A job that a worker holds or that
-	// has failed permanently only loses its key, and a new job is added. This is the
-	// default.
+	// has failed permanently only loses its key and its remaining attempts, and a new job
+	// is added. This is the default.
 	Replace JobKeyMode = "replace"
 	// PreserveRunAt updates the job as Replace does. A job without attempts keeps its
 	// run_at.
 	PreserveRunAt JobKeyMode = "preserve_run_at"
-	// UnsafeDedupe does not change the job, even if a worker holds it or it has failed
-	// permanently. The new payload is then lost.
+	// UnsafeDedupe only raises the job's revision and sets its updated_at, even if a worker
+	// holds it or it has failed permanently. The new payload is then lost.
 	UnsafeDedupe JobKeyMode = "unsafe_dedupe"
 )
 
