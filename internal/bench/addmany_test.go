@@ -85,6 +85,14 @@ func benchmarkAddJobs(b *testing.B, d *database, jobs, types int) {
 		}
 		c.ratios = append(c.ratios, ratio{"gwadmin", "js", none}, ratio{"gwadmin-ids", "js", addManyByJS}, ratio{"js-on-ours", "js", none})
 	}
+	if d.river != nil {
+		for name, method := range map[string]string{"river": "insertMany", "river-fast": "insertManyFast"} {
+			c.ways = append(c.ways, way{name, fresh(func(n int) (time.Duration, error) {
+				return d.river.timed(method, params{"n": n, "jobs": jobs})
+			})})
+		}
+		c.ratios = append(c.ratios, ratio{"gwadmin", "river", none}, ratio{"gwadmin-ids", "river-fast", none})
+	}
 	// COPY returns no jobs either.
 	c.ratios = append(c.ratios, ratio{"gwadmin", "copy", none}, ratio{"gwadmin-ids", "copy", addManyByCopy})
 	c.compare(b)

@@ -119,6 +119,17 @@ func adderByClient(goroutines int) aim {
 	return atLeast(0.9).alarming(0.4)
 }
 
+// adderByRiver is the aim of an Adder, against River's Insert.
+func adderByRiver(goroutines int) aim {
+	switch goroutines {
+	case 64:
+		return atLeast(4).alarming(1.2)
+	case 8:
+		return atLeast(1).alarming(0.25)
+	}
+	return none
+}
+
 // adderByJS is the aim of an Adder, against JavaScript with as many calls in flight.
 func adderByJS(goroutines int) aim {
 	if goroutines == 64 {

@@ -1,5 +1,5 @@
 // Package bench measures the library against its peers: the npm package
-// graphile-worker, hand-written SQL, and what PostgreSQL itself can do. All of it is
+// graphile-worker, River, hand-written SQL, and what PostgreSQL itself can do. All of it is
 // benchmarks, which make bench runs.
 //
 // A comparison does the same work in several ways, in one run on one database. The

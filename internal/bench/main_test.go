@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // The databases that benchmarks work on.
-func adds() recipe       { return recipe{name: "adds"} }
+func adds() recipe       { return recipe{name: "adds", river: true} }
 func addsLazily() recipe { return recipe{name: "adds_lazily", lazy: true} }
 func manyJobs() recipe   { return recipe{name: "many_jobs", jobs: largeTable()} }
 func fewerJobs() recipe  { return recipe{name: "fewer_jobs", jobs: largeTable() / 5, alone: true} }

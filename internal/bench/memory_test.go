@@ -102,7 +102,7 @@ func memoryOf(b *testing.B, d *database, ids []int64) (here, there float64, err 
 
 // memoryOfPeer does the same in a new node process.
 func memoryOfPeer(b *testing.B, d *database, ids []int64) (here, there float64, err error) {
-	js, err := startPeer(b.Context(), d.url)
+	js, err := startJS(b.Context(), d.url)
 	if err != nil {
 		return 0, 0, err
 	}

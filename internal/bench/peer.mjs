@@ -57,14 +57,14 @@ const specs = {
 const payloadOf = (n) => ({ n, text: "a short text that stands for a payload" });
 
 const calls = {
-  async addJob({ schema, conns, n, kind }) {
+  async addJob({ schema, conns, inFlight = conns, n, kind }) {
     const { utils } = await utilsOf(schema, conns);
     const spec = specs[kind];
     let left = n;
     const loop = async () => {
       while (left-- > 0) await utils.addJob("task_1", payloadOf(left), spec());
     };
-    return timed(() => Promise.all(Array.from({ length: conns }, loop)));
+    return timed(() => Promise.all(Array.from({ length: inFlight }, loop)));
   },
 
   async addJobs({ schema, n, jobs, types }) {

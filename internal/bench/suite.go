@@ -41,6 +41,7 @@ type recipe struct {
 	jobs  int  // in each schema; the rows are the same
 	alone bool // without npm's schema
 	lazy  bool // does not wait for the disk at commit
+	river bool // with River's tables
 }
 
 // largeTable returns the number of jobs in the large table.
@@ -71,7 +72,7 @@ func settings() map[string]string {
 		"checkpoint_timeout":   "1h",
 		"autovacuum":           "off",
 		"maintenance_work_mem": "512MB",
-		"max_connections":      "300",
+		"max_connections":      "400", // every way has pools of its own
 	}
 	for pair := range strings.SplitSeq(os.Getenv(setEnv), ",") {
 		if name, value, ok := strings.Cut(pair, "="); ok {
@@ -132,6 +133,7 @@ func startSuite(ctx context.Context) (*suite, error) {
 	s.facts = []string{
 		"PostgreSQL " + inst.Version,
 		"graphile-worker " + peerVersion,
+		"River " + riverVersion(),
 		runtime.Version(),
 		fmt.Sprintf("%d CPUs", runtime.NumCPU()),
 		fmt.Sprintf("a table of %d jobs", largeTable()),
@@ -144,11 +146,11 @@ func startSuite(ctx context.Context) (*suite, error) {
 	fmt.Printf("goos: %s\ngoarch: %s\npkg: github.com/gwadmin/gwadmin/internal/bench\n", runtime.GOOS, runtime.GOARCH)
 	if cpu := processor(); cpu != "" {
 		fmt.Printf("cpu: %s\n", cpu)
-		s.facts[3] += ", " + cpu
+		s.facts[4] += ", " + cpu
 	}
 	fmt.Printf("postgres: %s\n", inst.Version)
-	fmt.Printf("settings: %s\n", strings.Join(s.facts[5:], ", "))
-	fmt.Printf("graphile-worker: %s\n", peerVersion)
+	fmt.Printf("settings: %s\n", strings.Join(s.facts[6:], ", "))
+	fmt.Printf("graphile-worker: %s\nriver: %s\n", peerVersion, riverVersion())
 	fmt.Printf("table: %d jobs\n", largeTable())
 	return s, nil
 }
@@ -166,8 +168,10 @@ func processor() string {
 
 func (s *suite) close() error {
 	for _, d := range s.databases {
-		if d.js != nil {
-			d.js.Close()
+		for _, p := range []*peer{d.js, d.river} {
+			if p != nil {
+				p.Close()
+			}
 		}
 		for _, pool := range d.pools {
 			pool.Close()
@@ -182,6 +186,7 @@ func (s *suite) close() error {
 type database struct {
 	url   string
 	js    *peer // nil where there is no node
+	river *peer // nil unless the recipe wants it and it can be built
 	pools map[int]*pgxpool.Pool
 }
 
@@ -226,9 +231,15 @@ func (s *suite) create(ctx context.Context, recipe recipe) (*database, error) {
 		return nil, err
 	}
 	schemas := []string{ours}
-	if d.js, err = startPeer(ctx, d.url); withoutPeer(err) {
-		fmt.Println("# without graphile-worker:", err)
-	} else if err != nil {
+	if d.js, err = startJS(ctx, d.url); errors.Is(err, upstream.ErrUnavailable) {
+		err = without("graphile-worker", err)
+	}
+	if err == nil && recipe.river {
+		if d.river, err = startRiver(ctx, d.url); err != nil {
+			err = without("River", err)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	if d.js != nil && !recipe.alone {
@@ -279,6 +290,11 @@ func (d *database) empty(ctx context.Context) error {
 	const truncate = "truncate graphile_worker._private_jobs"
 	if d.js != nil {
 		if err := d.exec(ctx, theirs, truncate); err != nil {
+			return err
+		}
+	}
+	if d.river != nil {
+		if err := d.exec(ctx, ours, "truncate public.river_job"); err != nil {
 			return err
 		}
 	}

@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"time"
 )
 
-// Process is a node process that runs a JavaScript module. The module reads requests,
-// one a line: {"id", "method", "args"}. It answers each with a line {"id", "result"} or
+// Process is a program, mostly node with a JavaScript module. It reads requests, one a
+// line: {"id", "method", "args"}. It answers each with a line {"id", "result"} or
 // {"id", "error": {"message", "code"}}, and ends when its input does. A Process may be
 // used from many goroutines at once.
 type Process struct {
@@ -62,8 +63,14 @@ func StartProcess(ctx context.Context, version, url, source string, event func(j
 	if err != nil {
 		return nil, err
 	}
+	return StartCommand(cmd, event)
+}
+
+// StartCommand runs a program. Lines that answer no request go to event.
+func StartCommand(cmd *exec.Cmd, event func(json.RawMessage)) (*Process, error) {
 	p := &Process{cmd: cmd, ended: make(chan struct{}), event: event, calls: make(map[int64]chan answer)}
 	cmd.Stderr = &p.stderr
+	var err error
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -109,7 +116,7 @@ func (p *Process) read(stdout io.Reader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closing {
-		p.err = fmt.Errorf("node ended: %w", errors.Join(err, waitErr))
+		p.err = fmt.Errorf("%s ended: %w", filepath.Base(p.cmd.Path), errors.Join(err, waitErr))
 		if p.stderr.Len() > 0 {
 			p.err = fmt.Errorf("%w\n%s", p.err, &p.stderr)
 		}
@@ -176,7 +183,7 @@ func (p *Process) exit() error {
 	return cmp.Or(p.err, errClosed)
 }
 
-var errClosed = errors.New("node process is closed")
+var errClosed = errors.New("process is closed")
 
 // PID returns the id of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
