@@ -48,7 +48,7 @@ type Adder struct {
 	queue    []*adding            // the jobs to be added next, no two with one key
 	behind   map[string][]*adding // for each key that is queued or being added: the jobs that follow
 	commits  int                  // goroutines that take jobs from the queue
-	working  int                  // all goroutines
+	working  int                  // all goroutines, with those of calls that add their job
 	rewrites *bool                // whether a trigger may change jobs as they are inserted; nil: unknown
 	closing  chan struct{}        // closed by Close
 	drained  chan struct{}        // closed when the last goroutine has ended after that
@@ -121,10 +121,14 @@ func (a *Adder) AddJob(ctx context.Context, taskIdentifier string, payload any, 
 	if err := a.accept(j); err != nil {
 		return nil, a.client.failure(call, err)
 	}
-	select {
-	case <-j.done:
-	case <-ctx.Done():
-		a.abandon(j)
+	if j.first {
+		a.addFirst(j)
+	} else {
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+			a.abandon(j)
+		}
 	}
 	return j.job, a.client.failure(call, j.err)
 }
@@ -161,6 +165,7 @@ type adding struct {
 	text    string // of the job_spec; relative times are not in it yet
 	way     way
 	ctx     context.Context // of the call
+	first   bool            // found nothing in the queue: the call adds it by itself
 
 	// The rest is guarded by Adder.mu.
 	stage    stage
@@ -278,7 +283,12 @@ func (a *Adder) accept(j *adding) error {
 		}
 		a.behind[*key] = nil
 	}
-	a.enqueue(j)
+	if j.first = len(a.queue) == 0 && a.commits < a.options.Commits; j.first {
+		a.commits++
+		a.working++
+	} else {
+		a.enqueue(j)
+	}
 	return nil
 }
 
@@ -295,15 +305,18 @@ func (a *Adder) enqueue(j *adding) {
 func (a *Adder) goes(fn func()) {
 	a.working++
 	go func() {
-		defer func() {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if a.working--; a.working == 0 && a.closed {
-				close(a.drained)
-			}
-		}()
 		fn()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.stops()
 	}()
+}
+
+// stops records that a goroutine does no more for the adder. The caller holds the mutex.
+func (a *Adder) stops() {
+	if a.working--; a.working == 0 && a.closed {
+		close(a.drained)
+	}
 }
 
 // answer ends the job's call. The caller holds the mutex.

@@ -54,6 +54,21 @@ func (a *Adder) work() {
 	}
 }
 
+// addFirst adds a job in the goroutine of its call, which saves the time to wake another.
+func (a *Adder) addFirst(j *adding) {
+	replaced := a.addSingle([]*adding{j})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case replaced:
+	case len(a.queue) > 0:
+		a.goes(a.work)
+	default:
+		a.commits--
+	}
+	a.stops()
+}
+
 // addSingle adds the only job of a batch, which waits for locks as long as it must. If
 // that is long, another goroutine takes the place of this one, and it returns true.
 func (a *Adder) addSingle(batch []*adding) (replaced bool) {
@@ -111,13 +126,13 @@ func (a *Adder) add(batch []*adding) {
 	}
 	defer c.cancel()
 	client, release, err := a.client.lease(c.ctx)
-	if err != nil { // nothing was sent
-		a.fail(batch, err)
+	if err != nil {
+		a.fail(batch, fmt.Errorf("not added: %w", err))
 		return
 	}
 	if err := fix(c.ctx, client, batch); err != nil {
 		release()
-		a.fail(batch, err)
+		a.fail(batch, fmt.Errorf("not added: %w", err))
 		return
 	}
 	if batch = a.send(batch); len(batch) == 0 {
@@ -188,8 +203,11 @@ func (a *Adder) begin(batch *[]*adding) *commit {
 	}
 	*batch = waiting
 	c := &commit{calls: len(waiting)}
-	if len(waiting) > 0 {
-		// The values are for tracers.
+	switch {
+	case len(waiting) == 0:
+	case waiting[0].first:
+		c.ctx, c.cancel = context.WithCancel(waiting[0].ctx)
+	default: // the values are for tracers
 		c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(waiting[0].ctx))
 	}
 	for _, j := range waiting {
