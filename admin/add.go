@@ -13,14 +13,14 @@ import (
 type JobKeyMode string
 
 const (
-	// Replace updates the job, including its run_at. A job that a worker holds or that
-	// has failed permanently only loses its key and its remaining attempts, and a new job
-	// is added. This is the default.
+	// Replace updates the job, including its run_at. If a worker holds the job or it has
+	// failed permanently, it loses its key and its remaining attempts, and a new job is
+	// added. This is the default.
 	Replace JobKeyMode = "replace"
 	// PreserveRunAt updates the job as Replace does. A job without attempts keeps its
 	// run_at.
 	PreserveRunAt JobKeyMode = "preserve_run_at"
-	// UnsafeDedupe only raises the job's revision and sets its updated_at, even if a worker
+	// UnsafeDedupe changes only the revision and updated_at of the job, even if a worker
 	// holds it or it has failed permanently. The new payload is then lost.
 	UnsafeDedupe JobKeyMode = "unsafe_dedupe"
 )

@@ -14,7 +14,7 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// nasty is text with all that a careless quoting would break.
+// nasty is text with every character that must be quoted or escaped somewhere.
 const nasty = "a,b \"c\" 'd' \\e \\\\ \\\" {f} (g) $1 :h ? % \t\n\r ☃ 日本 👩‍🚀 \u2028 null NULL"
 
 func TestAddJob(t *testing.T) {
@@ -31,7 +31,7 @@ func TestAddJob(t *testing.T) {
 			want: admin.Job{TaskIdentifier: "send"},
 		},
 		{
-			reason: "so are empty ones", task: "send", options: &admin.AddJobOptions{},
+			reason: "empty options are the defaults", task: "send", options: &admin.AddJobOptions{},
 			want: admin.Job{TaskIdentifier: "send"},
 		},
 		{
@@ -46,7 +46,7 @@ func TestAddJob(t *testing.T) {
 			},
 		},
 		{
-			reason: "the least of everything", task: " ",
+			reason: "the smallest value of every option", task: " ",
 			options: &admin.AddJobOptions{
 				QueueName: new(""), RunAt: &admin.RunAt{Infinity: pgtype.NegativeInfinity},
 				MaxAttempts: new(1), JobKey: new(" "), Priority: new(math.MinInt16), Flags: []string{},
@@ -54,7 +54,7 @@ func TestAddJob(t *testing.T) {
 			want: admin.Job{TaskIdentifier: " ", QueueName: new(""), RunAt: admin.RunAt{Infinity: pgtype.NegativeInfinity}, MaxAttempts: 1, Key: new(" "), Priority: math.MinInt16},
 		},
 		{
-			reason: "the most of everything, in characters of four bytes", task: strings.Repeat("🚀", 128),
+			reason: "the greatest value of every option, in characters of four bytes", task: strings.Repeat("🚀", 128),
 			options: &admin.AddJobOptions{
 				QueueName: new(strings.Repeat("🚀", 128)), RunAt: admin.Never(),
 				MaxAttempts: new(math.MaxInt16), JobKey: new(strings.Repeat("🚀", 512)), Priority: new(math.MaxInt16), Flags: []string{strings.Repeat("🚀", 1000)},
@@ -75,11 +75,11 @@ func TestAddJob(t *testing.T) {
 			want:    admin.Job{TaskIdentifier: "send", Flags: []string{"", " x", `"`, "'", ",", "NULL", `\`, `\"`, "x", "{}", "☃"}},
 		},
 		{
-			reason: "a time in the first year that is taken", task: "send", options: &admin.AddJobOptions{RunAt: admin.At(firstMoment)},
+			reason: "a time in the first valid year", task: "send", options: &admin.AddJobOptions{RunAt: admin.At(firstMoment)},
 			want: admin.Job{TaskIdentifier: "send", RunAt: admin.RunAt{Time: firstMoment}},
 		},
 		{
-			reason: "a time in the last year that is taken", task: "send", options: &admin.AddJobOptions{RunAt: admin.At(lastMoment)},
+			reason: "a time in the last valid year", task: "send", options: &admin.AddJobOptions{RunAt: admin.At(lastMoment)},
 			want: admin.Job{TaskIdentifier: "send", RunAt: admin.RunAt{Time: lastMoment}},
 		},
 		{
@@ -112,7 +112,7 @@ func TestAddJob(t *testing.T) {
 	}
 }
 
-// firstMoment would be the zero time, but for the microsecond.
+// firstMoment is the earliest time that is not the zero time.
 var (
 	firstMoment = time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC)
 	lastMoment  = time.Date(294275, 12, 31, 23, 59, 59, 999999000, time.UTC)
@@ -126,8 +126,8 @@ func marshalled(value any) json.RawMessage {
 	return text
 }
 
-// A payload is stored as its JSON text is, to the byte; pgx trims the space
-// around it when it reads it.
+// A payload is stored as its JSON text, byte by byte. pgx trims the surrounding space when
+// it reads the payload.
 func TestPayload(t *testing.T) {
 	t.Parallel()
 	type part struct {
@@ -140,16 +140,16 @@ func TestPayload(t *testing.T) {
 		payload any
 		want    string
 	}{
-		{"none is an empty object", nil, "{}"},
-		{"a nil raw message is none", json.RawMessage(nil), "{}"},
+		{"nil is an empty object", nil, "{}"},
+		{"a nil raw message is an empty object", json.RawMessage(nil), "{}"},
 		{"a raw null stays null", json.RawMessage("null"), "null"},
 		{"a nil pointer is null", (*part)(nil), "null"},
-		{"a raw message is kept as it is", json.RawMessage(" { \"b\":1,\t\"a\" : 1e400, \"b\": 12345678901234567890 }\n"), " { \"b\":1,\t\"a\" : 1e400, \"b\": 12345678901234567890 }\n"},
-		{"a struct obeys its tags", part{Name: "n", Skip: "s"}, `{"name":"n"}`},
+		{"a raw message is stored unchanged", json.RawMessage(" { \"b\":1,\t\"a\" : 1e400, \"b\": 12345678901234567890 }\n"), " { \"b\":1,\t\"a\" : 1e400, \"b\": 12345678901234567890 }\n"},
+		{"a struct with tags", part{Name: "n", Skip: "s"}, `{"name":"n"}`},
 		{"an array", []part{{Name: "1"}, {Name: "2"}}, `[{"name":"1"},{"name":"2"}]`},
 		{"a text", `it's "C:\dir" <&> ☃`, `"it's \"C:\\dir\" \u003c\u0026\u003e ☃"`},
 		{"a NUL within JSON is an escape", "a\x00b", `"a\u0000b"`},
-		{"half a surrogate is JSON, too", json.RawMessage(`"\ud800"`), `"\ud800"`},
+		{"half a surrogate pair", json.RawMessage(`"\ud800"`), `"\ud800"`},
 		{"false", false, "false"},
 		{"a number", 1.5, "1.5"},
 		{"a pointer to a raw message", new(json.RawMessage(`{"a":1}`)), `{"a":1}`},
@@ -169,11 +169,11 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// What a key does to the job that has it.
+// TestJobKey adds a job with a key that another job has, in every mode.
 func TestJobKey(t *testing.T) {
 	t.Parallel()
 	options := admin.AddJobOptions{QueueName: new("q new"), RunAt: admin.At(later), MaxAttempts: new(4), Priority: new(0)}
-	// fresh is what the options make, updated what they make of a job.
+	// fresh is a new job with the options, updated an existing job after the update.
 	fresh := func(key string) admin.Job {
 		return added(admin.Job{
 			ID: 8, TaskIdentifier: "new", QueueName: new("q new"), Payload: json.RawMessage(`[2]`),
@@ -185,7 +185,7 @@ func TestJobKey(t *testing.T) {
 		j.ID, j.CreatedAt, j.Revision = old.ID, old.CreatedAt, old.Revision+1
 		return j
 	}
-	// detached is a job that lost its key.
+	// detached is a job that has lost its key.
 	detached := func(j admin.Job) admin.Job {
 		j.Key, j.Attempts, j.UpdatedAt = nil, j.MaxAttempts, now()
 		return j
@@ -198,22 +198,22 @@ func TestJobKey(t *testing.T) {
 		reason string
 		mode   admin.JobKeyMode
 		key    string
-		want   func(jobs []admin.Job) (admin.Job, []admin.Job) // the job returned, and the table
+		want   func(jobs []admin.Job) (admin.Job, []admin.Job) // the returned job, and the jobs in the table
 	}{
-		{"a new key, whatever the mode", "", "key 8", func(jobs []admin.Job) (admin.Job, []admin.Job) {
+		{"a new key with the default mode", "", "key 8", func(jobs []admin.Job) (admin.Job, []admin.Job) {
 			return fresh("key 8"), append(jobs, fresh("key 8"))
 		}},
-		{"preserving nothing", admin.PreserveRunAt, "key 8", func(jobs []admin.Job) (admin.Job, []admin.Job) {
+		{"a new key with preserve_run_at", admin.PreserveRunAt, "key 8", func(jobs []admin.Job) (admin.Job, []admin.Job) {
 			return fresh("key 8"), append(jobs, fresh("key 8"))
 		}},
-		{"nothing to dedupe", admin.UnsafeDedupe, "key 8", func(jobs []admin.Job) (admin.Job, []admin.Job) {
+		{"a new key with unsafe_dedupe", admin.UnsafeDedupe, "key 8", func(jobs []admin.Job) (admin.Job, []admin.Job) {
 			return fresh("key 8"), append(jobs, fresh("key 8"))
 		}},
 		{"an available job is replaced", "", "key 2", func(jobs []admin.Job) (admin.Job, []admin.Job) {
 			jobs[1] = updated(jobs[1])
 			return jobs[1], jobs
 		}},
-		{"also by the mode's name", admin.Replace, "key 6", func(jobs []admin.Job) (admin.Job, []admin.Job) {
+		{"an available job is replaced with the mode's name", admin.Replace, "key 6", func(jobs []admin.Job) (admin.Job, []admin.Job) {
 			jobs[5] = updated(jobs[5])
 			return jobs[5], jobs
 		}},
@@ -222,23 +222,23 @@ func TestJobKey(t *testing.T) {
 			jobs[5].RunAt = *admin.Never()
 			return jobs[5], jobs
 		}},
-		{"and replaced after it", admin.PreserveRunAt, "key 2", func(jobs []admin.Job) (admin.Job, []admin.Job) {
+		{"run_at is replaced after the first attempt", admin.PreserveRunAt, "key 2", func(jobs []admin.Job) (admin.Job, []admin.Job) {
 			jobs[1] = updated(jobs[1])
 			return jobs[1], jobs
 		}},
-		{"a locked job loses its key to a new one", "", "key 3", func(jobs []admin.Job) (admin.Job, []admin.Job) {
+		{"a locked job loses its key and a job is added", "", "key 3", func(jobs []admin.Job) (admin.Job, []admin.Job) {
 			jobs[2] = detached(jobs[2])
 			return fresh("key 3"), append(jobs, fresh("key 3"))
 		}},
-		{"a stale lock is one here", admin.PreserveRunAt, "key 4", func(jobs []admin.Job) (admin.Job, []admin.Job) {
+		{"a job with a stale lock loses its key and a job is added", admin.PreserveRunAt, "key 4", func(jobs []admin.Job) (admin.Job, []admin.Job) {
 			jobs[3] = detached(jobs[3])
 			return fresh("key 4"), append(jobs, fresh("key 4"))
 		}},
-		{"dedupe leaves an available job, and names its own task and queue", admin.UnsafeDedupe, "key 2", func(jobs []admin.Job) (admin.Job, []admin.Job) {
+		{"unsafe_dedupe changes only the revision of an available job, and returns its own task and queue", admin.UnsafeDedupe, "key 2", func(jobs []admin.Job) (admin.Job, []admin.Job) {
 			jobs[1] = touched(jobs[1])
 			return jobs[1], jobs
 		}},
-		{"dedupe leaves a locked job", admin.UnsafeDedupe, "key 3", func(jobs []admin.Job) (admin.Job, []admin.Job) {
+		{"unsafe_dedupe changes only the revision of a locked job", admin.UnsafeDedupe, "key 3", func(jobs []admin.Job) (admin.Job, []admin.Job) {
 			jobs[2] = touched(jobs[2])
 			return jobs[2], jobs
 		}},
@@ -276,7 +276,7 @@ func TestAddJobs(t *testing.T) {
 		want    func(jobs []admin.Job) (returned, table []admin.Job)
 	}{
 		{"no specs add nothing", []admin.JobSpec{}, nil, func(jobs []admin.Job) (_, _ []admin.Job) { return []admin.Job{}, jobs }},
-		{"nor do nil ones", nil, nil, func(jobs []admin.Job) (_, _ []admin.Job) { return []admin.Job{}, jobs }},
+		{"nil specs add nothing", nil, nil, func(jobs []admin.Job) (_, _ []admin.Job) { return []admin.Job{}, jobs }},
 		{
 			"jobs without a key may be alike",
 			[]admin.JobSpec{spec("1", nil), spec("1", nil)}, nil,
@@ -325,7 +325,7 @@ func TestAddJobs(t *testing.T) {
 	}
 }
 
-// Payloads are arrays of what was added, and joined where both are arrays.
+// Payloads are arrays. add_job joins the arrays of the existing and the new payload.
 func TestJobKeyJoinsArrays(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -340,18 +340,18 @@ func TestJobKeyJoinsArrays(t *testing.T) {
 	})
 }
 
-// Every job carries the names of its own task and queue, new ones and old ones
-// in one batch; on gwadmin's schema in the order of the specs, too.
+// Every job of a batch has the names of its own task and queue, whether these are new or
+// not. On gwadmin's schema the jobs are in the order of the specs.
 func TestAddJobsLabels(t *testing.T) {
 	t.Parallel()
 	const types = 200
 	for _, tc := range []struct {
 		reason string
-		known  func(i int) bool // whether a task and queue is there before the batch
+		known  func(i int) bool // whether the task and queue exist before the batch
 	}{
 		{"all are new", func(int) bool { return false }},
-		{"all are known", func(int) bool { return true }},
-		{"every third is known", func(i int) bool { return i%3 == 0 }},
+		{"all exist", func(int) bool { return true }},
+		{"every third exists", func(i int) bool { return i%3 == 0 }},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			t.Parallel()
@@ -384,14 +384,14 @@ func TestAddJobsLabels(t *testing.T) {
 	}
 }
 
-// A numbered payload says to which spec it belongs.
+// A numbered payload contains the number of its spec.
 type numbered struct {
 	N    int    `json:"n"`
 	Task string `json:"task"`
 }
 
-// inOrder takes away the ids of the jobs and, where the schema promises no
-// order, sorts them by their payloads' numbers.
+// inOrder removes the ids of the jobs. If the schema defines no order, it sorts the jobs by
+// the numbers in their payloads.
 func (b *bench) inOrder(jobs []admin.Job) []admin.Job {
 	b.Helper()
 	number := func(j admin.Job) int {
@@ -411,7 +411,7 @@ func (b *bench) inOrder(jobs []admin.Job) []admin.Job {
 	return jobs
 }
 
-// More specs than one statement takes are added together, or not at all.
+// AddJobs adds all specs or none if there are more than one statement takes.
 func TestAddManyJobs(t *testing.T) {
 	t.Parallel()
 	const many = 12_000

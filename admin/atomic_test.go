@@ -17,7 +17,7 @@ import (
 
 var errLost = errors.New("connection lost")
 
-// failing is a database whose nth query of a name fails.
+// failing is a database on which the nth query with a name fails.
 type failing struct {
 	admin.DB
 	name string
@@ -64,8 +64,7 @@ func (f failingTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 	return f.Tx.Query(ctx, sql, args...)
 }
 
-// What a call has done is in its result, even when it cannot find out why it left
-// the other jobs alone.
+// A call returns what it has changed even if it cannot read why it skipped the other jobs.
 func TestChangeKeepsWhatIsDone(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -85,7 +84,7 @@ func TestChangeKeepsWhatIsDone(t *testing.T) {
 	})
 }
 
-// AddJobs adds all jobs or none, also when it cannot find out their tasks' names.
+// AddJobs adds all jobs or none, even if it cannot read the names of their tasks.
 func TestAddJobsFailsWhole(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -96,7 +95,7 @@ func TestAddJobsFailsWhole(t *testing.T) {
 	})
 }
 
-// failingConn is a connection whose nth query of a name fails.
+// failingConn is a connection on which the nth query with a name fails.
 type failingConn struct {
 	*pgx.Conn
 	failing
@@ -113,11 +112,11 @@ func (f failingConn) Query(ctx context.Context, sql string, args ...any) (pgx.Ro
 	return f.failing.Query(ctx, sql, args...)
 }
 
-// A transaction that the caller has begun by hand on a connection goes on after a call
-// that needs one itself, and is the caller's to end.
+// A call that needs a transaction does not end a transaction that the caller has begun with
+// SQL on the connection.
 func TestBegunByHand(t *testing.T) {
 	t.Parallel()
-	const n = 5001 // more than one statement takes
+	const n = 5001 // more than the batch size
 	specs := make([]admin.JobSpec, n)
 	for i := range specs {
 		specs[i].TaskIdentifier = "new"
@@ -156,8 +155,8 @@ func TestBegunByHand(t *testing.T) {
 	}
 }
 
-// A role that does not see, or may not change, every row that a call is about would
-// do half of it in silence.
+// Every call returns an error if row security hides a row that it needs from the role, or
+// forbids changing it. Without this check it would silently skip these rows.
 func TestRowSecurityHalf(t *testing.T) {
 	t.Parallel()
 	const everything = "to role using (true)"

@@ -19,7 +19,8 @@ import (
 	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
-// A number that jsonb cannot hold is not found, and keeps nothing else from being found.
+// A payload with a number that jsonb cannot hold does not match a search. The search still
+// finds the other jobs.
 func TestSearchBesideHugeNumbers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -58,8 +59,8 @@ func TestSearchBesideHugeNumbers(t *testing.T) {
 	}
 }
 
-// ForceUnlockWorkers locks rows in the order of their ids, as other calls do, and is made
-// again after a deadlock.
+// ForceUnlockWorkers locks rows in the order of their ids, as other calls do. It runs again
+// after a deadlock.
 func TestForceUnlockBesideRetry(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -70,7 +71,7 @@ func TestForceUnlockBesideRetry(t *testing.T) {
 		ids = append(ids, id+1)
 	}
 	for range 10 {
-		// The heap has the rows in the reversed order of their ids.
+		// The heap has the rows in descending order of their ids.
 		b.exec(`do $$ begin for i in reverse 3000 .. 1 loop
 			update graphile_worker._private_jobs set locked_at = now() - interval '5 hours', locked_by = 'pool-' || i % 5 where id = i;
 		end loop; end $$`)
@@ -89,7 +90,7 @@ func TestForceUnlockBesideRetry(t *testing.T) {
 	}
 }
 
-// A connection that keeps no descriptions of statements can do every call.
+// Every call works on a connection that caches no statement descriptions.
 func TestNoDescriptionCache(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec} {
@@ -109,8 +110,7 @@ func TestNoDescriptionCache(t *testing.T) {
 	}
 }
 
-// Where serializable is the default, a call that another transaction made fail is made
-// again.
+// If serializable is the default, a call runs again after a serialization failure.
 func TestSerializationFailure(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""), func(config *pgxpool.Config) {
@@ -127,7 +127,7 @@ func TestSerializationFailure(t *testing.T) {
 	b.check("both changes", []int{5, 7}, []int{job.Priority, job.Attempts})
 }
 
-// A parameter that PostgreSQL does not know is the connection's fault, not the schema's.
+// The error for an unknown connection parameter does not match ErrNotInstalled.
 func TestUnknownConnectionParameter(t *testing.T) {
 	t.Parallel()
 	for _, parameter := range []string{"schema=public", "pgbouncer=true", "connection_limit=5"} {
@@ -154,11 +154,11 @@ func TestUnknownConnectionParameter(t *testing.T) {
 	}
 }
 
-// Relative times and the ages of locks are those of the database's clock.
+// Relative times and the ages of locks use the database's clock.
 func TestDatabaseClock(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
-		b = b.in(b.begin()) // whose now() lasts
+		b = b.in(b.begin()) // now() is constant in a transaction
 		at := b.ok(b.client.Now(b.ctx)).(time.Time)
 		b.check("now", rowsOf[time.Time](b, "select now()")[0].UTC(), at)
 		const in = 90*time.Minute + 3*time.Microsecond

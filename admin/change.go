@@ -81,7 +81,7 @@ func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []in
 		options = &ChangeOptions{}
 	}
 	if options.Return < ReturnJobs || options.Return > ReturnCount {
-		f.add("return", "%d is none of ReturnJobs, ReturnIDs, ReturnCount", options.Return)
+		f.add("return", "%d is unknown: use ReturnJobs, ReturnIDs or ReturnCount", options.Return)
 	}
 	if err := f.err(call); err != nil {
 		return nil, err

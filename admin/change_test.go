@@ -15,10 +15,10 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// ids of the fixture's jobs, and one that is not there.
+// everyID has the ids of the fixture's jobs and one id without a job.
 var everyID = []int64{7, 1, 2, 3, 4, 5, 6, 404}
 
-// A change is a call on jobs, with what it does to each that is its to change.
+// A change is a call on jobs, with the function that it applies to each job that it changes.
 type change struct {
 	call   func(context.Context, *admin.Client, []int64) (*admin.ChangeResult, error)
 	dry    func(context.Context, *admin.Client, []int64) (*admin.ChangeResult, error)
@@ -74,8 +74,8 @@ func failed(reason string) func(*admin.Job) {
 	}
 }
 
-// apply splits the jobs into those that a call on the ids changes, as they are
-// then, and all that are in the table afterwards.
+// apply returns the jobs that a call on the ids changes, after the change, and all jobs that
+// are in the table afterwards.
 func (c change) apply(jobs []admin.Job, ids ...int64) (changed, table []admin.Job) {
 	changed = []admin.Job{}
 	for _, j := range jobs {
@@ -102,7 +102,7 @@ func TestChangeJobs(t *testing.T) {
 			skipped func(jobs []admin.Job) []admin.Skip
 		}{
 			{
-				reason:  "every kind of job: a stale lock counts as none, whoever holds a lock is named, and all is sorted",
+				reason:  "every kind of job: a stale lock is ignored, skips name the worker, and the result is sorted",
 				ids:     everyID,
 				changed: []int64{1, 2, 4, 5, 6},
 				skipped: func(jobs []admin.Job) []admin.Skip {
@@ -110,7 +110,7 @@ func TestChangeJobs(t *testing.T) {
 				},
 			},
 			{
-				reason:  "an id asked for twice is answered once",
+				reason:  "an id given twice is counted once",
 				ids:     []int64{3, 2, 404, 2, 3, 404},
 				changed: []int64{2},
 				skipped: func(jobs []admin.Job) []admin.Skip { return []admin.Skip{locked(jobs[2]), missing(404)} },
@@ -154,7 +154,7 @@ func TestFailJobsReason(t *testing.T) {
 	}{
 		{"nil is the default", nil, "Manually marked as failed"},
 		{"an empty reason stays empty", new(""), ""},
-		{"any text is kept as it is", new("it's \"$1\" \\ %s\n\tснова ☃ :name ?"), "it's \"$1\" \\ %s\n\tснова ☃ :name ?"},
+		{"any text is stored unchanged", new("it's \"$1\" \\ %s\n\tснова ☃ :name ?"), "it's \"$1\" \\ %s\n\tснова ☃ :name ?"},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			t.Parallel()
@@ -178,11 +178,11 @@ func TestRescheduleJobs(t *testing.T) {
 	}{
 		{"priority alone", admin.RescheduleValues{Priority: new(7)}, func(j *admin.Job) { j.Priority = 7 }},
 		{"a zero priority is a value", admin.RescheduleValues{Priority: new(0)}, func(j *admin.Job) { j.Priority = 0 }},
-		{"the least priority", admin.RescheduleValues{Priority: new(-32768)}, func(j *admin.Job) { j.Priority = -32768 }},
+		{"the smallest priority", admin.RescheduleValues{Priority: new(-32768)}, func(j *admin.Job) { j.Priority = -32768 }},
 		{"attempts alone", admin.RescheduleValues{Attempts: new(32767)}, func(j *admin.Job) { j.Attempts = 32767 }},
 		{"zero attempts are a value", admin.RescheduleValues{Attempts: new(0)}, func(j *admin.Job) { j.Attempts = 0 }},
 		{"max_attempts alone, below the attempts", admin.RescheduleValues{MaxAttempts: new(1)}, func(j *admin.Job) { j.MaxAttempts = 1 }},
-		{"a moment in another time zone, to the microsecond", admin.RescheduleValues{RunAt: admin.At(later)}, func(j *admin.Job) { j.RunAt.Time, j.RunAt.Infinity = later.UTC(), pgtype.Finite }},
+		{"a time in another time zone, to the microsecond", admin.RescheduleValues{RunAt: admin.At(later)}, func(j *admin.Job) { j.RunAt.Time, j.RunAt.Infinity = later.UTC(), pgtype.Finite }},
 		{"now, by the database's clock", admin.RescheduleValues{RunAt: admin.In(0)}, func(j *admin.Job) { j.RunAt = admin.RunAt{Time: now()} }},
 		{"the year 1", admin.RescheduleValues{RunAt: admin.At(time.Time{}.Add(time.Hour))}, func(j *admin.Job) { j.RunAt = admin.RunAt{Time: time.Time{}.Add(time.Hour)} }},
 		{"infinity", admin.RescheduleValues{RunAt: admin.Never()}, func(j *admin.Job) { j.RunAt = *admin.Never() }},
@@ -209,7 +209,7 @@ func TestRescheduleJobs(t *testing.T) {
 	}
 }
 
-// A dry run changes nothing, and the call then does what it said.
+// A dry run changes nothing, and the call then returns the same result.
 func TestDryRun(t *testing.T) {
 	t.Parallel()
 	for name, c := range changes {
@@ -242,7 +242,7 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// More ids than one statement takes are one call all the same.
+// A call with more ids than one statement takes is atomic.
 func TestManyIDs(t *testing.T) {
 	t.Parallel()
 	const many = 12_000
@@ -262,7 +262,7 @@ func TestManyIDs(t *testing.T) {
 				b.exec(`create trigger refuse before update or delete on graphile_worker._private_jobs
 					for each row when (old.id = 11000) execute function public.refuse()`)
 
-				// outcome has the ids of the changed jobs only, in one text that is quick to compare.
+				// outcome has only the ids of the changed jobs, as one text, which is fast to compare.
 				type outcome struct {
 					Jobs    string
 					Skipped []admin.Skip

@@ -8,17 +8,16 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// Check reports why the client's calls cannot work: [ErrNotInstalled]; a
+// Check returns an error if the client cannot work on the schema: [ErrNotInstalled], a
 // [*RevisionError] for a schema older than revision 18 or with a breaking revision after
-// 20; [ErrRowSecurity] if the role would see empty tables. It changes nothing.
+// 20, or [ErrRowSecurity] if row security hides all rows from the role. It changes nothing.
 //
-// Every client checks by itself before its first call, and again when a call finds
-// nothing at all. A role that may not read the ledger of revisions is not told of an
-// unsupported one.
+// Every client checks the schema before its first call, and again when a call finds no row.
+// If the role may not read the table of revisions, the revision is not checked.
 //
-// With the identifiers of declared tasks, such as those of [Identifiers], Check also
-// returns an [*UndeclaredError] if there are jobs of other tasks: see
-// [Client.UndeclaredTasks]. An empty list that is not nil declares none.
+// If declared is not nil, Check also returns an [*UndeclaredError] if there are jobs of
+// tasks that are not among these identifiers: see [Client.UndeclaredTasks]. [Identifiers]
+// returns the identifiers of typed tasks. An empty list that is not nil declares no task.
 func (c *Client) Check(ctx context.Context, declared ...string) error {
 	const call = "check"
 	if c.err != nil {
@@ -61,8 +60,8 @@ func (c *Client) check(ctx context.Context) (db.InstallationGetRow, error) {
 	return found, nil
 }
 
-// whyNotInstalled tells a schema that is too old, whose tables have other names, from one
-// that is missing.
+// whyNotInstalled returns the error for a schema without the tables: a [*RevisionError] if
+// it is too old, when the tables had other names, or else [ErrNotInstalled].
 func (c *Client) whyNotInstalled(ctx context.Context, found db.InstallationGetRow) error {
 	if found.HasLedger && found.RevisionReadable {
 		revision, err := c.queries.RevisionGetNewest(ctx, c.conn)
@@ -76,7 +75,7 @@ func (c *Client) whyNotInstalled(ctx context.Context, found db.InstallationGetRo
 	return notInstalled(c.Schema(), nil)
 }
 
-// A right is what a call needs to be allowed to do.
+// A right is what the role must be allowed to do for a call.
 type right int
 
 const (
@@ -88,8 +87,8 @@ const (
 	cleanUpAll                // delete any job, queue and task
 )
 
-// ready is called before every call. It checks the schema and the role until they have
-// passed once.
+// ready is called before every call. It checks the schema and the role, and does not check
+// them again after they have passed.
 func (c *Client) ready(ctx context.Context, need right) error {
 	if c.err != nil {
 		return c.err
@@ -100,15 +99,16 @@ func (c *Client) ready(ctx context.Context, need right) error {
 	return c.recheck(ctx, need)
 }
 
-// recheck checks again. It is called when a call found nothing, or could not change what
-// it found: so row security treats a role that has lost a right.
+// recheck checks the schema and the role. It is called when a call found no row or could
+// not change the rows that it found: row security has this effect on a role that has lost
+// a right.
 func (c *Client) recheck(ctx context.Context, need right) error {
 	found, err := c.check(ctx)
 	if err != nil {
 		return err
 	}
 	if !allows(found, need) {
-		return fmt.Errorf("%w: in schema %q it may not see and change every row that the call is about", ErrRowSecurity, c.Schema())
+		return fmt.Errorf("%w: in schema %q the role may not see and change every row that the call needs: use the owner of the tables, or give the role policies on them", ErrRowSecurity, c.Schema())
 	}
 	c.found.Store(&found)
 	return nil

@@ -20,8 +20,8 @@ import (
 	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
-// calls are all calls of a client, with input that is valid, on the first job
-// and on one that is not there.
+// calls are all calls of a client with valid input, on the first job and on one that does
+// not exist.
 func (b *bench) calls() map[string]func(*admin.Client) error {
 	ids := []int64{1, 404}
 	return map[string]func(*admin.Client) error{
@@ -56,7 +56,7 @@ func (b *bench) calls() map[string]func(*admin.Client) error {
 	}
 }
 
-// errorOfEvery makes sure that every call fails with an error that matches.
+// errorOfEvery checks that every call returns an error that matches.
 func (b *bench) errorOfEvery(what string, c *admin.Client, match func(error) bool) {
 	b.Helper()
 	for name, call := range b.calls() {
@@ -72,7 +72,8 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-// A schema of Graphile Worker 0.13 to 0.15 is too old for every call, not missing.
+// On a schema of Graphile Worker 0.13 to 0.15 every call returns ErrRevisionTooOld, not
+// ErrNotInstalled.
 func TestCheckOldTables(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -109,12 +110,12 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		reason string
-		ledger string // what becomes of the ledger
+		ledger string // a statement that changes the ledger
 		want   *admin.RevisionError
 	}{
 		{"revision 20", "", nil},
 		{"revision 18", "delete from graphile_worker.migrations where id > 18", nil},
-		{"a newer one that breaks nothing", "insert into graphile_worker.migrations (id, breaking) values (21, false)", nil},
+		{"a newer revision that is not breaking", "insert into graphile_worker.migrations (id, breaking) values (21, false)", nil},
 		{
 			"revision 17 is too old", "delete from graphile_worker.migrations where id > 17",
 			&admin.RevisionError{Schema: "graphile_worker", Revision: 17, Breaking: 16, Err: admin.ErrRevisionTooOld},
@@ -159,7 +160,7 @@ func TestNotInstalled(t *testing.T) {
 		b := newBench(t, nil)
 		tx := b.begin()
 		b.errorOfEvery("in a transaction", b.client.WithTx(tx), is(admin.ErrNotInstalled))
-		// The check does not spoil it.
+		// The check does not abort the transaction.
 		b.check("the transaction", []int{1}, rowsOf[int](b.in(tx), "select 1"))
 		b.check("text", `check: schema of Graphile Worker is not installed: schema "graphile_worker": install it with gwadmin migrate up or graphile-worker --schema-only`,
 			b.client.Check(b.ctx).Error())
@@ -177,7 +178,7 @@ func TestNotInstalled(t *testing.T) {
 		b.exec("create schema graphile_worker")
 		b.errorOfEvery("no tables", b.client, is(admin.ErrNotInstalled))
 	})
-	t.Run("gone since the first call", func(t *testing.T) {
+	t.Run("dropped after the first call", func(t *testing.T) {
 		t.Parallel()
 		onBoth(t, func(b *bench) {
 			b.add("send", nil, nil)
@@ -185,7 +186,7 @@ func TestNotInstalled(t *testing.T) {
 			b.errorOfEvery("no schema", b.client, is(admin.ErrNotInstalled))
 		})
 	})
-	t.Run("a function is gone", func(t *testing.T) {
+	t.Run("a missing function", func(t *testing.T) {
 		t.Parallel()
 		onBoth(t, func(b *bench) {
 			b.exec("drop function graphile_worker.complete_jobs")
@@ -197,7 +198,7 @@ func TestNotInstalled(t *testing.T) {
 	})
 }
 
-// The first call checks the installation, and no later one does.
+// Only the first call checks the installation.
 func TestChecksOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -216,8 +217,8 @@ func TestChecksOnce(t *testing.T) {
 	})
 }
 
-// as is the bench seen by a role that owns nothing and may do everything else.
-// What it may see is up to the policies.
+// as is the bench of a role that has all privileges and owns nothing. The policies decide
+// which rows it sees.
 func (b *bench) as(policies ...string) *bench {
 	b.Helper()
 	role := "gwadmin_test_" + strings.ToLower(rand.Text())[:10]
@@ -226,7 +227,7 @@ func (b *bench) as(policies ...string) *bench {
 	} else if err != nil {
 		b.Fatal(err)
 	}
-	// Roles outlive the test's database.
+	// Roles are not dropped with the test's database.
 	b.Cleanup(func() {
 		_, err := b.pool.Exec(context.Background(), fmt.Sprintf("drop owned by %[1]s; drop role %[1]s", role), pgx.QueryExecModeSimpleProtocol)
 		if err != nil {
@@ -264,18 +265,18 @@ func TestRowSecurity(t *testing.T) {
 		policies []string
 		refused  []string // nil: all calls
 	}{
-		{"no policies hide everything", nil, nil},
-		{"a policy for somebody else is none", []string{"to pg_monitor using (true)"}, nil},
+		{"without policies the role sees no row", nil, nil},
+		{"a policy for another role", []string{"to pg_monitor using (true)"}, nil},
 		{
-			"who may only see changes nothing, and hears of it", []string{sees},
+			"a role that may only read", []string{sees},
 			[]string{"AddJob", "AddJobs", "CompleteJobs", "FailJobs", "RescheduleJobs", "RetryJobs", "RemoveJob", "RemoveJob detaching", "ForceUnlockWorkers", "Cleanup", "RestoreQueues"},
 		},
 		{
-			"who may not delete", []string{sees, changes, adds},
+			"a role that may not delete", []string{sees, changes, adds},
 			[]string{"CompleteJobs", "RemoveJob", "RemoveJob detaching", "Cleanup"},
 		},
-		{"who may everything", []string{sees, changes, adds, deletes}, []string{}},
-		{"who may everything by one policy for all", []string{"using (true)"}, []string{}},
+		{"a policy for each command", []string{sees, changes, adds, deletes}, []string{}},
+		{"one policy for all commands", []string{"using (true)"}, []string{}},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			t.Parallel()
@@ -298,7 +299,7 @@ func TestRowSecurity(t *testing.T) {
 					switch {
 					case errors.Is(err, admin.ErrRowSecurity):
 						refused = append(refused, name)
-						_ = tx.Commit(b.ctx) // what was refused has done nothing
+						_ = tx.Commit(b.ctx) // a refused call has changed nothing
 					case err != nil:
 						b.Errorf("%s: %v", name, err)
 						fallthrough
@@ -318,7 +319,7 @@ func TestRowSecurity(t *testing.T) {
 	}
 }
 
-// withoutSequences leaves out what even a refused insert changes.
+// withoutSequences removes the sequences, which a refused insert also changes.
 func withoutSequences(tables map[string][]string) map[string][]string {
 	for name := range tables {
 		if strings.Contains(name, "_seq") {
@@ -353,10 +354,10 @@ func TestNilDatabase(t *testing.T) {
 	b.check("what was sent", []string(nil), b.sent.names())
 }
 
-// The SQLSTATE of what the server refuses stays within reach.
+// The SQLSTATE of a refused statement remains in the chain of the error.
 func TestServerErrors(t *testing.T) {
 	t.Parallel()
-	t.Run("a statement that took too long", func(t *testing.T) {
+	t.Run("a statement timeout", func(t *testing.T) {
 		t.Parallel()
 		onBoth(t, func(b *bench) {
 			b.insert(added(admin.Job{ID: 1, TaskIdentifier: "send", Key: new("key")}))
@@ -365,7 +366,7 @@ func TestServerErrors(t *testing.T) {
 			for name, call := range b.calls() {
 				switch name {
 				case "Check", "GetJob", "AddJob", "AddJobs", "ForceUnlockWorkers", "Cleanup", "RemoveJob detaching", "RestoreQueues":
-					continue // they have nothing to wait for
+					continue // these calls do not wait for a lock of the test
 				}
 				impatient := b.in(b.begin())
 				impatient.exec("set local statement_timeout = '20ms'")
@@ -374,7 +375,7 @@ func TestServerErrors(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a context that has ended", func(t *testing.T) {
+	t.Run("a cancelled context", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, testdb.Ours(""))
 		b.ok(nil, b.client.Check(b.ctx))
@@ -389,7 +390,7 @@ func TestServerErrors(t *testing.T) {
 		b.pool.Close()
 		b.errorOfEvery("closed", b.client, func(err error) bool { return strings.HasSuffix(err.Error(), ": closed pool") })
 	})
-	t.Run("a transaction that is over", func(t *testing.T) {
+	t.Run("a transaction that has ended", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, testdb.Ours(""))
 		tx := b.begin()
@@ -404,7 +405,7 @@ func TestServerErrors(t *testing.T) {
 		_, _ = tx.Exec(b.ctx, "select 1 / 0")
 		b.errorOfEvery("failed", b.client.WithTx(tx), func(err error) bool { return code(err) == "25P02" })
 	})
-	t.Run("what a trigger refuses", func(t *testing.T) {
+	t.Run("a statement that a trigger refuses", func(t *testing.T) {
 		t.Parallel()
 		onBoth(t, func(b *bench) {
 			b.insert(added(admin.Job{ID: 1, TaskIdentifier: "send", Payload: []byte(`"secret"`), Attempts: 25, Key: new("key")}))

@@ -7,57 +7,59 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// A CleanupTask is one of the things that [Client.Cleanup] does.
+// A CleanupTask is a task of [Client.Cleanup].
 type CleanupTask string
 
 const (
-	// DeletePermafailedJobs deletes the jobs that have used up their attempts and are
-	// not locked. A stale lock counts as a lock here.
+	// DeletePermafailedJobs deletes the permanently failed jobs that are not locked. A
+	// stale lock counts as a lock here.
 	DeletePermafailedJobs CleanupTask = "DELETE_PERMAFAILED_JOBS"
 	// GCTaskIdentifiers deletes the tasks that no job refers to. It is unsafe while
-	// workers run: they remember the ids of tasks, and never find jobs that are later
-	// added for the same task under another id. Keep the identifiers that workers know
-	// with [CleanupOptions.KeepTasks].
+	// workers run: a worker reads the ids of its tasks when it starts. If a job is later
+	// added for a deleted task, the task gets another id, and the worker never finds the
+	// job. Use [CleanupOptions.KeepTasks] for the tasks of running workers.
 	GCTaskIdentifiers CleanupTask = "GC_TASK_IDENTIFIERS"
-	// GCJobQueues deletes the queues that no job refers to and that nobody holds. It
-	// cannot see a job that an open transaction has added to such a queue: that job is
-	// then stranded. CleanupResult.Stranded counts those that have been committed, and
-	// [Client.RestoreQueues] puts them back in reach.
+	// GCJobQueues deletes the unlocked queues that no job refers to. It cannot see a job
+	// that an open transaction has added to such a queue: that job becomes [Stranded].
+	// CleanupResult.Stranded counts those that have been committed.
+	// [Client.RestoreQueues] makes them ready again.
 	GCJobQueues CleanupTask = "GC_JOB_QUEUES"
 )
 
-// cleanupOrder is the order in which Cleanup runs. Each task sees what the one before it
-// left.
+// cleanupOrder is the order in which Cleanup runs its tasks. A task sees the rows that the
+// previous tasks left.
 var cleanupOrder = []CleanupTask{DeletePermafailedJobs, GCTaskIdentifiers, GCJobQueues}
 
 // CleanupOptions are the options of [Client.Cleanup].
 type CleanupOptions struct {
-	// Tasks are what to do, in any order; none means only GCJobQueues.
+	// Tasks are the tasks to run, in any order; empty: GCJobQueues.
 	Tasks []CleanupTask
-	// KeepTasks are task identifiers that GCTaskIdentifiers does not delete. They are
-	// refused without it.
+	// KeepTasks are identifiers that GCTaskIdentifiers does not delete. They are refused
+	// if Tasks does not contain GCTaskIdentifiers.
 	KeepTasks []string
-	DryRun    bool // only count what each task by itself would delete
+	DryRun    bool // delete nothing, and count the rows that each task alone would delete
 }
 
 // A CleanupResult says what [Client.Cleanup] deleted.
 type CleanupResult struct {
-	Deleted map[CleanupTask]int64 `json:"deleted"` // rows, by task; a task that was not begun is absent
-	// Stranded is how many jobs were committed, while the queues were being deleted, to
-	// one of these. Jobs of transactions that go on, and jobs that were updated by their
-	// keys, are not counted: look for the state [Stranded].
+	Deleted map[CleanupTask]int64 `json:"deleted"` // numbers of rows by task, without the tasks that did not start
+	// Stranded is the number of jobs that were added to a queue and committed while
+	// Cleanup deleted the queue. It does not include jobs of transactions that are still
+	// open or jobs that were updated by their keys: list the jobs in the state [Stranded]
+	// to find them.
 	Stranded int64 `json:"stranded"`
 }
 
 const (
-	cleanupPages = 2_500  // of the table of jobs, which have 100 000 jobs or so
+	cleanupPages = 2_500  // pages of the table of jobs, with about 100 000 jobs
 	cleanupBatch = 10_000 // queues
 )
 
-// Cleanup deletes what is of no use any more. Locked jobs and queues are left alone. It
-// works in transactions of bounded size: the jobs on about 2500 pages, or 10 000 queues;
-// all tasks are one. If it ends early, the result says what was deleted by then, and
-// comes with the error.
+// Cleanup deletes permanently failed jobs, unused tasks and unused queues, as the options
+// say. It does not delete locked jobs and queues. It works in several transactions: each
+// deletes the jobs on about 2500 pages, 10 000 queues, or all unused tasks. If a
+// transaction fails, Cleanup returns the error together with the result of the
+// transactions before it.
 func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupResult, error) {
 	const call = "cleanup"
 	tasks := options.Tasks
@@ -68,7 +70,7 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 	var f faults
 	for _, task := range tasks {
 		if !slices.Contains(cleanupOrder, task) {
-			f.add("tasks", "has %q, which is none of %s, %s, %s", task, DeletePermafailedJobs, GCTaskIdentifiers, GCJobQueues)
+			f.add("tasks", "has %q: use %s, %s or %s", task, DeletePermafailedJobs, GCTaskIdentifiers, GCJobQueues)
 		}
 	}
 	if len(keep) > 0 && !slices.Contains(tasks, GCTaskIdentifiers) {
@@ -125,7 +127,7 @@ func (c *Client) cleanUpJobs(ctx context.Context, result *CleanupResult, dryRun 
 	if err != nil {
 		return err
 	}
-	// So many parts that each has about cleanupPages pages, if ids are spread evenly.
+	// Each part has about cleanupPages pages if ids are distributed evenly.
 	parts := span.Pages/cleanupPages + 1
 	width := uint64(span.LastID-span.FirstID)/uint64(parts) + 1
 	result.Deleted[DeletePermafailedJobs] = 0
@@ -169,7 +171,7 @@ func (c *Client) cleanUpQueues(ctx context.Context, result *CleanupResult, dryRu
 	if dryRun || len(unused) == 0 {
 		return nil
 	}
-	after := unused[0].LastJobID // jobs after it were added since
+	after := unused[0].LastJobID // jobs with greater ids were added later
 	ids := rowsOf(unused, func(r db.QueueUnusedIDsRow) int32 { return r.ID })
 	var deleted []int32
 	for batch := range slices.Chunk(ids, cleanupBatch) {

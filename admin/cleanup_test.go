@@ -10,7 +10,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
-// stock are the rows that cleanup is about.
+// stock are the rows of the tables that cleanup changes.
 type stock struct {
 	Jobs          []int64
 	Tasks, Queues []string
@@ -40,12 +40,12 @@ func TestCleanup(t *testing.T) {
 		gone    stock
 	}{
 		{
-			reason: "asked for nothing, it deletes unused queues", options: admin.CleanupOptions{},
+			reason: "without tasks it deletes unused queues", options: admin.CleanupOptions{},
 			want: map[admin.CleanupTask]int64{queues: 2},
 			gone: stock{Queues: []string{"", "q unused"}},
 		},
 		{
-			reason:  "jobs that have used up their attempts, or more, and are not locked, not even by a stale lock",
+			reason:  "permanently failed jobs without a lock, not even a stale one",
 			options: admin.CleanupOptions{Tasks: []admin.CleanupTask{jobs}},
 			want:    map[admin.CleanupTask]int64{jobs: 3},
 			gone:    stock{Jobs: []int64{5, 8, 9}},
@@ -57,13 +57,13 @@ func TestCleanup(t *testing.T) {
 			gone:    stock{Tasks: []string{"", `kept "1"`, "unused"}},
 		},
 		{
-			reason:  "but for those to keep, which need not be there",
+			reason:  "tasks without jobs, except those to keep, which need not exist",
 			options: admin.CleanupOptions{Tasks: []admin.CleanupTask{tasks}, KeepTasks: []string{`kept "1"`, "", "send", nasty}},
 			want:    map[admin.CleanupTask]int64{tasks: 1},
 			gone:    stock{Tasks: []string{"unused"}},
 		},
 		{
-			reason:  "all three, in the order in which each makes work for the next, and once each",
+			reason:  "all three tasks, each once, in the order in which each leaves rows for the next",
 			options: admin.CleanupOptions{Tasks: []admin.CleanupTask{queues, tasks, jobs, queues}, KeepTasks: []string{""}},
 			want:    map[admin.CleanupTask]int64{jobs: 3, tasks: 3, queues: 3},
 			dry:     map[admin.CleanupTask]int64{jobs: 3, tasks: 2, queues: 2},
@@ -111,7 +111,7 @@ func TestCleanup(t *testing.T) {
 	}
 }
 
-// An error ends the cleanup, and the result says what was done by then.
+// An error ends the cleanup. The result has the rows that were deleted before.
 func TestCleanupStops(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -129,7 +129,7 @@ func TestCleanupStops(t *testing.T) {
 	})
 }
 
-// More rows than a batch has are deleted in several transactions.
+// Cleanup deletes more rows than a batch has in several transactions.
 func TestCleanupBatches(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -149,8 +149,8 @@ func TestCleanupBatches(t *testing.T) {
 	}, b.sent.names())
 }
 
-// Many queues without jobs and many jobs without queues: each statement is an
-// anti-join, which takes both tables once.
+// With many unused queues and many jobs without a queue, each statement is an anti-join,
+// which reads both tables once.
 func TestCleanupPlans(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {

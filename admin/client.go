@@ -1,14 +1,14 @@
-// Package admin administers a Graphile Worker job queue from Go: it adds jobs,
-// completes, fails, reschedules, retries and removes them, unlocks dead workers
-// and cleans up. The jobs themselves are run by JavaScript Graphile Workers.
+// Package admin administers a Graphile Worker job queue from Go: it adds, completes, fails,
+// reschedules, retries and removes jobs, unlocks dead workers and cleans up. JavaScript
+// Graphile Workers run the jobs.
 //
-// Calls run the typed queries of package db. Jobs are added and changed by the SQL
-// functions of the schema. An option that is nil leaves its column as it is; a zero is
-// a value. Bad input is refused with an [*InvalidError] before anything is sent.
+// The calls run the typed queries of package db. They add and change jobs by the SQL
+// functions of the schema. An option that is nil does not change its column. Zero is a
+// value. Invalid input is refused with an [*InvalidError] before anything is sent.
 //
-// A job that a worker holds is never changed. Calls on many jobs count what they left
-// alone by reason, and name it: see [ChangeResult]. A lock older than [StaleAfter]
-// counts as none, as it does for Graphile Worker.
+// Calls that change jobs skip a job that a worker holds. Calls on many jobs count the
+// skipped jobs by reason and list them: see [ChangeResult]. A lock older than [StaleAfter]
+// is ignored, as Graphile Worker does.
 package admin
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
-// StaleAfter is the age at which Graphile Worker takes a lock for that of a dead worker.
+// StaleAfter is the age at which Graphile Worker regards a lock as that of a dead worker.
 const StaleAfter = 4 * time.Hour
 
 // DB is what a [Client] works on: a *pgxpool.Pool, a *pgx.Conn or a pgx.Tx.
@@ -38,38 +38,38 @@ type DB interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// A Client administers one schema. A client on a pool is safe for concurrent use. A
-// client on a connection or a transaction is not, because these are not.
+// A Client administers one schema. A client on a pool is safe for concurrent use. A client
+// on a connection or a transaction is not.
 type Client struct {
 	conn    renamed
-	reader  DB // nil: that of conn
+	reader  DB // nil: the database of conn
 	queries *db.Queries
-	found   *atomic.Pointer[db.InstallationGetRow] // what check found; shared with clients made by WithTx
-	err     error                                  // the error of every call
+	found   *atomic.Pointer[db.InstallationGetRow] // the result of check; shared with the clients that WithTx returns
+	err     error                                  // if not nil, every call returns it
 }
 
 // An Option configures the client that [New] returns.
 type Option func(*Client)
 
-// WithSchema sets the schema that Graphile Worker is installed in. The name is not
-// quoted: "my schema". The default is graphile_worker.
+// WithSchema sets the schema that Graphile Worker is installed in. Give the name without
+// SQL quotes. The default is graphile_worker.
 func WithSchema(name string) Option {
 	return func(c *Client) { c.conn.schema = name }
 }
 
-// WithReader sends the calls that only read, such as [Client.ListJobs], [Client.GetJob]
-// and [Client.Stats], to another database, such as a pool on a read replica. After
-// [Client.WithTx] they read in the transaction instead.
+// WithReader sends the calls that only read, such as [Client.ListJobs], [Client.GetJob] and
+// [Client.Stats], to another database, such as a pool on a read replica. After
+// [Client.WithTx] these calls read in the transaction.
 func WithReader(reader DB) Option {
 	return func(c *Client) { c.reader = reader }
 }
 
-// New returns a client on a pool, a connection or a transaction. It does not connect. A
-// nil database or an invalid schema name is the error of every call.
+// New returns a client on a pool, a connection or a transaction. It does not connect. If the
+// database is nil or the schema name is invalid, every call returns an error.
 //
-// The first call checks once that the client supports the schema; see [Client.Check].
-// The client works through a transaction-mode pooler with any of pgx's query execution
-// modes that the pooler allows.
+// The first call checks that the client supports the schema: see [Client.Check]. The client
+// works through a transaction-mode pooler with any query execution mode of pgx that the
+// pooler allows.
 func New(on DB, options ...Option) *Client {
 	c := &Client{
 		conn:    renamed{db: on, schema: graphile.DefaultSchema, names: &sync.Map{}},
@@ -92,8 +92,8 @@ func New(on DB, options ...Option) *Client {
 // Schema returns the name of the schema that the client administers.
 func (c *Client) Schema() string { return c.conn.schema }
 
-// WithTx returns a client like this one whose calls are part of the transaction. They
-// take effect when the caller commits it.
+// WithTx returns a copy of the client that works in the transaction. Its changes take
+// effect when the caller commits the transaction.
 func (c *Client) WithTx(tx pgx.Tx) *Client {
 	inside := *c
 	inside.conn.db, inside.reader = tx, nil

@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// takes is what a worker does to the jobs it runs.
+	// takes is the statement by which a worker locks the jobs that it runs.
 	takes = `update graphile_worker._private_jobs set attempts = attempts + 1, locked_by = $2, locked_at = $3 where id = any ($1)`
-	// finishes is what it does to those that succeed.
+	// finishes is the statement by which it deletes the jobs that succeed.
 	finishes = `delete from graphile_worker._private_jobs where id = any ($1) and locked_by = $2`
 )
 
-// during runs a call that has to wait for the worker's transaction, and ends that
-// when it does.
+// during runs a call that has to wait for the worker's transaction, and ends the transaction
+// when the call waits.
 func (b *bench) during(worker pgx.Tx, end func(context.Context) error, call func() any) (result any) {
 	b.Helper()
 	done := make(chan struct{})
@@ -40,8 +40,8 @@ func (b *bench) during(worker pgx.Tx, end func(context.Context) error, call func
 	return result
 }
 
-// A worker takes a keyed job while a job with the key is being added: upstream's
-// function then returns nothing, and drops the payload.
+// A worker takes a job with a key while AddJob adds a job with this key. Upstream's function
+// then returns no job and drops the payload.
 func TestAddWhileWorkerTakes(t *testing.T) {
 	t.Parallel()
 	at := ago(time.Hour)
@@ -101,7 +101,7 @@ func TestAddWhileWorkerTakes(t *testing.T) {
 						if mode == admin.PreserveRunAt && want.Revision > 0 {
 							want.RunAt, table[0].RunAt = held.RunAt, held.RunAt
 						}
-						// A try that failed has spent an id.
+						// A failed try has used an id of the sequence.
 						for _, j := range []*admin.Job{&want, &table[len(table)-1]} {
 							if j.Revision == 0 {
 								j.ID = got.ID
@@ -148,7 +148,7 @@ func TestAddWhileWorkerTakes(t *testing.T) {
 	}
 }
 
-// The tries have an end, after which nothing is changed and the error says why.
+// After the last try AddJob returns ErrContended and has changed nothing.
 func TestAddContended(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -156,8 +156,8 @@ func TestAddContended(t *testing.T) {
 		dropped int // how many times the SQL function drops the job
 		want    error
 	}{
-		{"four times in a row are overcome", 4, nil},
-		{"the fifth is not", 5, admin.ErrContended},
+		{"dropped four times in a row", 4, nil},
+		{"dropped five times in a row", 5, admin.ErrContended},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			t.Parallel()
@@ -205,8 +205,8 @@ func TestAddContended(t *testing.T) {
 	}
 }
 
-// A worker takes, finishes or lets go of a job while a call on it waits: the call
-// judges the job as it is then.
+// A worker takes, finishes or unlocks a job while a call waits for its lock. The call then
+// reads the job again.
 func TestChangeWhileWorkerTakes(t *testing.T) {
 	t.Parallel()
 	at := ago(time.Hour)
@@ -273,7 +273,7 @@ func TestRemoveWhileWorkerTakes(t *testing.T) {
 	for _, detach := range []bool{false, true} {
 		for _, tc := range []struct {
 			reason string
-			held   bool // before the call
+			held   bool // whether the worker holds the job before the call
 			end    func(context.Context, pgx.Tx) error
 			want   func(job admin.Job) *admin.RemoveResult
 		}{
@@ -314,7 +314,7 @@ func TestRemoveWhileWorkerTakes(t *testing.T) {
 			},
 		} {
 			if tc.held && !detach {
-				continue // a call that finds it held has no reason to wait
+				continue // a call that finds the job locked does not wait
 			}
 			t.Run(fmt.Sprintf("%s, detach %t", tc.reason, detach), func(t *testing.T) {
 				t.Parallel()
@@ -340,7 +340,7 @@ func TestRemoveWhileWorkerTakes(t *testing.T) {
 	}
 }
 
-// What a worker lets go of while the call waits is not counted as unlocked.
+// A job that a worker unlocks while ForceUnlockWorkers waits is not counted as unlocked.
 func TestUnlockWhileWorkerFinishes(t *testing.T) {
 	t.Parallel()
 	at := ago(time.Hour)
@@ -364,8 +364,8 @@ func TestUnlockWhileWorkerFinishes(t *testing.T) {
 	})
 }
 
-// Many add jobs with few keys while workers run them: each job that was added is
-// returned with its own payload, and runs or is replaced by a later one.
+// Many goroutines add jobs with few keys while workers run them. Each call returns a job with
+// its own payload, and this job runs or a later one replaces it.
 func TestAddBesideWorkers(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {

@@ -15,7 +15,7 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// A cursor is the place where a page ended.
+// A cursor is the position of the last job of a page.
 type cursor struct {
 	Sort   string  `json:"s"`
 	ID     int64   `json:"i"`
@@ -38,7 +38,7 @@ func newCursor(sort string, last *db.JobListRow) cursor {
 	return at
 }
 
-// fits reports whether the cursor has what its order needs, and no more.
+// fits reports whether the cursor has exactly the values that its order needs.
 func (c cursor) fits() bool {
 	switch SortKey(strings.TrimPrefix(c.Sort, "-")) {
 	case ByRunAt, ByCreatedAt:
@@ -49,7 +49,7 @@ func (c cursor) fits() bool {
 	return c.Time == nil && c.Number == nil
 }
 
-// timeText returns the moment as PostgreSQL reads it, in any year.
+// timeText returns the time in PostgreSQL's format, which has BC for years before 1.
 func timeText(at RunAt) string {
 	text := at.String()
 	if year := at.Time.UTC().Year(); year < 1 {
@@ -58,8 +58,8 @@ func timeText(at RunAt) string {
 	return text
 }
 
-// isTimeText reports whether timeText returns the text for a moment that PostgreSQL can
-// keep.
+// isTimeText reports whether timeText returns the text for a time that PostgreSQL can
+// store.
 func isTimeText(text string) bool {
 	iso := text
 	if date, isBC := strings.CutSuffix(text, " BC"); isBC {
@@ -74,16 +74,16 @@ func isTimeText(text string) bool {
 		(at.Infinity != pgtype.Finite || at.Time.Year() < 294277 && !at.Time.Before(time.Date(-4713, 11, 24, 0, 0, 0, 0, time.UTC)))
 }
 
-// String returns the cursor with a checksum. It is not secret.
+// String returns the cursor with a checksum, in base64.
 func (c cursor) String() string {
-	body, _ := json.Marshal(c) // which cannot fail
+	body, _ := json.Marshal(c) // never fails
 	sum := crc32.ChecksumIEEE(body)
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(body, "%08x", sum))
 }
 
 func parseCursor(text string) (cursor, error) {
 	var at cursor
-	broken := errors.New("is not a cursor, or was altered")
+	broken := errors.New("is not a cursor or was changed")
 	whole, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(whole) < 8 {
 		return at, broken

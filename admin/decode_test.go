@@ -32,7 +32,7 @@ type (
 		Any    any                  `json:"any"`
 		Number json.Number          `json:"number"`
 	}
-	// plain is what package quick can make a value of.
+	// plain is a type that package quick can generate values of.
 	plain struct {
 		Bool   bool          `json:"bool"`
 		Uint   uint64        `json:"uint,omitempty"`
@@ -84,7 +84,7 @@ var sameRich = gocmp.Options{
 	gocmp.Comparer(func(x, y netip.Addr) bool { return x == y }),
 }
 
-// What encoding/json writes is read as what it was.
+// Decode reads the values that encoding/json writes.
 func TestDecodeRoundTrip(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewSource(1))
@@ -117,7 +117,8 @@ func TestDecodeRoundTrip(t *testing.T) {
 	}
 }
 
-// An error says where, and which Go type, but shows no value: 424242 and "secret" are some.
+// An error has the field and its Go type, and no value of the payload, such as 424242 or
+// "secret".
 func TestDecodeErrors(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ payload, want string }{
@@ -177,7 +178,7 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
-// The cause is within reach.
+// The cause is in the chain of the error.
 func TestDecodeErrorIs(t *testing.T) {
 	t.Parallel()
 	_, err := decodeRich([]byte(`{"items":[{"count":424242}]}`))
@@ -224,7 +225,8 @@ func TestDecodeOtherJobs(t *testing.T) {
 	}
 }
 
-// FuzzDecode reads what encoding/json reads when it is told to be strict, or less, and as that does.
+// FuzzDecode checks that Decode reads no more than a strict encoding/json decoder, and reads
+// the same values.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"bool":true,"uint":1,"text":"é","bytes":"AA==","items":[{"name":"a","price":-0.5e-3,"tags":null,"count":1,"next":{}}],"pair":[1,2]}`))
 	f.Add([]byte(`{"counts":{"-1":null,"2":3},"Deep":{"":[{"x":{}},null]},"quoted":{"int":"-1","float":"1e3","bool":"true","text":"\"x\""},"Inner":"i"}`))
@@ -250,7 +252,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := json.Marshal(got)
 		if err != nil {
-			return // a json.Number of a field that is not there, say
+			return // such as a json.Number in a missing field
 		}
 		same, err := decodeRich(again)
 		if err != nil {

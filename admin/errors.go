@@ -11,41 +11,40 @@ import (
 )
 
 var (
-	// ErrNotInstalled says that the schema is missing, or a part of it that the call
-	// needs.
+	// ErrNotInstalled means that the schema, or a part of it that the call needs, is
+	// missing.
 	ErrNotInstalled = graphile.ErrNotInstalled
 	// ErrRevisionTooOld matches a [*RevisionError].
 	ErrRevisionTooOld = graphile.ErrRevisionTooOld
 	// ErrRevisionTooNew matches a [*RevisionError].
 	ErrRevisionTooNew = graphile.ErrRevisionTooNew
-	// ErrRowSecurity says that row-level security hides jobs from the role. Graphile
-	// Worker enables it without a policy: a role that does not own the tables sees and
-	// changes nothing, without an error from PostgreSQL.
+	// ErrRowSecurity means that row-level security hides jobs from the role. Graphile
+	// Worker enables it without a policy: a role that does not own the tables then sees
+	// no row and changes no row, and PostgreSQL returns no error.
 	ErrRowSecurity = errors.New("row security keeps jobs from this role")
 	// ErrInvalid matches an [*InvalidError].
 	ErrInvalid = errors.New("invalid input")
-	// ErrContended says that others took or changed a job at every try. The call has
-	// changed nothing and may be made again.
+	// ErrContended means that at every try another transaction changed the job, or a
+	// worker took it. The call has changed nothing and can be repeated.
 	ErrContended = errors.New("job is contended")
 )
 
-// RevisionError says at which unsupported revision a schema is.
+// A RevisionError contains the unsupported revision of a schema.
 type RevisionError = graphile.RevisionError
 
-// An InvalidError lists everything that is wrong with the input of a call. Nothing has
-// been sent, except for a filter's JSON path, which only PostgreSQL can check. It matches
-// [ErrInvalid].
+// An InvalidError lists all faults of the input of a call. It matches [ErrInvalid]. Nothing
+// has been sent to the database, except a payload filter, which PostgreSQL itself checks.
 type InvalidError struct {
 	Call   string // the call, such as "add jobs"
 	Faults []Fault
 }
 
-// A Fault is one thing wrong with the input.
+// A Fault is one fault of the input.
 type Fault struct {
-	// Index is the place, from 0, of the job in a batch; nil in a call that takes one.
+	// Index is the index of the job in a batch, from 0; nil in a call that takes one job.
 	Index   *int
 	Field   string // the option or argument
-	Problem string // what is wrong with it, and what would be right
+	Problem string // what is wrong with it, and what is allowed
 }
 
 func (f Fault) String() string {
@@ -65,14 +64,14 @@ func (e *InvalidError) Error() string {
 
 func (e *InvalidError) Unwrap() error { return ErrInvalid }
 
-// failure wraps the error of a call, and adds the sentinel that its SQLSTATE means. The
-// *pgconn.PgError stays reachable.
+// failure wraps the error of a call and adds the sentinel error for its SQLSTATE. The
+// *pgconn.PgError remains in the chain.
 func (c *Client) failure(call string, err error) error {
 	if err == nil {
 		return nil
 	}
 	var connectErr *pgconn.ConnectError
-	if errors.As(err, &connectErr) { // its SQLSTATEs are about the connection's parameters
+	if errors.As(err, &connectErr) { // its SQLSTATE is about the parameters of the connection
 		return fmt.Errorf("%s: %w", call, err)
 	}
 	var pgErr *pgconn.PgError
@@ -80,7 +79,7 @@ func (c *Client) failure(call string, err error) error {
 		switch {
 		case pgErr.Code == "42P01" || pgErr.Code == "42883" || pgErr.Code == "42704" || pgErr.Code == "3F000":
 			err = notInstalled(c.Schema(), err)
-		// PostgreSQL gives this routine for a row that no policy allows, in any language.
+		// PostgreSQL reports this routine, in any language, for a row that no policy allows.
 		case pgErr.Code == "42501" && pgErr.Routine == "ExecWithCheckOptions":
 			err = fmt.Errorf("%w: %w", ErrRowSecurity, err)
 		}
@@ -88,7 +87,7 @@ func (c *Client) failure(call string, err error) error {
 	return fmt.Errorf("%s: %w", call, err)
 }
 
-// notInstalled is ErrNotInstalled with what to do; the cause may be nil.
+// notInstalled returns ErrNotInstalled with advice. The cause may be nil.
 func notInstalled(schema string, cause error) error {
 	err := fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only", ErrNotInstalled, schema)
 	if cause != nil {

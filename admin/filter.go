@@ -16,8 +16,8 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// A Filter selects jobs. A nil field selects every job, an empty list none. A job must
-// match all fields that are given.
+// A Filter selects the jobs that match all its fields. A nil field matches every job. An
+// empty list matches no job.
 type Filter struct {
 	IDs             []int64
 	States          []State
@@ -25,30 +25,31 @@ type Filter struct {
 	QueueNames      []string
 	Keys            []string
 	KeyPrefix       *string
-	WorkerIDs       []string // who holds the job, see Job.LockedBy
-	Flags           []string // at least one of them
+	WorkerIDs       []string // the worker that holds the job, see Job.LockedBy
+	Flags           []string // the job has at least one of them
 	Priority        IntRange
 	Attempts        IntRange
 	RunAt           TimeRange
 	CreatedAt       TimeRange
 	UpdatedAt       TimeRange
 	LockedAt        TimeRange
-	ErrorText       *string         // is part of the last error, in any case
+	ErrorText       *string         // a part of the last error, in upper or lower case
 	PayloadContains json.RawMessage // JSON that the payload contains, by PostgreSQL's operator @>
-	PayloadPath     *string         // an SQL/JSON path that finds something in the payload, by the operator @?
+	PayloadPath     *string         // an SQL/JSON path that has a result in the payload, by the operator @?
 }
 
-// An IntRange is the numbers from From to To, both included. Nil is unbounded.
+// An IntRange is the numbers from From to To, both included. A nil bound is no bound.
 type IntRange struct {
 	From, To *int
 }
 
-// A TimeRange is the moments from From on and before Before. Nil is unbounded.
+// A TimeRange is the times from From, included, to Before, excluded. A nil bound is no
+// bound.
 type TimeRange struct {
 	From, Before *time.Time
 }
 
-// filter validates a filter and returns it as the query takes it.
+// filter validates a filter and returns it as parameters of JobList.
 func (f *faults) filter(filter Filter) db.JobListParams {
 	params := db.JobListParams{
 		Ids:             filter.IDs,
@@ -66,7 +67,7 @@ func (f *faults) filter(filter Filter) db.JobListParams {
 	}
 	for _, state := range filter.States {
 		if !slices.Contains(States, state) {
-			f.add("states", "has %q, which is none of %v", state, States)
+			f.add("states", "has %q: use one of %v", state, States)
 		}
 		params.States = append(params.States, string(state))
 	}
@@ -127,8 +128,8 @@ func (f *faults) times(field string, r TimeRange) (from, before pgtype.Timestamp
 	return roundUp(r.From), roundUp(r.Before)
 }
 
-// roundUp returns the first moment from t on that PostgreSQL can keep. The same jobs are
-// before it as are before t.
+// roundUp rounds t up to a microsecond, the precision of PostgreSQL. The same jobs are
+// before the result as before t.
 func roundUp(t *time.Time) pgtype.Timestamptz {
 	if t == nil {
 		return pgtype.Timestamptz{}
@@ -136,8 +137,8 @@ func roundUp(t *time.Time) pgtype.Timestamptz {
 	return timestamptz(t.Add(time.Microsecond - 1))
 }
 
-// heldQueues returns the ids of the held queues if the filter asks only for waiting jobs,
-// so that an index on the queue serves it, else nil.
+// heldQueues returns the ids of the held queues if the filter selects only waiting jobs, so
+// that an index on the queue applies. Otherwise it returns nil.
 func (c *Client) heldQueues(ctx context.Context, on db.DBTX, filter Filter) ([]int32, error) {
 	if len(filter.States) == 0 || slices.ContainsFunc(filter.States, func(s State) bool { return s != Waiting }) {
 		return nil, nil
@@ -145,8 +146,8 @@ func (c *Client) heldQueues(ctx context.Context, on db.DBTX, filter Filter) ([]i
 	return c.queries.QueueHeldIDs(ctx, on)
 }
 
-// filterFailure turns an error that PostgreSQL gives for a payload filter into an
-// [*InvalidError].
+// filterFailure returns an [*InvalidError] for an error of PostgreSQL about a payload
+// filter, and otherwise the error of [Client.failure].
 func (c *Client) filterFailure(call string, filter Filter, err error) error {
 	var field string
 	switch {

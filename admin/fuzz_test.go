@@ -15,8 +15,8 @@ import (
 	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
-// FuzzSpec adds a job both ways: what goes in comes out, to the byte, or is refused
-// before it is sent.
+// FuzzSpec adds a job by AddJob and by AddJobs. The job is stored byte by byte as given, or
+// refused before anything is sent.
 func FuzzSpec(f *testing.F) {
 	f.Add("send", "queue", "key", "flag", []byte(`{"n": 1}`))
 	f.Add("", "", "", "", []byte(""))
@@ -47,7 +47,7 @@ func FuzzSpec(f *testing.F) {
 		}
 		valid := text(identifier, 128) && text(queue, 128) && text(key, 512) && key != "" && text(flag, math.MaxInt) &&
 			json.Valid(payload) && utf8.Valid(payload)
-		raw := json.RawMessage(append([]byte{}, payload...)) // nil means none
+		raw := json.RawMessage(append([]byte{}, payload...)) // nil would mean no payload
 
 		_, oneErr := inside.client.AddJob(t.Context(), identifier, raw, &admin.AddJobOptions{QueueName: &queue, JobKey: &key, Flags: []string{flag}})
 		inside.checkAdded("AddJob", valid, oneErr, identifier, queue, key, flag, raw)
@@ -61,7 +61,7 @@ func FuzzSpec(f *testing.F) {
 	})
 }
 
-// checkAdded makes sure that just this job is in the table, or that it was refused.
+// checkAdded checks that the table has only this job, or that the job was refused.
 func (b *bench) checkAdded(what string, valid bool, err error, identifier, queue, key, flag string, payload json.RawMessage) {
 	b.Helper()
 	if !valid {
@@ -83,8 +83,8 @@ func (b *bench) checkAdded(what string, valid bool, err error, identifier, queue
 	b.check(what, []admin.Job{want}, got)
 }
 
-// FuzzRunAtText takes moments through their text: every one that is written is
-// read again as the same, and every text that is read is written in one way.
+// FuzzRunAtText checks that UnmarshalText reads the text of every time as the same time, and
+// that every text that it reads is written in one form.
 func FuzzRunAtText(f *testing.F) {
 	for _, seed := range []admin.RunAt{
 		*admin.Never(), {Infinity: pgtype.NegativeInfinity}, *admin.At(day0), *admin.At(later), {},

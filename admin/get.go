@@ -8,13 +8,13 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// ErrJobNotFound says that no job has the id or the key.
+// ErrJobNotFound means that no job has the id or the key.
 var ErrJobNotFound = errors.New("job not found")
 
-// GetJob reads the job with the id, whether a worker holds it or not, with its state and
-// its whole payload. It takes no lock. The error matches [ErrJobNotFound] if there is no
-// such job, as after it has been run. With [WithReader] it reads there, and does not find
-// a job that has not reached the replica.
+// GetJob reads the job with the id, with its state and its whole payload, whether or not a
+// worker holds it. It takes no lock. The error matches [ErrJobNotFound] if no job has the
+// id: a worker deletes a job that succeeded. With [WithReader] it reads from the replica,
+// and does not find a job that has not been replicated yet.
 func (c *Client) GetJob(ctx context.Context, id int64) (*ListedJob, error) {
 	return c.get(ctx, fmt.Sprintf("get job %d", id), func(on db.DBTX) ([]db.JobListRow, error) {
 		rows, err := c.queries.JobGet(ctx, on, db.JobGetParams{ID: id})
@@ -22,7 +22,7 @@ func (c *Client) GetJob(ctx context.Context, id int64) (*ListedJob, error) {
 	})
 }
 
-// GetJobByKey reads the job that has the key, as [Client.GetJob] does by id.
+// GetJobByKey reads the job with the key as [Client.GetJob] reads it by id.
 func (c *Client) GetJobByKey(ctx context.Context, key string) (*ListedJob, error) {
 	const call = "get job by key"
 	var f faults

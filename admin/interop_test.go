@@ -27,7 +27,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
 
-// interopRelease is the release whose schema ours is to be taken for.
+// interopRelease is the release that must accept our schema as its own.
 const interopRelease = "0.18.0"
 
 // interop is a database that Go and the real graphile-worker share.
@@ -60,7 +60,7 @@ func (b *interop) exec(sql string, args ...any) {
 	b.ok(err)
 }
 
-// as is a pool whose sessions say who they are.
+// as is a pool whose sessions have an application_name.
 func (b *interop) as(session string) *pgxpool.Pool {
 	b.Helper()
 	config := pgtest.Config(b, b.url)
@@ -105,7 +105,7 @@ func (b *interop) add(payload string, options *admin.AddJobOptions) int64 {
 	return job.ID
 }
 
-// see returns the unlocked jobs as Go sees them, changing nothing.
+// see returns the unlocked jobs as a dry run of Go returns them.
 func (b *interop) see(ids ...int64) []admin.Job {
 	b.Helper()
 	seen, err := b.client.CompleteJobs(b.ctx, ids, &admin.ChangeOptions{DryRun: true})
@@ -132,8 +132,8 @@ func interopDiff(tb testing.TB, what string, want, got any, options ...cmp.Optio
 	}
 }
 
-// schema is what a migration would leave its mark on: the ledgers, and every
-// object with the transaction that last changed it.
+// schema are the rows that a migration would change: the ledgers, and every object with the
+// transaction that last changed it.
 func (b *interop) schema() []string {
 	b.Helper()
 	return interopRows[string](b, `
@@ -146,7 +146,7 @@ func (b *interop) schema() []string {
 		order by 1`)
 }
 
-// interopSpecs are jobs of all sorts, most of them easy to get wrong.
+// interopSpecs are jobs with all kinds of values, including unusual ones.
 func interopSpecs() []admin.JobSpec {
 	return []admin.JobSpec{
 		{TaskIdentifier: "plain"},
@@ -163,7 +163,7 @@ func interopSpecs() []admin.JobSpec {
 
 var interopTasks = []string{"plain", "other", "заказ/отправить 📦", " ", strings.Repeat("t", 128)}
 
-// interopRun is what a worker saw of a job.
+// interopRun is a job as a worker received it.
 type interopRun struct {
 	Task     string
 	Payload  any
@@ -201,7 +201,7 @@ func TestInteropWorkerRunsWhatGoAdds(t *testing.T) {
 		text, err := json.Marshal(spec.Payload)
 		b.ok(err)
 		want[job.ID] = interopRun{Task: spec.TaskIdentifier, Payload: interopJSON(t, text), Attempts: 1}
-		if job.QueueName == nil { // a queue may still be busy when its turn comes
+		if job.QueueName == nil { // a job in a queue may wait for its queue
 			priorities[job.ID] = job.Priority
 		}
 	}
@@ -278,7 +278,7 @@ func TestInteropWorkerObeysGo(t *testing.T) {
 	}
 	run(replaced, "replacement", "")
 
-	// A failure is not run again for seconds, or ever: unless it is retried.
+	// A failed job runs again only after some seconds, or not at all, unless it is retried.
 	failure := map[string]any{"fail": "no luck"}
 	for _, attempts := range []int{1, 25} {
 		id := b.add(`{"fail": "no luck"}`, &admin.AddJobOptions{MaxAttempts: &attempts})
@@ -296,7 +296,7 @@ func TestInteropWorkerObeysGo(t *testing.T) {
 	b.ok(err)
 	run(failed, "failed", "")
 
-	// A queue is one job after another, and what is waiting can be called off.
+	// The jobs of a queue run one after another. A waiting job can be removed.
 	inQueue := &admin.AddJobOptions{QueueName: new("queue")}
 	held := b.add(`{"holdUntilReleased": true}`, inQueue)
 	for b.started(w).ID != held {
@@ -310,7 +310,8 @@ func TestInteropWorkerObeysGo(t *testing.T) {
 		t.Errorf("completing a held job and a waiting one: %+v", result)
 	}
 	b.ok(w.Release(b.ctx, held))
-	// The end of a job is told once its row is gone, which may be after the next one's.
+	// The event of a finished job comes after its row is deleted, and may come after the event of
+	// the next job.
 	ran := []int64{b.finished(w).ID, b.finished(w).ID}
 	slices.Sort(ran)
 	interopDiff(t, "the queue's jobs", []int64{held, waiting}, ran)
@@ -321,7 +322,7 @@ func TestInteropWorkerObeysGo(t *testing.T) {
 	}
 }
 
-// interopJSSpec is a spec as the JavaScript client takes it.
+// interopJSSpec is a spec for the JavaScript client.
 func interopJSSpec(spec admin.JobSpec) map[string]any {
 	js := map[string]any{"identifier": spec.TaskIdentifier}
 	if spec.Payload != nil {
@@ -346,7 +347,7 @@ func interopJSSpec(spec admin.JobSpec) map[string]any {
 	return js
 }
 
-// interopJSJob is a row as the JavaScript client returns it.
+// interopJSJob is a row that the JavaScript client returns.
 type interopJSJob struct {
 	ID       int64           `json:"id,string"`
 	Task     string          `json:"task_identifier"`
@@ -377,7 +378,7 @@ func TestInteropGoSeesWhatJavaScriptAdds(t *testing.T) {
 	}
 	b.ok(d.Call(b.ctx, "addJobs", []any{specs}, &batch))
 
-	// What Go adds with the same specs is the same, but for its key.
+	// Go adds equal jobs for the same specs. Only their keys differ.
 	for i, spec := range interopSpecs() {
 		if spec.JobKey != nil {
 			spec.JobKey = new(fmt.Sprint("another key ", i))
@@ -399,7 +400,7 @@ func TestInteropGoSeesWhatJavaScriptAdds(t *testing.T) {
 			labels = append(labels, job.Task)
 		}
 		interopDiff(t, name, want, got, same)
-		// The JavaScript client puts the labels on by position.
+		// The JavaScript client assigns the names to the jobs by their position.
 		interopDiff(t, "labels of "+name, tasks, labels)
 	}
 	if logs := d.Logs(); len(logs) > 0 {
@@ -407,8 +408,8 @@ func TestInteropGoSeesWhatJavaScriptAdds(t *testing.T) {
 	}
 }
 
-// TestInteropJavaScriptClient lets the JavaScript client administer our schema
-// and its own, with the same jobs in both: nothing may tell them apart.
+// TestInteropJavaScriptClient makes the same calls of the JavaScript client on our schema
+// and on its own, with the same jobs. The results must be equal.
 func TestInteropJavaScriptClient(t *testing.T) {
 	t.Parallel()
 	upstream.Ensure(t)
@@ -427,7 +428,7 @@ func TestInteropJavaScriptClient(t *testing.T) {
 }
 
 // interopRecord makes every call of the JavaScript client on the jobs of
-// [upstream.SeedStates], and returns what each answered and made of the tables.
+// [upstream.SeedStates], and returns the result of each and the tables after it.
 func interopRecord(b *interop, d *upstream.Driver) (record []any) {
 	err := b.pool.AcquireFunc(b.ctx, func(conn *pgxpool.Conn) error { return upstream.SeedStates(b.ctx, conn.Conn(), "") })
 	if err != nil {
@@ -474,7 +475,7 @@ func interopRecord(b *interop, d *upstream.Driver) (record []any) {
 	return record
 }
 
-// interopAnswer strips what differs from one database to the next.
+// interopAnswer removes the values that differ between databases.
 func interopAnswer(answer any) any {
 	switch answer := answer.(type) {
 	case []any:
@@ -492,7 +493,7 @@ func interopAnswer(answer any) any {
 	return answer
 }
 
-// tables are the rows of all tables, but for ids and the time of day.
+// tables are the rows of all tables without ids and recent times.
 func (b *interop) tables() []string {
 	return interopRows[string](b, `
 		select row_to_json(r)::text collate "C" from (
@@ -508,14 +509,14 @@ func (b *interop) tables() []string {
 		order by 1`)
 }
 
-// state is the id of a job of [upstream.SeedStates], and 0 when it is gone.
+// state returns the id of a job of [upstream.SeedStates], or 0 if it does not exist.
 func (b *interop) state(name string) int64 {
 	ids := interopRows[int64](b, "select id from graphile_worker._private_jobs where payload ->> 'state' = $1", name)
 	return append(ids, 0)[0]
 }
 
-// TestInteropGoAdministersTheirs makes every call of the facade on what a
-// release installed, with jobs in every state, and lets its worker go on.
+// TestInteropGoAdministersTheirs makes every call of the facade on the schema of a release,
+// with jobs in every state. The worker of the release then runs the jobs.
 func TestInteropGoAdministersTheirs(t *testing.T) {
 	t.Parallel()
 	upstream.Ensure(t)
@@ -544,7 +545,7 @@ func interopAdminister(t *testing.T, b *interop, version string) {
 		}
 		return ids
 	}
-	// outcome is a result by the jobs' states.
+	// outcome is a result, with the names of the jobs' states for their ids.
 	type outcome struct {
 		Changed []string
 		Skipped map[string]string
@@ -667,7 +668,7 @@ func TestInteropForceUnlock(t *testing.T) {
 	upstream.Ensure(t)
 	b := newInterop(t, testdb.Ours(""))
 	inQueue := &admin.AddJobOptions{QueueName: new("queue")}
-	want := map[int64]int{} // how often each job is started in all
+	want := map[int64]int{} // how often each job is started in total
 	var held []int64
 	for _, options := range []*admin.AddJobOptions{nil, nil, inQueue} {
 		held = append(held, b.add(`{"holdUntilReleased": true}`, options))
@@ -682,7 +683,7 @@ func TestInteropForceUnlock(t *testing.T) {
 	want[waiting] = 1
 	crashing.Close()
 
-	// A living worker does not touch what a dead one holds.
+	// A live worker does not take the jobs and queues that a dead worker holds.
 	w := b.worker(b.driver(interopRelease), upstream.WorkerOptions{Tasks: []string{"run"}, Concurrency: 4})
 	sign := b.add(`"sign of life"`, nil)
 	interopDiff(t, "started", sign, b.started(w).ID)
@@ -731,8 +732,8 @@ func TestInteropForceUnlock(t *testing.T) {
 	}
 }
 
-// TestInteropSameKeys lets JavaScript and Go write the same keys at once. Each
-// write is a revision of its own, and the newest is what stays.
+// TestInteropSameKeys adds jobs with the same keys from JavaScript and Go at the same time.
+// Each call is one revision, and the newest remains.
 func TestInteropSameKeys(t *testing.T) {
 	t.Parallel()
 	upstream.Ensure(t)
@@ -759,7 +760,7 @@ func TestInteropSameKeys(t *testing.T) {
 			for i := range writes {
 				key := (writer + i) % keys
 				text, payload := fmt.Sprint("key ", key), map[string]any{"writer": writer, "write": i}
-				// Tasks and queues are new to everybody at first.
+				// The tasks and queues do not exist before the first calls.
 				task, queue := fmt.Sprint("task ", i), fmt.Sprint("queue ", i)
 				var added interopJSJob
 				var err error
@@ -801,8 +802,8 @@ func TestInteropSameKeys(t *testing.T) {
 	}
 }
 
-// TestInteropLastWriteIsRun writes keys anew while workers take their jobs: what
-// a key was last given must be run, whatever happened to what it had before.
+// TestInteropLastWriteIsRun updates keys while workers take their jobs. The last payload of
+// each key must run.
 func TestInteropLastWriteIsRun(t *testing.T) {
 	t.Parallel()
 	upstream.Ensure(t)
@@ -844,16 +845,16 @@ func TestInteropLastWriteIsRun(t *testing.T) {
 	t.Logf("%d writes, %d runs", keys*writes, runs)
 }
 
-// TestInteropBulkCallsDoNotDeadlock makes two calls on the same jobs meet: the
-// one that is planned as a scan of the table comes upon them in another order
-// than the one that looks them up.
+// TestInteropBulkCallsDoNotDeadlock makes two calls on the same jobs at the same time. One is
+// planned as a scan of the table. It would read the jobs in another order than the one that
+// uses the primary key.
 func TestInteropBulkCallsDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	b := newInterop(t, testdb.Ours(""))
 	jobs, err := b.client.AddJobs(b.ctx, slices.Repeat([]admin.JobSpec{{TaskIdentifier: "run"}}, 3000), nil)
 	b.ok(err)
 	all := interopIDs(jobs)
-	_, err = b.client.RetryJobs(b.ctx, all[:1], nil) // its row now is the table's last
+	_, err = b.client.RetryJobs(b.ctx, all[:1], nil) // its row is now the last of the table
 	b.ok(err)
 	b.exec("analyze graphile_worker._private_jobs")
 
@@ -877,11 +878,11 @@ func TestInteropBulkCallsDoNotDeadlock(t *testing.T) {
 	wg.Wait()
 }
 
-// interopWatch records in schema watch what becomes of jobs, and who did it: the
-// sessions whose application_name begins with "interop" are Go's. A job or queue
-// that a worker holds is not theirs to touch. Only the sessions that produce
-// jobs may, by the contract: add_job and remove_job may take a held job's key,
-// which costs it its further attempts, and unsafe_dedupe may count a revision.
+// interopWatch records in schema watch which session changed which job. The sessions whose
+// application_name starts with "interop" are those of Go. They must not change a job or queue
+// that a worker holds. Sessions that produce jobs may do so in three cases: add_job and
+// remove_job may take the key and the remaining attempts of a held job, and unsafe_dedupe
+// may increase its revision.
 const interopWatch = `
 create schema watch;
 create table watch.log (place bigint generated always as identity, event text, session text, job bigint, row jsonb, became jsonb);
@@ -924,7 +925,7 @@ create trigger watch after insert or update or delete on graphile_worker._privat
 create trigger watch after update or delete on graphile_worker._private_job_queues for each row execute function watch.see();
 `
 
-// verdicts counts what Go's sessions did to rows that were held.
+// verdicts counts the changes of held rows by Go's sessions.
 func (b *interop) verdicts() map[string]int {
 	b.Helper()
 	counts := map[string]int{}
@@ -934,9 +935,8 @@ func (b *interop) verdicts() map[string]int {
 	return counts
 }
 
-// TestInteropWatch shows that the watch of the next test sees what it is for,
-// by calls that violate the contract: those of functions that do not look at
-// locks any more.
+// TestInteropWatch checks that interopWatch records violations. It replaces the SQL functions
+// by ones that ignore locks.
 func TestInteropWatch(t *testing.T) {
 	t.Parallel()
 	b := newInterop(t, testdb.Ours(""))
@@ -1008,7 +1008,7 @@ func TestInteropWatch(t *testing.T) {
 	calls(client, id)
 	verdicts("a stale lock is none", map[string]int{})
 
-	// The same functions without a look at the lock.
+	// The same functions, ignoring locks.
 	for _, definition := range interopRows[string](b, `
 		select replace(pg_get_functiondef(oid), '(jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval ''4 hours'')', 'true')
 		from pg_catalog.pg_proc
@@ -1019,29 +1019,29 @@ func TestInteropWatch(t *testing.T) {
 	verdicts("functions that do not look at locks", map[string]int{"violation": 4})
 }
 
-// interopTally says what became of every job, by whichever account.
+// interopTally counts what happened to every job, according to one source.
 type interopTally struct {
 	Added     []int64
 	Taken     map[int64]int // how often a worker started the job
-	Run       []int64       // deleted by a worker that had done it
+	Run       []int64       // deleted by a worker after it ran
 	Completed []int64
 	Removed   []int64
 	Cleaned   int // permafailed and deleted
 }
 
-// TestInteropHeldJobsAreLeftAlone hammers the facade while workers run, and
-// has every change that reaches a held job recorded by [interopWatch]. What the
-// workers, the facade's results and the database's own log say of each job must agree.
+// TestInteropHeldJobsAreLeftAlone makes many calls of the facade while workers run.
+// [interopWatch] records every change of a held job. The events of the workers, the results
+// of the facade and the log of the database must agree about each job.
 func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	upstream.Ensure(t)
 	b := newInterop(t, testdb.Ours(""))
 	b.exec(interopWatch)
 	const (
-		duration = 6 * time.Second // and until enough has happened to tell
+		duration = 6 * time.Second // and until there are enough events
 		hands    = 6
-		backlog  = 300 // jobs to keep at hand for the workers
-		queues   = 4   // each has a job that is never run, so that it is never empty
+		backlog  = 300 // the number of jobs to keep ready for the workers
+		queues   = 4   // each has a job that never runs, so that the queue is never deleted
 	)
 	office := admin.New(b.as("interop office"))
 	producer := admin.New(b.as("interop producer"))
@@ -1049,14 +1049,14 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 
 	var (
 		mu      sync.Mutex
-		told    = interopTally{Taken: map[int64]int{}} // by results and events
+		told    = interopTally{Taken: map[int64]int{}} // from results and events
 		ended   = map[int64]int{}
 		calls   = map[string]int{}
 		skips   = map[string]int{}
 		known   []int64
-		recent  [16]int64 // the jobs last started, which are likely to be held
+		recent  [16]int64 // the last started jobs, which are probably held
 		starts  int
-		pending atomic.Int64 // roughly how many jobs wait
+		pending atomic.Int64 // the approximate number of ready jobs
 	)
 	locked := func(fn func()) {
 		mu.Lock()
@@ -1070,7 +1070,7 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 			}
 		})
 	}
-	// pick returns ids of which about half are held, or were a moment ago.
+	// pick returns ids. About half of the jobs are held or were held recently.
 	pick := func() (ids []int64) {
 		locked(func() {
 			for range 1 + rand.N(6) {
@@ -1095,12 +1095,12 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 		case 0:
 			return new(fmt.Sprint("queue ", rand.N(queues)))
 		case 1:
-			return new(fmt.Sprint("once ", rand.Int64())) // soon to be cleaned up
+			return new(fmt.Sprint("once ", rand.Int64())) // cleanup deletes it soon
 		}
 		return nil
 	}
 	key := func() *string { return new(fmt.Sprint("key ", rand.N(60))) }
-	// A failed job has used up its attempts: only the facade revives it.
+	// A failed job has used all its attempts. Only the facade makes it ready again.
 	once := func() *int { return new(1) }
 
 	var parked []admin.JobSpec
@@ -1125,7 +1125,7 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 	}
 	b.ok(refill(backlog))
 
-	// The workers, and what they say.
+	// The workers and their events.
 	var workers []*upstream.Worker
 	var listening sync.WaitGroup
 	for range 2 {
@@ -1153,7 +1153,7 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 		})
 	}
 
-	// The facade, from many hands.
+	// The calls of the facade, from many goroutines.
 	hammer := map[string]func() (*admin.ChangeResult, error){
 		"complete": func() (*admin.ChangeResult, error) {
 			result, err := office.CompleteJobs(b.ctx, pick(), nil)
@@ -1255,11 +1255,11 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 	for _, line := range interopRows[string](b, "select concat_ws(E'\n\t', session, row, became) from watch.log where event = 'violation'") {
 		t.Errorf("a held row was changed by %s", line)
 	}
-	if t.Failed() { // a queue that lost its job might wait forever
+	if t.Failed() { // the worker might wait forever for a queue without its job
 		return
 	}
 
-	// What can be run is run, and the rest is left.
+	// The workers run the jobs that can run. The others remain.
 	for interopRows[bool](b, `select exists (select from graphile_worker._private_jobs
 		where locked_at is not null or is_available and run_at < 'infinity')`)[0] {
 		time.Sleep(20 * time.Millisecond)
@@ -1294,7 +1294,7 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 		return nil
 	})
 	b.ok(err)
-	// A key gives the same job again.
+	// Adding a job with a key again returns the same job.
 	told.Added = slices.Compact(slices.Sorted(slices.Values(append(told.Added, known...))))
 	sorted := cmpopts.SortSlices(func(a, b int64) bool { return a < b })
 	interopDiff(t, "what the database saw, and what was told", seen, told, sorted)

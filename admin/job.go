@@ -9,36 +9,36 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// A Job is a row of Graphile Worker's jobs table, with the names of its task and
-// queue. Times are in UTC. CreatedAt, UpdatedAt and LockedAt are infinite, or in a year
-// that RFC 3339 cannot write, only where somebody wrote that by hand: they are then the
-// first or last moment of the years 1 to 9999.
+// A Job is a row of Graphile Worker's table of jobs, with the names of its task and queue.
+// Times are in UTC. If CreatedAt, UpdatedAt or LockedAt is infinite or outside the years 1
+// to 9999 in the table, which happens only if it was set by hand, it is the first or last
+// moment of these years.
 type Job struct {
 	ID             int64           `json:"id"`
-	TaskIdentifier string          `json:"task_identifier"`   // empty if the task is gone
-	QueueName      *string         `json:"queue_name"`        // nil without a queue, or if the queue is gone: see Stranded
-	Payload        json.RawMessage `json:"payload,omitempty"` // nil only in a list without payloads
+	TaskIdentifier string          `json:"task_identifier"`   // empty if the task does not exist
+	QueueName      *string         `json:"queue_name"`        // nil: no queue, or the queue does not exist, see Stranded
+	Payload        json.RawMessage `json:"payload,omitempty"` // nil only if a list left it out
 	Priority       int             `json:"priority"`          // smaller runs earlier
-	RunAt          RunAt           `json:"run_at"`            // not before this moment
-	Attempts       int             `json:"attempts"`          // how often a worker has taken it
+	RunAt          RunAt           `json:"run_at"`            // the job does not run before this time
+	Attempts       int             `json:"attempts"`          // how often a worker has taken the job
 	MaxAttempts    int             `json:"max_attempts"`
 	LastError      *string         `json:"last_error"`
 	CreatedAt      time.Time       `json:"created_at"`
 	UpdatedAt      time.Time       `json:"updated_at"`
 	Key            *string         `json:"key"`
-	LockedAt       *time.Time      `json:"locked_at"` // nil: no worker holds it
-	// LockedBy is the id of the worker pool that holds the job (of the worker,
-	// before Graphile Worker 0.17).
+	LockedAt       *time.Time      `json:"locked_at"` // nil: not locked
+	// LockedBy is the id of the worker pool that holds the job. Before Graphile Worker
+	// 0.17 it is the id of the worker.
 	LockedBy *string  `json:"locked_by"`
-	Revision int      `json:"revision"` // how often its key has updated it
-	Flags    []string `json:"flags"`    // sorted; nil: none
+	Revision int      `json:"revision"` // how often an added job with its key has updated it
+	Flags    []string `json:"flags"`    // sorted; nil: no flags
 }
 
-// Permafailed reports whether the job has used up its attempts: no worker takes it again.
+// Permafailed reports whether the job has used all its attempts. No worker takes it again.
 func (j *Job) Permafailed() bool { return j.Attempts >= j.MaxAttempts }
 
-// A jobRow is a job as the queries return it, with the names of its task and queue. The
-// rows of all queries that change jobs have the same fields.
+// A jobRow is a job as a query returns it, with the names of its task and queue. The rows
+// of all queries that change jobs have the same fields.
 type jobRow = db.JobCompleteRow
 
 func newJob(row jobRow) Job {
@@ -62,7 +62,8 @@ func newJob(row jobRow) Job {
 	}
 }
 
-// newFlags returns the names in a flags column. The values there mean nothing.
+// newFlags returns the flags of a job. They are the keys of a JSON object, and its values
+// have no meaning.
 func newFlags(column json.RawMessage) []string {
 	var flags map[string]json.RawMessage
 	if column == nil || json.Unmarshal(column, &flags) != nil {

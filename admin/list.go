@@ -9,29 +9,29 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// A SortKey is the column that a list is sorted by, and after it by id.
+// A SortKey is the column that a list is sorted by. Jobs with equal values are sorted by id.
 type SortKey string
 
 const (
-	ByID        SortKey = "id" // the default. The others sort all that match, unless an index is built for them
+	ByID        SortKey = "id" // the default. The other keys sort all jobs that match, unless there is an index for them
 	ByRunAt     SortKey = "run_at"
 	ByCreatedAt SortKey = "created_at"
 	ByPriority  SortKey = "priority"
 	ByAttempts  SortKey = "attempts"
 )
 
-// MaxPageSize is the most jobs that one page may have.
+// MaxPageSize is the greatest number of jobs on a page.
 const MaxPageSize = 10_000
 
-// ListOptions are the options of [Client.ListJobs]. The zero value, or nil, is the first
+// ListOptions are the options of [Client.ListJobs]. The zero value or nil lists the first
 // 100 jobs by id, without their payloads.
 type ListOptions struct {
 	SortBy     SortKey // empty: ByID
 	Descending bool
 	PageSize   int    // 1 to MaxPageSize; 0: 100
-	Cursor     string // Page.Next of the page before, in the same order; empty: the first page
-	// PayloadBytes is the greatest size of a payload in the list. Larger ones are left
-	// out; 0 leaves out all.
+	Cursor     string // Page.Next of the previous page in the same order; empty: the first page
+	// PayloadBytes is the greatest size of a payload in the list. Larger payloads are
+	// left out; 0: all payloads are left out.
 	PayloadBytes int
 }
 
@@ -39,25 +39,26 @@ type ListOptions struct {
 type ListedJob struct {
 	Job
 	State        State `json:"state"`
-	PayloadBytes int   `json:"payload_bytes,omitempty"` // the payload's size, also of one left out; 0 if no payloads are asked for
-	// QueueLockedAt and QueueLockedBy say who holds the job's queue, for this job or
-	// another one, and since when: that is whom a [Waiting] job waits for. They are nil
-	// if nobody does, and without a queue.
+	PayloadBytes int   `json:"payload_bytes,omitempty"` // the size of the payload, even if it is left out; 0 if ListOptions.PayloadBytes is 0
+	// QueueLockedAt and QueueLockedBy are the lock of the job's queue. A [Waiting] job
+	// waits for this worker. They are nil if the queue is not locked or the job has no
+	// queue.
 	QueueLockedAt *time.Time `json:"queue_locked_at"`
 	QueueLockedBy *string    `json:"queue_locked_by"`
 }
 
-// A Page is a part of a list.
+// A Page is one page of a list.
 type Page struct {
 	Jobs []ListedJob `json:"jobs"`
-	// Next is the cursor of the next page; empty after the last one.
+	// Next is the cursor of the next page; empty: this is the last page.
 	Next string `json:"next,omitempty"`
 }
 
-// ListJobs reads a page of the jobs that match the filter. It takes no lock. A page
-// begins where the one before ended: jobs that come and go in between shift none, and a
-// late page costs what the first does. The order by id comes off an index. Any other
-// sorts all jobs that match, unless an index for it is built; see package migrations.
+// ListJobs reads a page of the jobs that match the filter. It takes no lock. A page starts
+// after the last job of the previous page: jobs that are added or deleted in between do not
+// move others to another page, and a late page costs as much as the first. The order by id
+// uses an index. Any other order sorts all jobs that match, unless there is an index for
+// it: see package migrations.
 func (c *Client) ListJobs(ctx context.Context, filter Filter, options *ListOptions) (*Page, error) {
 	const call = "list jobs"
 	if options == nil {
@@ -73,7 +74,7 @@ func (c *Client) ListJobs(ctx context.Context, filter Filter, options *ListOptio
 		return nil, c.failure(call, err)
 	}
 	size := int(params.PageSize)
-	params.PageSize++ // tells whether another page follows
+	params.PageSize++ // one more job shows that another page follows
 	var err error
 	if params.HeldQueues, err = c.heldQueues(ctx, c.reading(), filter); err != nil {
 		return nil, c.failure(call, err)
@@ -92,9 +93,8 @@ func (c *Client) ListJobs(ctx context.Context, filter Filter, options *ListOptio
 	return page, nil
 }
 
-// AllJobs iterates over all jobs that match the filter, reading them page by page. The
-// options are those of [Client.ListJobs]; PageSize is how many are read at once. It ends
-// after an error.
+// AllJobs iterates over all jobs that match the filter. It reads them page by page with
+// [Client.ListJobs] and its options. The iteration ends after an error.
 func (c *Client) AllJobs(ctx context.Context, filter Filter, options *ListOptions) iter.Seq2[ListedJob, error] {
 	return func(yield func(ListedJob, error) bool) {
 		var next ListOptions
@@ -120,7 +120,7 @@ func (c *Client) AllJobs(ctx context.Context, filter Filter, options *ListOption
 	}
 }
 
-// listOptions validates the options and puts them into the parameters.
+// listOptions validates the options and sets them in the parameters.
 func (f *faults) listOptions(options *ListOptions, params *db.JobListParams) {
 	params.Sort = "id"
 	switch options.SortBy {
@@ -128,7 +128,7 @@ func (f *faults) listOptions(options *ListOptions, params *db.JobListParams) {
 	case ByRunAt, ByCreatedAt, ByPriority, ByAttempts:
 		params.Sort = string(options.SortBy)
 	default:
-		f.add("sort", "by %q is none of %s, %s, %s, %s, %s", options.SortBy, ByID, ByRunAt, ByCreatedAt, ByPriority, ByAttempts)
+		f.add("sort", "by %q is unknown: use %s, %s, %s, %s or %s", options.SortBy, ByID, ByRunAt, ByCreatedAt, ByPriority, ByAttempts)
 	}
 	if options.Descending {
 		params.Sort = "-" + params.Sort

@@ -18,21 +18,21 @@ import (
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
-// queue fills a queue as testdata/queue.sql does.
+// queue fills the schema with testdata/queue.sql.
 func (b *bench) queue(jobs int) {
 	b.Helper()
 	sql := string(b.ok(os.ReadFile("../testdata/queue.sql")).([]byte))
-	fill, vacuum, _ := strings.Cut(sql, "\nvacuum ") // which may not be in the transaction of others
+	fill, vacuum, _ := strings.Cut(sql, "\nvacuum ") // vacuum cannot run in a transaction
 	b.exec(fmt.Sprintf("select set_config('gwadmin.jobs', '%d', true);", jobs) + fill)
 	b.exec("vacuum " + vacuum)
 }
 
-// The indexes that migrations offers are what lists are read off, on every server.
+// Lists use the optional indexes of package migrations on every version of PostgreSQL.
 func TestListIndexes(t *testing.T) {
 	t.Parallel()
 	versions := []int{0, 13, 18}
 	if testing.Short() {
-		versions = versions[:1] // the others may be downloaded
+		versions = versions[:1] // the other versions may need a download
 	}
 	for _, major := range versions {
 		t.Run(strconv.Itoa(major), func(t *testing.T) {
@@ -52,7 +52,7 @@ func testListIndexes(t *testing.T, connect func(func(*pgxpool.Config)) *pgxpool.
 	sent := &recorder{}
 	pool := connect(func(config *pgxpool.Config) {
 		config.ConnConfig.Tracer = sent
-		// What is tested is which plans are open to the planner, not what it thinks of them.
+		// The test checks which plans are possible, not their estimated costs.
 		config.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
 		config.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
 		config.ConnConfig.RuntimeParams["jit"] = "off"
@@ -100,7 +100,7 @@ func testListIndexes(t *testing.T, connect func(func(*pgxpool.Config)) *pgxpool.
 			t.Errorf("nothing is read off %s", name)
 		}
 	}
-	// What cannot match is seen before any job is.
+	// A filter that cannot match reads no job.
 	for _, filter := range []admin.Filter{{TaskIdentifiers: []string{"nope"}}, {QueueNames: []string{"nope", "nor this"}}} {
 		if _, _, blocks := b.explain(filter, nil); blocks > 20 {
 			t.Errorf("%+v reads %d blocks", filter, blocks)

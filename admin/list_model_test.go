@@ -20,7 +20,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
-// stateAt is the state of a job by Graphile Worker's rules.
+// stateAt returns the state of a job by Graphile Worker's rules.
 func stateAt(at time.Time, j admin.Job, queueHeld, queueGone bool) admin.State {
 	due := j.RunAt.Before(at.Add(1))
 	switch {
@@ -42,8 +42,8 @@ func stateAt(at time.Time, j admin.Job, queueHeld, queueGone bool) admin.State {
 	return admin.Ready
 }
 
-// model are all jobs in the order of their ids, as a list with their payloads has
-// them. It must be called in a transaction, whose now() lasts.
+// model returns all jobs in the order of their ids, as a list with payloads returns them. It
+// must be called in a transaction, in which now() is constant.
 func (b *bench) model() []admin.ListedJob {
 	b.Helper()
 	at := rowsOf[time.Time](b, "select now()")[0]
@@ -79,7 +79,7 @@ func (b *bench) model() []admin.ListedJob {
 	return listed
 }
 
-// paths are SQL/JSON paths, each with what it means.
+// paths are SQL/JSON paths, each with a Go function of the same meaning.
 var paths = map[string]func(payload any) bool{
 	"$.a": func(payload any) bool {
 		return slices.ContainsFunc(unwrapped(payload), func(v any) bool { return has(v, "a") })
@@ -113,7 +113,7 @@ func texts(values []any) (texts []string) {
 	return texts
 }
 
-// contains is jsonb's @>, where an array also contains a value that is in it.
+// contains is the operator @> of jsonb. An array also contains each of its elements.
 func contains(whole, part any) bool {
 	if array, ok := whole.([]any); ok {
 		switch part.(type) {
@@ -143,10 +143,10 @@ func containsWithin(whole, part any) bool {
 	return reflect.DeepEqual(whole, part)
 }
 
-// unsearchable are payloads that json holds and jsonb does not.
+// unsearchable are payloads that json can hold and jsonb cannot.
 var unsearchable = []string{`{"a": "\u0000"}`, `"\ud83d"`, `["\ude00\ud83d"]`, `{"a": 1e200000}`, `[-1.5E-200000]`, `"\\\u0000"`}
 
-// payloads are what the jobs have and, but for those, what is searched for.
+// payloads are the payloads of the jobs. The filters search for them, except unsearchable.
 var payloads = []string{
 	`{}`, `[]`, `null`, `1`, `1.0`, `"x"`, `true`, `{"a": 1}`, `{"a":1.00,"b":{"c":[1,2,{"d":null}]}}`, `{"b": {"c": [2]}}`,
 	`{"b": {"c": [{}]}}`, `{"a": 2, "a": 1}`, `["x", "y", [1]]`, `[[1]]`, `[{"a": 1}, {"a": [1]}]`, `[{"a": 1}]`, `{"a": [1]}`, `{"a": null}`,
@@ -160,7 +160,7 @@ func decoded(text []byte) (value any) {
 	return value
 }
 
-// matches is the filter, in Go.
+// matches is the filter in Go.
 func matches(f admin.Filter, j admin.ListedJob) bool {
 	in := func(list []string, text *string) bool {
 		return list == nil || text != nil && slices.Contains(list, *text)
@@ -191,7 +191,7 @@ func matches(f admin.Filter, j admin.ListedJob) bool {
 		(f.PayloadPath == nil || searchable && paths[*f.PayloadPath](decoded(j.Payload)))
 }
 
-// listed is what a list of the model has to be.
+// listed returns the jobs of a list of the model.
 func listed(model []admin.ListedJob, f admin.Filter, o admin.ListOptions) []admin.ListedJob {
 	want := []admin.ListedJob{}
 	for _, j := range model {
@@ -227,12 +227,12 @@ func listed(model []admin.ListedJob, f admin.Filter, o admin.ListOptions) []admi
 	return want
 }
 
-// A dice makes things up.
+// A dice makes random values.
 type dice struct{ *rand.Rand }
 
 func of[T any](d dice, values ...T) T { return values[d.IntN(len(values))] }
 
-// some is a part of the values, often nothing.
+// some returns random values of a slice, often none.
 func some[T any](d dice, values ...T) []T {
 	if d.IntN(7) > 0 {
 		return nil
@@ -240,7 +240,7 @@ func some[T any](d dice, values ...T) []T {
 	return slices.DeleteFunc(append([]T{}, values...), func(T) bool { return d.IntN(2) == 0 })
 }
 
-// maybe is one of the values, often none.
+// maybe returns one of the values, often nil.
 func maybe[T any](d dice, odds int, values ...T) *T {
 	if d.IntN(odds) > 0 {
 		return nil
@@ -320,8 +320,8 @@ func (d dice) filter(model []admin.ListedJob, moments []time.Time) admin.Filter 
 	return f
 }
 
-// Whatever the jobs, the filter and the order: the pages together are what sorting
-// and filtering all rows in Go gives, in every mode.
+// For random jobs, filters and orders, the pages together are equal to all rows filtered and
+// sorted in Go, in every mode.
 func TestListModel(t *testing.T) {
 	t.Parallel()
 	for _, mode := range modes {
@@ -371,7 +371,7 @@ func TestListModel(t *testing.T) {
 	}
 }
 
-// list goes through all pages, of which each but the last is full.
+// list reads all pages and checks that every page except the last is full.
 func (b *bench) list(f admin.Filter, o admin.ListOptions) []admin.ListedJob {
 	b.Helper()
 	jobs := []admin.ListedJob{}

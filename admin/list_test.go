@@ -23,12 +23,12 @@ import (
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
 
-// Just inside, on and just outside of what decides a state.
+// Jobs just below, at and just above the limits that decide a state.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		reason string
-		set    string // what is unlike a job that may run
+		set    string // the columns that differ from a ready job
 		want   admin.State
 	}{
 		{"a job", "revision = 0", admin.Ready},
@@ -36,16 +36,16 @@ func TestStates(t *testing.T) {
 		{"run_at is almost now", "run_at = now() + interval '1 microsecond'", admin.Scheduled},
 		{"always", "run_at = '-infinity'", admin.Ready},
 		{"never", "run_at = 'infinity'", admin.Scheduled},
-		{"its first try failed", "attempts = 1, run_at = now() + interval '1 microsecond'", admin.Retrying},
-		{"its first try failed, and it is time again", "attempts = 1", admin.Ready},
-		{"fewer attempts than none", "attempts = -1, run_at = 'infinity'", admin.Scheduled},
+		{"its first attempt failed", "attempts = 1, run_at = now() + interval '1 microsecond'", admin.Retrying},
+		{"its first attempt failed, and run_at has come", "attempts = 1", admin.Ready},
+		{"negative attempts", "attempts = -1, run_at = 'infinity'", admin.Scheduled},
 		{"an attempt left", "attempts = 24", admin.Ready},
 		{"no attempt left", "attempts = 25", admin.Permafailed},
-		{"no attempt left, and run_at is to come", "attempts = 25, run_at = 'infinity'", admin.Permafailed},
+		{"no attempt left, and run_at is in the future", "attempts = 25, run_at = 'infinity'", admin.Permafailed},
 		{"more attempts than it may have", "attempts = 30", admin.Permafailed},
 		{"held", "locked_at = now()", admin.Running},
-		{"held since the future", "locked_at = 'infinity'", admin.Running},
-		{"held by nobody known, and not due", "locked_at = now(), locked_by = null, run_at = 'infinity'", admin.Running},
+		{"locked at a time in the future", "locked_at = 'infinity'", admin.Running},
+		{"locked without locked_by, and not due", "locked_at = now(), locked_by = null, run_at = 'infinity'", admin.Running},
 		{"held on its last attempt", "locked_at = now(), attempts = 25", admin.Running},
 		{"held for four hours", "locked_at = now() - interval '4 hours'", admin.Running},
 		{"held for longer", "locked_at = now() - interval '4 hours 1 microsecond'", admin.Stale},
@@ -55,13 +55,13 @@ func TestStates(t *testing.T) {
 		{"its queue is held", "job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'held')", admin.Waiting},
 		{"its queue is held by a dead worker", "job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'lost')", admin.Waiting},
 		{"its queue is held, and it is not due", "run_at = 'infinity', job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'held')", admin.Scheduled},
-		{"it holds its queue", "locked_at = now(), job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'held')", admin.Running},
-		{"its queue is held, and it has failed for good", "attempts = 25, job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'held')", admin.Permafailed},
+		{"it is running and holds its queue", "locked_at = now(), job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'held')", admin.Running},
+		{"its queue is held, and it has failed permanently", "attempts = 25, job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'held')", admin.Permafailed},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, testdb.Ours(""))
-			b = b.in(b.begin()) // where now() lasts
+			b = b.in(b.begin()) // in which now() is constant
 			b.insert(added(admin.Job{ID: 1, TaskIdentifier: "send", RunAt: *admin.At(day0)}))
 			b.exec(`insert into graphile_worker._private_job_queues (queue_name, locked_at, locked_by) values
 				('free', null, null), ('held', now(), 'pool-a'), ('lost', now() - interval '5 hours', 'pool-b')`)
@@ -81,7 +81,7 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// A worker runs the ready jobs, and no other.
+// A worker runs the ready jobs and no others.
 func TestReadyIsWhatWorkersTake(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -96,7 +96,7 @@ func TestReadyIsWhatWorkersTake(t *testing.T) {
 			added(admin.Job{TaskIdentifier: "edge", RunAt: *admin.At(day0), QueueName: new("lost")}),
 			added(admin.Job{TaskIdentifier: "edge", RunAt: *admin.At(day0), Attempts: 26}),
 		)
-		// Within its first minute a worker takes away the locks of the dead.
+		// A worker clears stale locks within its first minute.
 		b.exec(`create function public.keep() returns trigger language plpgsql as $$ begin
 			return case when old.locked_at < now() - interval '4 hours' then null else new end; end $$`)
 		for _, table := range []string{"_private_jobs", "_private_job_queues"} {
@@ -116,7 +116,7 @@ func TestReadyIsWhatWorkersTake(t *testing.T) {
 		for range ready {
 			b.ok(worker.Finished(b.ctx))
 		}
-		time.Sleep(300 * time.Millisecond) // in which it looks for more
+		time.Sleep(300 * time.Millisecond) // time for it to look for more jobs
 		b.ok(nil, worker.Stop(b.ctx))
 		states := map[int64]admin.State{}
 		for _, j := range jobs {
@@ -137,7 +137,7 @@ func TestReadyIsWhatWorkersTake(t *testing.T) {
 
 var sortKeys = []admin.SortKey{admin.ByID, admin.ByRunAt, admin.ByCreatedAt, admin.ByPriority, admin.ByAttempts}
 
-// Jobs that come and go between two pages move no other.
+// Jobs that are added or deleted between two pages do not move others to another page.
 func TestListWhileJobsComeAndGo(t *testing.T) {
 	t.Parallel()
 	for _, key := range sortKeys {
@@ -165,7 +165,7 @@ func TestListWhileJobsComeAndGo(t *testing.T) {
 					if o.Cursor = page.Next; o.Cursor == "" {
 						break
 					}
-					// The last one seen goes, too, if it may.
+					// The last listed job is deleted as well if its id is a multiple of 3.
 					b.exec(`delete from graphile_worker._private_jobs where id % 3 = 0 and id < 41 and (id = $1 or id % 2 = 0)`, seen[len(seen)-1])
 					if len(seen) < 40 {
 						add(4)
@@ -179,7 +179,8 @@ func TestListWhileJobsComeAndGo(t *testing.T) {
 	}
 }
 
-// Wherever a page ends, the next one begins behind it, in every mode.
+// A page starts after the last job of the previous page, also for extreme values of the
+// sort column, in every mode.
 func TestCursorRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, mode := range modes {
@@ -213,8 +214,8 @@ func TestCursorRoundTrip(t *testing.T) {
 	}
 }
 
-// Times that are infinite, or that RFC 3339 cannot write, are the nearest that it can,
-// and in nobody's way.
+// Times that are infinite or outside RFC 3339 are returned as the nearest time in RFC 3339.
+// The jobs are listed like any others.
 func TestInfiniteTimes(t *testing.T) {
 	t.Parallel()
 	for _, mode := range modes {
@@ -274,7 +275,7 @@ func TestListPages(t *testing.T) {
 			break
 		}
 		b.check("sent after a break", []string(nil), b.sent.names())
-		b.check("a page of none", &admin.Page{Jobs: []admin.ListedJob{}}, b.ok(b.client.ListJobs(b.ctx, admin.Filter{IDs: []int64{}}, nil)))
+		b.check("an empty page", &admin.Page{Jobs: []admin.ListedJob{}}, b.ok(b.client.ListJobs(b.ctx, admin.Filter{IDs: []int64{}}, nil)))
 	})
 }
 
@@ -358,7 +359,7 @@ func TestListInvalid(t *testing.T) {
 			refused("joined", "cursor", admin.Filter{}, &admin.ListOptions{SortBy: key, Cursor: text + text[i:]})
 		}
 	}
-	// Whoever can count up a sum can still not make up a place in another order.
+	// A cursor with a correct checksum and values of another order is refused.
 	for _, body := range []string{
 		`{"s":"id","i":1,"t":"infinity"}`, `{"s":"id","i":1,"n":1}`, `{"s":"id","i":1,"x":1}`, `{"s":"id","i":1,"i":2}`, `{"S":"id","i":1}`, `{"s":"id","i":1.0}`,
 		`{"s":"id","i":9223372036854775808}`, ` {"s":"id","i":1}`, `{"s":"id"}`, `{"s":"id","i":null}`, `null`, `"id"`, ``,
@@ -389,7 +390,7 @@ func TestListInvalid(t *testing.T) {
 		b.ok(b.client.ListJobs(b.ctx, admin.Filter{}, &admin.ListOptions{SortBy: admin.ByRunAt, Cursor: summed(`{"s":"run_at","i":1,"t":"` + moment + `"}`)}))
 	}
 
-	// Only PostgreSQL can tell that these mean nothing to it, and then it also looks at the jobs.
+	// Only PostgreSQL can refuse these paths. It checks them when it reads a job.
 	for _, path := range []string{"", "$.", "$ +", "@", `$ ? (@ like_regex "(")`, `$ ? (@ like_regex "a" flag "z")`, "$[1e1000000]", `$."\u0000"`} {
 		refused(path, "payload_path", admin.Filter{PayloadPath: &path}, nil)
 	}
@@ -398,13 +399,12 @@ func TestListInvalid(t *testing.T) {
 	}
 }
 
-// summed is a cursor with that body and the right sum.
+// summed returns a cursor with the body and the correct checksum.
 func summed(body string) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf([]byte(body), "%08x", crc32.ChecksumIEEE([]byte(body))))
 }
 
-// FuzzCursor gives the client cursors of all kinds: each is refused, or is one that
-// it has made itself.
+// FuzzCursor checks that the client refuses every cursor that it would not make itself.
 func FuzzCursor(f *testing.F) {
 	b := newBench(f, testdb.Ours(""))
 	b.fixture()
@@ -432,7 +432,7 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
-// A node is a part of a plan that reads.
+// A node is a node of a plan.
 type node struct {
 	Type  string `json:"Node Type"`
 	Table string `json:"Relation Name"`
@@ -442,8 +442,8 @@ type node struct {
 	Plans []node
 }
 
-// explain runs a listing, and then its statement once more to see the plan: how
-// the jobs are read, whether more than the page is sorted, and of how many blocks.
+// explain lists jobs and then explains the statement. It returns how the jobs are read,
+// whether more than the page is sorted, and the number of blocks that are read.
 func (b *bench) explain(f admin.Filter, o *admin.ListOptions) (access string, sorted bool, blocks int) {
 	b.Helper()
 	b.sent.take()
@@ -470,8 +470,8 @@ func (b *bench) explain(f admin.Filter, o *admin.ListOptions) (access string, so
 	return access, sorted, plans[0].Plan.Hit + plans[0].Plan.Read
 }
 
-// Pages by id come off the primary key, and a late one costs what the first does,
-// in every mode and however often it is asked for.
+// Pages by id use the primary key, and a late page costs as much as the first, in every mode,
+// also when the statement is repeated.
 func TestListPlans(t *testing.T) {
 	t.Parallel()
 	on := newBench(t, testdb.Ours(""))
@@ -491,7 +491,7 @@ func TestListPlans(t *testing.T) {
 			for _, descending := range []bool{false, true} {
 				first := admin.ListOptions{Descending: descending, PageSize: 100}
 				late := first
-				// The cursor of a page that ends deep in the table.
+				// The cursor of a late page.
 				deep := b.ok(b.client.ListJobs(b.ctx, admin.Filter{IDs: []int64{20_000, 20_001, 180_000, 180_001}}, &admin.ListOptions{Descending: descending, PageSize: 3})).(*admin.Page)
 				late.Cursor = deep.Next
 				_, _, firstBlocks := b.explain(admin.Filter{}, &first)
@@ -510,8 +510,8 @@ func TestListPlans(t *testing.T) {
 	}
 }
 
-// In no mode does a session keep the statement of a list: PostgreSQL may give one that
-// is kept a plan for all parameters, from its sixth time on, which no index serves.
+// No mode prepares the statement of a list. PostgreSQL may use a generic plan from the sixth
+// execution of a prepared statement on, and a generic plan uses no index.
 func TestListIsPlannedForItsParameters(t *testing.T) {
 	t.Parallel()
 	for _, mode := range modes {
@@ -538,7 +538,7 @@ func TestListIsPlannedForItsParameters(t *testing.T) {
 	}
 }
 
-// Run is a subtest on the bench's database.
+// Run runs a subtest on the bench's database.
 func (b *bench) Run(t *testing.T, name string, test func(*bench)) {
 	t.Run(name, func(t *testing.T) {
 		inside := *b
@@ -547,7 +547,7 @@ func (b *bench) Run(t *testing.T, name string, test func(*bench)) {
 	})
 }
 
-// Who lists and counts is in nobody's way, as long as the transaction lasts.
+// A transaction that has listed and counted jobs blocks no other session.
 func TestReadsTakeNoLocks(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -563,7 +563,7 @@ func TestReadsTakeNoLocks(t *testing.T) {
 		}
 		pid := rowsOf[int32](reader, "select pg_backend_pid()")[0]
 		b.check("locks", []string{"AccessShareLock"}, rowsOf[string](b, "select distinct mode from pg_locks where pid = $1 and locktype not in ('virtualxid')", pid))
-		b.check("who has locked rows", lockers, rowsOf[string](b, "select format('%s: %s', id, xmax) from graphile_worker._private_jobs order by id"))
+		b.check("sessions with row locks", lockers, rowsOf[string](b, "select format('%s: %s', id, xmax) from graphile_worker._private_jobs order by id"))
 		writer := b.in(b.begin())
 		writer.exec("select from graphile_worker._private_jobs for update nowait")
 		writer.exec("select from graphile_worker._private_job_queues for update nowait")

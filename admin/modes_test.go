@@ -25,9 +25,9 @@ var modes = []pgx.QueryExecMode{
 	pgx.QueryExecModeSimpleProtocol,
 }
 
-// TestConformance makes every call on every schema that it may meet, under an
-// ordinary name and one to be quoted, through a pool, a connection and a
-// transaction, in every mode of pgx.
+// TestConformance makes every call on every supported schema, with an ordinary name and a
+// name that must be quoted, through a pool, a connection and a transaction, in every mode of
+// pgx.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	ours := func(_ testing.TB, schema string) *pgtest.Template { return testdb.Ours(schema) }
@@ -60,7 +60,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// ways are those to make the calls.
+// ways are the ways to make the calls.
 var ways = map[string]func(*bench){
 	"pool": conform,
 	"connection": func(b *bench) {
@@ -88,7 +88,7 @@ var ways = map[string]func(*bench){
 	},
 }
 
-// conform makes each call once or more, on an empty schema.
+// conform makes each call at least once, on an empty schema.
 func conform(b *bench) {
 	b.Helper()
 	c := b.client
@@ -190,7 +190,7 @@ func conform(b *bench) {
 	b.check("table after Cleanup", jobs, b.jobs())
 }
 
-// A call is one query on as many ids as one statement takes.
+// A call with no more ids than one statement takes is one query.
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	ids := make([]int64, 5000)
@@ -242,9 +242,9 @@ func TestRoundTrips(t *testing.T) {
 		{"FailJobs", many(changes["fail"], ids), []string{"JobFail", "JobLocks"}},
 		{"RescheduleJobs", many(changes["reschedule"], ids), []string{"JobReschedule", "JobLocks"}},
 		{"RetryJobs", many(changes["retry"], ids), []string{"JobReschedule", "JobLocks"}},
-		{"an id more than one statement takes", many(changes["retry"], append([]int64{0}, ids...)), []string{"begin", "JobReschedule", "JobLocks", "JobReschedule", "JobLocks", "commit"}},
+		{"one id more than one statement takes", many(changes["retry"], append([]int64{0}, ids...)), []string{"begin", "JobReschedule", "JobLocks", "JobReschedule", "JobLocks", "commit"}},
 		{"an id twice", many(changes["retry"], append([]int64{1}, ids...)), []string{"JobReschedule", "JobLocks"}},
-		{"nothing that would be left alone", many(changes["retry"], []int64{1, 2}), []string{"JobReschedule"}},
+		{"ids without a skipped job", many(changes["retry"], []int64{1, 2}), []string{"JobReschedule"}},
 		{"an id that is not found", many(changes["retry"], []int64{404}), []string{"JobReschedule", "JobLocks"}},
 		{"no ids", many(changes["retry"], nil), nil},
 		{"RemoveJob", remove("key 2", nil), []string{"JobRemove"}},
@@ -258,7 +258,7 @@ func TestRoundTrips(t *testing.T) {
 			onBoth(t, func(b *bench) {
 				b.fixture()
 				b.ok(nil, b.client.Check(b.ctx))
-				// Check does not count as the first call.
+				// The first call checks the schema. Its queries are not counted.
 				b.ok(b.client.CompleteJobs(b.ctx, nil, nil))
 				b.sent.take()
 				b.ok(nil, tc.call(b.ctx, b.client))

@@ -10,8 +10,7 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// TaskIdentifiers lists the identifiers of all tasks, in their order. It does not read
-// the jobs.
+// TaskIdentifiers returns the identifiers of all tasks, sorted. It does not read the jobs.
 func (c *Client) TaskIdentifiers(ctx context.Context) ([]string, error) {
 	const call = "task identifiers"
 	if err := c.ready(ctx, readJobs); err != nil {
@@ -21,8 +20,8 @@ func (c *Client) TaskIdentifiers(ctx context.Context) ([]string, error) {
 	return identifiers, c.failure(call, err)
 }
 
-// QueueNames lists the first limit names of queues that start with the prefix, in their
-// order. A limit of 0 means all. It does not read the jobs.
+// QueueNames returns the names of the queues that start with the prefix, sorted, and at
+// most limit of them. A limit of 0 means no limit. It does not read the jobs.
 func (c *Client) QueueNames(ctx context.Context, prefix string, limit int) ([]string, error) {
 	const call = "queue names"
 	var f faults
@@ -43,7 +42,7 @@ func (c *Client) QueueNames(ctx context.Context, prefix string, limit int) ([]st
 	return rowsOf(names, func(name *string) string { return *name }), c.failure(call, err)
 }
 
-// Now reads the database's clock, which decides when jobs run.
+// Now returns the time of the database's clock in UTC. This clock decides when jobs run.
 func (c *Client) Now(ctx context.Context) (time.Time, error) {
 	if c.err != nil {
 		return time.Time{}, c.err

@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// A Queue is a named queue, whose jobs run one after another.
+// A Queue is a named queue. Its jobs run one after another.
 type Queue struct {
 	Name     string     `json:"name"`
-	LockedBy *string    `json:"locked_by"` // the worker pool that runs one of its jobs; nil: none
+	LockedBy *string    `json:"locked_by"` // the worker pool that runs one of its jobs; nil: not locked
 	LockedAt *time.Time `json:"locked_at"`
 	Jobs     Counts     `json:"jobs"`
 }
 
-// Queues lists all queues by name, those without jobs too.
+// Queues lists all queues, including those without jobs, sorted by name. It counts the jobs
+// as [Client.Stats] does.
 func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	const call = "queues"
 	stats, err := c.count(ctx, &StatsOptions{}, true)
@@ -31,13 +32,14 @@ func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	return queues, nil
 }
 
-// A Task is a task identifier that jobs have been added for.
+// A Task is a task that jobs have been added for.
 type Task struct {
 	Identifier string `json:"identifier"`
 	Jobs       Counts `json:"jobs"`
 }
 
-// Tasks lists all tasks by identifier, those without jobs too.
+// Tasks lists all tasks, including those without jobs, sorted by identifier. It counts the
+// jobs as [Client.Stats] does.
 func (c *Client) Tasks(ctx context.Context) ([]Task, error) {
 	const call = "tasks"
 	stats, err := c.count(ctx, &StatsOptions{}, false)
@@ -62,20 +64,20 @@ func or(counts Counts) Counts {
 	return counts
 }
 
-// A Worker is a worker pool (a worker, before Graphile Worker 0.17) that holds locks.
+// A Worker is a worker pool that holds locks. Before Graphile Worker 0.17 it is a worker.
 type Worker struct {
 	ID     string    `json:"id"`
-	Jobs   int64     `json:"jobs"`
-	Queues int64     `json:"queues"`
-	Stale  int64     `json:"stale"` // how many of these locks are older than StaleAfter
-	Oldest time.Time `json:"oldest"`
-	Newest time.Time `json:"newest"` // a sign of life
-	// NewestAge is how long ago Newest was, by the database's clock.
+	Jobs   int64     `json:"jobs"`   // the number of jobs that it holds
+	Queues int64     `json:"queues"` // the number of queues that it holds
+	Stale  int64     `json:"stale"`  // how many of these locks are older than StaleAfter
+	Oldest time.Time `json:"oldest"` // the time of the oldest of these locks
+	Newest time.Time `json:"newest"` // the time of the newest: the worker was alive then
+	// NewestAge is the age of the newest lock, by the database's clock.
 	NewestAge time.Duration `json:"-"`
 }
 
-// Workers lists the workers that hold locks, by id, as [Client.ForceUnlockWorkers] takes
-// them. A worker that holds nothing is not listed.
+// Workers lists the workers that hold locks, sorted by id. It does not list a worker without
+// locks. [Client.ForceUnlockWorkers] takes these ids.
 func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	const call = "workers"
 	if err := c.ready(ctx, readJobs); err != nil {
@@ -92,14 +94,14 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	return workers, nil
 }
 
-// A Crontab is what Graphile Worker keeps of one of its cron items.
+// A Crontab is a cron item that Graphile Worker has recorded.
 type Crontab struct {
 	Identifier    string     `json:"identifier"`
 	KnownSince    time.Time  `json:"known_since"`
-	LastExecution *time.Time `json:"last_execution"` // nil: none yet
+	LastExecution *time.Time `json:"last_execution"` // nil: it has not run yet
 }
 
-// Crontabs lists the cron items that workers have made known, by identifier.
+// Crontabs lists the cron items that workers have recorded, sorted by identifier.
 func (c *Client) Crontabs(ctx context.Context) ([]Crontab, error) {
 	const call = "crontabs"
 	if err := c.ready(ctx, readJobs); err != nil {

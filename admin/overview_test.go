@@ -48,7 +48,7 @@ var reads = map[string]func(context.Context, *admin.Client) error{
 	"Crontabs": func(ctx context.Context, c *admin.Client) error { _, err := c.Crontabs(ctx); return err },
 }
 
-// TestOverview compares with what the rows say, on jobs in every state.
+// TestOverview compares the numbers with the rows, for jobs in every state.
 func TestOverview(t *testing.T) {
 	t.Parallel()
 	for name, template := range map[string]func(testing.TB, string) *pgtest.Template{
@@ -139,7 +139,7 @@ func (b *bench) checkOverview() {
 	b.check("ListJobs", append([]admin.ListedJob{}, model...), b.list(admin.Filter{}, admin.ListOptions{PayloadBytes: 1000}))
 }
 
-// What somebody wrote by hand is read, and can be written as JSON, whenever it was.
+// Times of any year that were written by hand are read and can be marshalled to JSON.
 func TestOverviewOfAnyTime(t *testing.T) {
 	t.Parallel()
 	first, last := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)
@@ -173,7 +173,7 @@ func TestOverviewOfAnyTime(t *testing.T) {
 	})
 }
 
-// The reader lists and counts; the transaction of WithTx comes first.
+// Lists and counts read from the reader, and after WithTx from the transaction.
 func TestReader(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -185,7 +185,7 @@ func TestReader(t *testing.T) {
 		pool := b.ok(pgxpool.NewWithConfig(b.ctx, config)).(*pgxpool.Pool)
 		b.Cleanup(pool.Close)
 		client := admin.New(b.pool, admin.WithReader(pool))
-		b.ok(client.Stats(b.ctx, nil)) // the first call checks, on the pool
+		b.ok(client.Stats(b.ctx, nil)) // the first call checks the schema on the pool
 		replica.take()
 		for name, queries := range map[string][]string{
 			"ListJobs": {"JobList"}, "AllJobs": {"JobList"}, "Stats": {"JobCount"}, "estimate": {"JobSpan", "JobCount"}, "Queues": {"JobCount", "QueueList"},

@@ -10,7 +10,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
 
-// inQueue is the number of a job's queue in the test, 0 for none.
+// inQueue returns the number of a job's queue in the test, 0 for no queue.
 func inQueue(id int64) int64 {
 	if n := id % 22; n == 1 || n == 12 {
 		return n
@@ -18,8 +18,9 @@ func inQueue(id int64) int64 {
 	return 0
 }
 
-// TestReadsSkipNoJob runs a real worker through many jobs while many read: had it met
-// a row that is locked it would have skipped it, and taken another one first.
+// TestReadsSkipNoJob runs many jobs with a real worker while many goroutines read them. The
+// worker must take the jobs in their order: it would skip a locked row and take another job
+// first.
 func TestReadsSkipNoJob(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"0.18.0", "0.16.6"} {
@@ -30,14 +31,14 @@ func TestReadsSkipNoJob(t *testing.T) {
 			b.add("send", nil, nil)
 			b.exec(`insert into graphile_worker._private_job_queues (queue_name) values ('q 1'), ('q 12')`)
 			b.exec(`delete from graphile_worker._private_jobs`)
-			// One job in eleven has a queue, which is a row that could be locked, too.
+			// One job in eleven has a queue. The row of the queue could be locked as well.
 			b.exec(`
 				insert into graphile_worker._private_jobs (id, task_id, job_queue_id, key, run_at)
 				overriding system value
 				select i, (select id from graphile_worker._private_tasks), (select id from graphile_worker._private_job_queues where queue_name = 'q ' || i % 22), 'key ' || i, now() - interval '1 hour'
 				from generate_series(2, $1::int + 1) as i`, jobs)
 			driver := upstream.Start(b, version, b.pool.Config().ConnString(), "")
-			// A job that no worker takes, to be there for GetJob all the while.
+			// A job that no worker takes, for GetJob to read during the whole test.
 			b.exec(`update graphile_worker._private_jobs set attempts = max_attempts, priority = 1 where id = 2`)
 
 			reading, stop := context.WithCancel(b.ctx)
@@ -70,7 +71,7 @@ func TestReadsSkipNoJob(t *testing.T) {
 				}
 			}
 			b.ok(nil, w.Stop(b.ctx))
-			// A job in a queue may be passed by, as long as the one before it is not let go of.
+			// A later job may be taken before a job whose queue is still locked.
 			ran := map[int64][]int64{}
 			for {
 				job, err := w.Started(b.ctx)

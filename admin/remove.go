@@ -6,36 +6,37 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// RemoveOptions are the options of [Client.RemoveJob]. Nil means the defaults.
+// RemoveOptions are the options of [Client.RemoveJob]. A nil struct means the defaults.
 type RemoveOptions struct {
-	// DetachLocked lets the call touch a job that a worker holds: it loses its key and
-	// is not retried if it fails. The SQL function always does so.
+	// DetachLocked also changes a job that a worker holds: it loses its key and is not
+	// retried if it fails. The SQL function remove_job always does this.
 	DetachLocked bool
-	DryRun       bool // only say what would be done
+	DryRun       bool // change nothing, and return what the call would do
 }
 
-// A RemoveOutcome says what [Client.RemoveJob] found and did.
+// A RemoveOutcome is what [Client.RemoveJob] found and did.
 type RemoveOutcome string
 
 const (
-	Removed  RemoveOutcome = "removed"   // the job is deleted
-	Detached RemoveOutcome = "detached"  // a worker holds it; it lost its key and will not be retried
-	Left     RemoveOutcome = "left"      // a worker holds it; it is left alone
+	Removed  RemoveOutcome = "removed"   // the job was deleted
+	Detached RemoveOutcome = "detached"  // a worker holds the job; it lost its key and is not retried
+	Left     RemoveOutcome = "left"      // a worker holds the job; it was not changed
 	NoSuch   RemoveOutcome = "not found" // no job has the key
 )
 
-// A RemoveResult says what [Client.RemoveJob] did.
+// A RemoveResult is the result of [Client.RemoveJob].
 type RemoveResult struct {
 	Outcome RemoveOutcome `json:"outcome"`
-	// Job is the deleted job as it was, or the detached one as it is now; nil
-	// otherwise, and in a dry run of detaching.
+	// Job is the deleted job, or the detached job after the change. It is nil if no job
+	// was changed and if a dry run would detach a job.
 	Job *Job `json:"job"`
-	// Skip says why a job was left alone, if Outcome is Left.
+	// Skip is the reason for the outcome Left; nil for any other outcome.
 	Skip *Skip `json:"skip,omitempty"`
 }
 
-// RemoveJob deletes the job with the key by the SQL function remove_job. A job that
-// a worker holds is left alone, unless the options say otherwise.
+// RemoveJob deletes the job with the key by the SQL function remove_job. It does not change
+// a job that a worker holds, unless RemoveOptions.DetachLocked is set. If no job has the
+// key, the outcome is NoSuch and the error is nil.
 func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptions) (*RemoveResult, error) {
 	const call = "remove job"
 	if options == nil {
@@ -58,8 +59,8 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 	}
 
 	var result *RemoveResult
-	// A job that is held when its turn comes, and free by the time its lock is read, gets
-	// another try: nothing has been changed yet.
+	// If the job was locked when remove_job ran, and is unlocked when its lock is read, try
+	// again. Nothing has been changed yet.
 	for range tries {
 		if !options.DryRun {
 			rows, err := c.queries.JobRemove(ctx, c.conn, db.JobRemoveParams{JobKey: key, DetachLocked: options.DetachLocked})
@@ -98,7 +99,7 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 	return result, nil
 }
 
-// wouldRemove says what removing the job would do.
+// wouldRemove returns what removing the job would do.
 func wouldRemove(found []db.JobListRow, options *RemoveOptions) *RemoveResult {
 	if len(found) == 0 {
 		return &RemoveResult{Outcome: NoSuch}

@@ -16,9 +16,9 @@ func TestRemoveJob(t *testing.T) {
 		reason  string
 		key     string
 		options *admin.RemoveOptions
-		// want is the result, and table what is then there.
+		// want is the result, and table the jobs in the table afterwards.
 		want func(jobs []admin.Job) (result *admin.RemoveResult, table []admin.Job)
-		// dry is the result of a dry run, if it is another.
+		// dry is the result of a dry run, if it differs.
 		dry *admin.RemoveResult
 	}{
 		{

@@ -13,7 +13,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
-// everyRead are all calls that read; the jobs are those of the fixture, or others.
+// everyRead are all calls that only read, on the jobs of the fixture or others.
 func everyRead() map[string]func(context.Context, *admin.Client) error {
 	all := maps.Clone(reads)
 	all["GetJob"] = func(ctx context.Context, c *admin.Client) error { _, err := c.GetJob(ctx, 2); return err }
@@ -29,8 +29,8 @@ func everyRead() map[string]func(context.Context, *admin.Client) error {
 	return all
 }
 
-// Everything that reads works on a physical replica, in every mode, beside a client
-// that writes to the primary or on the replica alone.
+// Every call that only reads works on a physical replica, in every mode, with a client of the
+// primary and a reader, and with a client of the replica alone.
 func TestReplica(t *testing.T) {
 	t.Parallel()
 	primaryURL, standbyURL := pgtest.Replicated(t, testdb.Ours(""))
@@ -61,7 +61,7 @@ func TestReplica(t *testing.T) {
 			pgtest.CatchUp(t, primaryURL, standbyURL)
 			for _, client := range []*admin.Client{b.client, replica.client} {
 				b.ok(nil, client.Check(ctx))
-				b.ok(client.Stats(ctx, nil)) // the first call checks, on the primary
+				b.ok(client.Stats(ctx, nil)) // the first call checks the schema on the primary
 				for name, call := range everyRead() {
 					sent.take()
 					read.take()
@@ -80,7 +80,7 @@ func TestReplica(t *testing.T) {
 				}
 				b.check("jobs", jobs, got)
 			}
-			// What changes something does not get there.
+			// A call that changes jobs does not use the replica.
 			b.ok(b.client.CompleteJobs(ctx, []int64{1}, nil))
 			if _, err := replica.client.CompleteJobs(ctx, []int64{2}, nil); code(err) != "25006" {
 				b.Errorf("completing on the replica: %v", err)

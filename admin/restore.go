@@ -10,32 +10,33 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// RestoreOptions are the options of [Client.RestoreQueues]. Nil means the defaults.
+// RestoreOptions are the options of [Client.RestoreQueues]. A nil struct means the defaults.
 type RestoreOptions struct {
-	// QueueName is the queue to put all stranded jobs into, which is added if it is
-	// missing. Nil adds every missing queue again, with its old id and the name
-	// restored-ID: its name is not known, but its jobs still run one after another.
+	// QueueName is the queue to move all stranded jobs to. It is added if it does not
+	// exist. Nil adds every missing queue with its old id and the name restored-ID, since
+	// its old name is lost. Its jobs still run one after another.
 	QueueName *string
-	DryRun    bool // only say what would be done
+	DryRun    bool // change nothing, and return what the call would do
 }
 
-// A RestoreResult says what [Client.RestoreQueues] did.
+// A RestoreResult is the result of [Client.RestoreQueues].
 type RestoreResult struct {
 	DryRun bool            `json:"dry_run"`
-	Jobs   int64           `json:"jobs"`   // how many were put back in reach
-	Queues []RestoredQueue `json:"queues"` // the missing queues, by id
+	Jobs   int64           `json:"jobs"`   // the number of jobs that are no longer stranded
+	Queues []RestoredQueue `json:"queues"` // the missing queues, sorted by id
 }
 
 // A RestoredQueue is a queue that was missing.
 type RestoredQueue struct {
 	ID   int    `json:"id"`
-	Name string `json:"name"` // that of the queue which its jobs are in now
-	Jobs int64  `json:"jobs"` // how many jobs referred to it
+	Name string `json:"name"` // the name of the queue that its jobs are in now
+	Jobs int64  `json:"jobs"` // the number of jobs that referred to it
 }
 
-// RestoreQueues puts [Stranded] jobs back in reach of workers: those whose queue is gone.
-// It reads the whole table. All of them are put back or, if there is an error, none.
-// With RestoreOptions.QueueName, jobs that a worker holds are left alone.
+// RestoreQueues gives [Stranded] jobs a queue, so that workers take them again. It adds the
+// missing queues, or moves the jobs to RestoreOptions.QueueName. It does not move a job that
+// a worker holds. It reads the whole table of jobs. If there is an error, nothing is
+// changed.
 func (c *Client) RestoreQueues(ctx context.Context, options *RestoreOptions) (*RestoreResult, error) {
 	const call = "restore queues"
 	if options == nil {
@@ -93,13 +94,13 @@ func (c *Client) restore(ctx context.Context, options *RestoreOptions) (*Restore
 	if options.QueueName == nil {
 		added, err := c.queries.QueueRestore(ctx, c.conn, params)
 		if err == nil && len(added) < len(missing) {
-			err = fmt.Errorf("%w: another transaction added some of the queues", ErrContended)
+			err = fmt.Errorf("%w: another transaction added some of the queues: try again", ErrContended)
 		}
 		return result, err
 	}
 	for range tries {
 		id, err := c.queries.QueueEnsure(ctx, c.conn, db.QueueEnsureParams{QueueName: *options.QueueName})
-		if errors.Is(err, pgx.ErrNoRows) { // another transaction has just added it
+		if errors.Is(err, pgx.ErrNoRows) { // another transaction adds it at the same time
 			continue
 		}
 		if err != nil {

@@ -9,55 +9,56 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// A ChangeResult says what a call did to jobs, or in a dry run would do. Every job that
-// it was about is counted once, as changed or as skipped: Matched is Changed and all of
-// Skipped together.
+// A ChangeResult is what a call did to jobs, or would do in a dry run. Every job is counted
+// once, as changed or as skipped: Matched is the sum of Changed and all of Skipped.
 type ChangeResult struct {
 	DryRun  bool  `json:"dry_run"`
-	Matched int64 `json:"matched"` // the ids, each counted once; by filter, the jobs that matched it
+	Matched int64 `json:"matched"` // the number of different ids; by filter, the number of jobs that matched
 	Changed int64 `json:"changed"`
-	// Skipped is how many were left alone, by reason.
+	// Skipped is the number of jobs that were not changed, by reason.
 	Skipped map[SkipReason]int64 `json:"skipped"`
-	// States are the states that the matched jobs were in; nil by ids.
+	// States is the number of matched jobs by state; nil in a call by ids.
 	States Counts `json:"states,omitempty"`
-	// Jobs are the changed jobs in the order of their ids: by ids all of them, unless
-	// ChangeOptions.Return says otherwise; by filter the first, as many as
-	// WhereOptions.Sample says. They are as they are now; in a dry run as they are
-	// before, and if they are completed as they were.
+	// Jobs are the changed jobs in the order of their ids. A call by ids returns all of
+	// them, unless ChangeOptions.Return is ReturnIDs or ReturnCount. A call by filter
+	// returns the first WhereOptions.Sample jobs. They are the rows after the change; in a
+	// dry run and after a deletion they are the rows before it.
 	Jobs []Job `json:"jobs"`
-	// IDs are the ids of the changed jobs, if ReturnIDs asks for them.
+	// IDs are the ids of the changed jobs if ChangeOptions.Return is ReturnIDs, else nil.
 	IDs []int64 `json:"ids,omitempty"`
-	// SkippedJobs are the jobs that were left alone, in the order of their ids: by ids
-	// all of them, by filter the first.
+	// SkippedJobs are the jobs that were not changed, in the order of their ids. A call by
+	// ids returns all of them. A call by filter returns the first WhereOptions.Sample jobs.
 	SkippedJobs []Skip `json:"skipped_jobs"`
-	// More says that WhereOptions.Limit ended the call: more jobs may match.
+	// More is true if WhereOptions.Limit ended the call: more jobs may match.
 	More bool `json:"more"`
 }
 
-// A Skip is a job that a call left alone, and why.
+// A Skip is a job that a call did not change, with the reason.
 type Skip struct {
 	ID     int64      `json:"id"`
 	Reason SkipReason `json:"reason"`
-	// LockedBy and LockedAt say who holds the job since when, if Reason is Locked.
+	// LockedBy and LockedAt are the lock of the job if Reason is Locked, else nil.
 	LockedBy *string    `json:"locked_by,omitempty"`
 	LockedAt *time.Time `json:"locked_at,omitempty"`
 }
 
-// SkipReason says why a job was left alone.
+// A SkipReason is the reason why a call did not change a job.
 type SkipReason string
 
 const (
 	NotFound SkipReason = "not found" // no job has the id
 	Locked   SkipReason = "locked"    // a worker holds it
-	// Contended means that somebody else took, changed or deleted the job at the same
-	// moment, or that the reason could not be read. The call may be made again.
+	// Contended means that a worker took the job or another transaction changed or
+	// deleted it at the same time, or that the reason could not be read. The call can be
+	// repeated.
 	Contended SkipReason = "contended"
 )
 
 // SkipReasons are all reasons.
 var SkipReasons = []SkipReason{NotFound, Locked, Contended}
 
-// String returns the id and the reason, and for a locked job who holds it since when.
+// String returns the id and the reason, and for a locked job the worker and the time of the
+// lock.
 func (s Skip) String() string {
 	text := fmt.Sprintf("%d: %s", s.ID, s.Reason)
 	if s.LockedBy != nil {
@@ -69,8 +70,8 @@ func (s Skip) String() string {
 	return text
 }
 
-// newSkip says why a call left a job alone. A job that is free by now was held or
-// changed when its turn came.
+// newSkip returns the reason why a call did not change a job. A job that is unlocked now was
+// locked or changed during the call.
 func newSkip(row db.JobLocksRow) Skip {
 	switch {
 	case !row.Found:
@@ -85,7 +86,7 @@ func newChangeResult(dryRun bool) *ChangeResult {
 	return &ChangeResult{DryRun: dryRun, Skipped: map[SkipReason]int64{}, Jobs: []Job{}, SkippedJobs: []Skip{}}
 }
 
-// skip counts jobs that were left alone, and names the first of them, at most most.
+// skip counts skipped jobs and adds them to SkippedJobs up to the length most.
 func (r *ChangeResult) skip(most int, skips ...Skip) {
 	for _, skip := range skips {
 		r.Matched++
@@ -96,8 +97,8 @@ func (r *ChangeResult) skip(most int, skips ...Skip) {
 	}
 }
 
-// nothingChanged reports whether the call found jobs missing or in use and changed none,
-// which is also what row security leads to.
+// nothingChanged reports whether the call changed no job and found jobs missing or
+// contended. Row security has the same effect.
 func (r *ChangeResult) nothingChanged() bool {
 	return r.Changed == 0 && (r.Matched == 0 || r.Skipped[NotFound]+r.Skipped[Contended] > 0)
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// What a call returns of the jobs is less where less is asked for, and the rest of its
-// result, like what it does, is the same.
+// Returning changes only the fields Jobs and IDs of a result, and not what the call does.
 func TestReturning(t *testing.T) {
 	t.Parallel()
 	type call func(ctx context.Context, c *admin.Client, ids []int64, want admin.Returning, dry bool) (*admin.ChangeResult, error)
@@ -55,12 +54,12 @@ func TestReturning(t *testing.T) {
 		onBoth(t, func(b *bench) {
 			b.fixture()
 			_, err := b.client.CompleteJobs(b.ctx, []int64{1}, &admin.ChangeOptions{Return: 3})
-			b.check("error", "complete jobs: invalid input: return 3 is none of ReturnJobs, ReturnIDs, ReturnCount", fmt.Sprint(err))
+			b.check("error", "complete jobs: invalid input: return 3 is unknown: use ReturnJobs, ReturnIDs or ReturnCount", fmt.Sprint(err))
 		})
 	})
 }
 
-// AddJobsIDs adds what AddJobs does, over more than one batch.
+// AddJobsIDs adds the same jobs as AddJobs, in more than one batch.
 func TestAddJobsIDs(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -77,7 +76,7 @@ func TestAddJobsIDs(t *testing.T) {
 		b.check("number of jobs", len(specs), len(jobs))
 		b.check("ids", jobIDs(jobs), slices.Sorted(slices.Values(ids)))
 
-		// The keyed ones are updated, and the first of them keeps its run_at.
+		// The jobs with keys are updated, and the first of them keeps its run_at.
 		again := b.ok(b.client.AddJobsIDs(b.ctx, []admin.JobSpec{specs[99], specs[0], specs[199]}, &admin.AddJobsOptions{PreserveRunAt: true})).([]int64)
 		byKey := map[string]int64{}
 		for _, job := range jobs {

@@ -9,24 +9,24 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// A RunAt is the moment from which a job may run. PostgreSQL's infinity is a value of
-// its own: the job waits until it is rescheduled.
+// A RunAt is the time from which a job may run. It is a time, PostgreSQL's infinity or
+// -infinity, or a duration from now. A job with infinity waits until it is rescheduled.
 type RunAt struct {
-	Time     time.Time // the zero time unless Infinity is pgtype.Finite and In is nil
+	Time     time.Time // the zero time if Infinity is not pgtype.Finite or In is not nil
 	Infinity pgtype.InfinityModifier
-	In       *time.Duration // from now, by the database's clock; nil in every job that is read
+	In       *time.Duration // a duration from now, by the database's clock; nil in every job that a call returns
 }
 
-// At returns the moment t, to the microsecond, which is what PostgreSQL keeps.
+// At returns the time t. PostgreSQL stores it to the microsecond.
 func At(t time.Time) *RunAt { return &RunAt{Time: t} }
 
-// In returns the moment d from now, by the database's clock. In(0) is now.
+// In returns the time d from now, by the database's clock. In(0) is now.
 func In(d time.Duration) *RunAt { return &RunAt{In: &d} }
 
 // Never returns infinity: the job waits until it is rescheduled.
 func Never() *RunAt { return &RunAt{Infinity: pgtype.Infinity} }
 
-// Before reports whether r is earlier than t. It does not look at r.In.
+// Before reports whether r is earlier than t. It ignores r.In.
 func (r RunAt) Before(t time.Time) bool {
 	if r.Infinity != pgtype.Finite {
 		return r.Infinity == pgtype.NegativeInfinity
@@ -34,8 +34,8 @@ func (r RunAt) Before(t time.Time) bool {
 	return r.Time.Before(t)
 }
 
-// String returns the moment in RFC 3339 and UTC, "infinity", "-infinity", or a duration
-// from now such as "+5m0s".
+// String returns the time in RFC 3339 and UTC, "infinity", "-infinity", or a duration from
+// now such as "+5m0s".
 func (r RunAt) String() string {
 	switch {
 	case r.In != nil:
@@ -49,10 +49,11 @@ func (r RunAt) String() string {
 	return r.Time.UTC().Format(time.RFC3339Nano)
 }
 
-// MarshalText returns what [RunAt.String] does.
+// MarshalText returns the text of [RunAt.String].
 func (r RunAt) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText reads a moment or an infinity as [RunAt.MarshalText] writes it.
+// UnmarshalText reads a time, infinity or -infinity as [RunAt.MarshalText] writes it. It
+// does not read a duration.
 func (r *RunAt) UnmarshalText(text []byte) error {
 	switch string(text) {
 	case "infinity":
@@ -69,8 +70,8 @@ func (r *RunAt) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// parseTime reads RFC 3339, also with the years before 1 and after 9999 that PostgreSQL
-// has.
+// parseTime parses RFC 3339. It also accepts the years before 1 and after 9999 that
+// PostgreSQL can store.
 func parseTime(text string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err == nil || text == "" {
@@ -81,7 +82,7 @@ func parseTime(text string) (time.Time, error) {
 	if yearErr != nil || end < 5 || year < -4713 || year > 294276 {
 		return t, err
 	}
-	// Parse the rest in a leap year, then check that the year has such a day.
+	// Parse the rest in a leap year, then check that the day exists in the year.
 	rest, restErr := time.Parse(time.RFC3339Nano, "2000"+text[end:])
 	if restErr != nil {
 		return t, err
@@ -93,7 +94,7 @@ func parseTime(text string) (time.Time, error) {
 	return moved, nil
 }
 
-// fault says why PostgreSQL cannot keep the moment, or returns "".
+// fault returns what is wrong with r, or "".
 func (r *RunAt) fault() string {
 	switch {
 	case r == nil:
@@ -106,7 +107,7 @@ func (r *RunAt) fault() string {
 	case r.Infinity == pgtype.Infinity || r.Infinity == pgtype.NegativeInfinity:
 		return ""
 	case r.Infinity != pgtype.Finite:
-		return "has an unknown Infinity: pgtype has three"
+		return "has an unknown Infinity: use a value of pgtype.InfinityModifier"
 	case r.Time.IsZero():
 		return "is the zero time: leave RunAt nil for now, or use In"
 	}
@@ -120,7 +121,7 @@ func timeFault(t time.Time) string {
 	return ""
 }
 
-// parameters returns the moment as the queries take it: a time or an interval from now.
+// parameters returns r as parameters of a query: a time or an interval from now.
 func (r *RunAt) parameters() (at pgtype.Timestamptz, in pgtype.Interval) {
 	switch {
 	case r == nil:
@@ -134,8 +135,8 @@ func (r *RunAt) parameters() (at pgtype.Timestamptz, in pgtype.Interval) {
 	return at, in
 }
 
-// timestamptz is what PostgreSQL keeps of the time, which it would round in the text form
-// of a parameter and cut in the binary one.
+// timestamptz returns the time cut to a microsecond. PostgreSQL would round a parameter in
+// the text format, and pgx cuts one in the binary format.
 func timestamptz(t time.Time) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: t.UTC().Truncate(time.Microsecond), Valid: true}
 }
@@ -153,8 +154,8 @@ var (
 	lastMoment  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).Add(-time.Microsecond)
 )
 
-// newTime returns the time in UTC, or the nearest that RFC 3339 can write: a time.Time
-// cannot be infinite.
+// newTime returns the time in UTC. It returns firstMoment or lastMoment for a time outside
+// of these, such as an infinite one.
 func newTime(t pgtype.Timestamptz) time.Time {
 	switch {
 	case t.InfinityModifier == pgtype.NegativeInfinity || t.InfinityModifier == pgtype.Finite && t.Time.Before(firstMoment):
@@ -165,7 +166,7 @@ func newTime(t pgtype.Timestamptz) time.Time {
 	return t.Time.UTC()
 }
 
-// optionalTime is newTime; nil for null.
+// optionalTime returns newTime's result, or nil for null.
 func optionalTime(t pgtype.Timestamptz) *time.Time {
 	if !t.Valid {
 		return nil

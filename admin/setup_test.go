@@ -25,21 +25,21 @@ import (
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
 
-// weird is a schema name that must be quoted, and its quotes doubled.
+// weird is a schema name that must be quoted and contains quotes.
 const weird = `Weird "Name"`
 
-// A bench is a database of the test's own with a client on it.
+// A bench is a database of one test with a client.
 type bench struct {
 	testing.TB
 	ctx    context.Context
 	pool   *pgxpool.Pool
-	on     admin.DB // what the client and the test's own statements use
+	on     admin.DB // the database of the client and of the test's statements
 	client *admin.Client
-	sent   *recorder // what went over the pool
-	npm    bool      // the schema is of the npm package
+	sent   *recorder // the queries that were sent through the pool
+	npm    bool      // the npm package installed the schema
 }
 
-// newBench works in the schema graphile_worker of a copy of the template.
+// newBench returns a bench on the schema graphile_worker of a copy of the template.
 func newBench(tb testing.TB, template *pgtest.Template, opts ...func(*pgxpool.Config)) *bench {
 	tb.Helper()
 	return benchIn(tb, template, graphile.DefaultSchema, opts...)
@@ -55,7 +55,7 @@ func benchIn(tb testing.TB, template *pgtest.Template, schema string, opts ...fu
 	return &bench{TB: tb, ctx: ctx, pool: pool, on: pool, client: admin.New(pool, admin.WithSchema(schema)), sent: sent}
 }
 
-// onBoth runs a test on the schema of the migrations and on that of npm's 0.18.0.
+// onBoth runs a test on the schema of the migrations and on that of the npm release 0.18.0.
 func onBoth(t *testing.T, test func(*bench)) {
 	t.Run("ours", func(t *testing.T) {
 		t.Parallel()
@@ -71,7 +71,7 @@ func onBoth(t *testing.T, test func(*bench)) {
 
 func (b *bench) sql(text string) string { return graphile.Rename(text, b.client.Schema()) }
 
-// exec runs a statement that is written for graphile_worker.
+// exec runs a statement. It replaces the schema graphile_worker by that of the bench.
 func (b *bench) exec(sql string, args ...any) {
 	b.Helper()
 	if _, err := b.on.Exec(b.ctx, b.sql(sql), args...); err != nil {
@@ -79,7 +79,7 @@ func (b *bench) exec(sql string, args ...any) {
 	}
 }
 
-// rowsOf collects the rows of one column, from SQL written for graphile_worker.
+// rowsOf returns the rows of a query with one column. It replaces the schema as exec does.
 func rowsOf[T any](b *bench, sql string, args ...any) []T {
 	b.Helper()
 	rows, err := b.on.Query(b.ctx, b.sql(sql), args...)
@@ -93,7 +93,7 @@ func rowsOf[T any](b *bench, sql string, args ...any) []T {
 	return values
 }
 
-// begin opens a transaction that lasts until it, or the test, is ended.
+// begin begins a transaction. It is rolled back at the end of the test unless it has ended.
 func (b *bench) begin() pgx.Tx {
 	b.Helper()
 	tx, err := b.pool.Begin(b.ctx)
@@ -104,7 +104,7 @@ func (b *bench) begin() pgx.Tx {
 	return tx
 }
 
-// in is the bench on a transaction or a connection.
+// in returns a bench on a transaction or a connection.
 func (b *bench) in(on admin.DB) *bench {
 	inside := *b
 	inside.on = on
@@ -116,7 +116,7 @@ func (b *bench) in(on admin.DB) *bench {
 	return &inside
 }
 
-// ok is the result of a call that must not fail.
+// ok returns the result of a call that must not fail.
 func (b *bench) ok(result any, err error) any {
 	b.Helper()
 	if err != nil {
@@ -125,14 +125,14 @@ func (b *bench) ok(result any, err error) any {
 	return result
 }
 
-// add adds a job that must not fail.
+// add adds a job and fails the test if it cannot.
 func (b *bench) add(task string, payload any, options *admin.AddJobOptions) *admin.Job {
 	b.Helper()
 	return b.ok(b.client.AddJob(b.ctx, task, payload, options)).(*admin.Job)
 }
 
-// check compares whole values. Times are in UTC and equal, but those of the
-// test's own minutes are one.
+// check compares whole values. Times must be in UTC and equal. Two times within
+// five minutes of now count as equal.
 func (b *bench) check(what string, want, got any, opts ...gocmp.Option) {
 	b.Helper()
 	if diff := gocmp.Diff(want, got, append(opts, sameTime, asText, anyAge)...); diff != "" {
@@ -145,13 +145,13 @@ var sameTime = gocmp.Comparer(func(x, y time.Time) bool {
 	return x.Location() == time.UTC && y.Location() == time.UTC && (x.Equal(y) || recent(x) && recent(y))
 })
 
-// anyAge leaves the ages of locks to TestLockAges.
+// anyAge ignores the ages of locks, which TestLockAges tests.
 var anyAge = gocmp.FilterPath(func(p gocmp.Path) bool { return p.Last().String() == ".NewestAge" }, gocmp.Ignore())
 
-// asText compares payloads at once, and not byte by byte.
+// asText compares payloads as texts, so that a difference is readable.
 var asText = gocmp.Transformer("text", func(payload json.RawMessage) string { return string(payload) })
 
-// now is what any time of the test's own minutes equals.
+// now is the current time, which check treats as equal to every recent time.
 func now() time.Time { return time.Now().UTC() }
 
 func ago(d time.Duration) *time.Time { return new(now().Add(-d).Truncate(time.Microsecond)) }
@@ -160,12 +160,11 @@ var (
 	day0 = time.Date(2024, 2, 29, 12, 0, 0, 123456000, time.UTC)
 	day1 = day0.AddDate(0, 0, 1)
 	day2 = day0.AddDate(0, 0, 2)
-	// later is a moment in a time zone other than UTC.
+	// later is a time in a time zone other than UTC.
 	later = time.Date(2100, 1, 2, 3, 4, 5, 678901000, time.FixedZone("", -7*3600))
 )
 
-// added is a job as adding it leaves it, where the fields that are not given
-// have their defaults.
+// added returns the job that AddJob returns: it sets the defaults in the zero fields.
 func added(j admin.Job) admin.Job {
 	if j.Payload == nil {
 		j.Payload = json.RawMessage("{}")
@@ -179,7 +178,7 @@ func added(j admin.Job) admin.Job {
 	return j
 }
 
-// insert writes jobs straight into the table; their ids are those it gives.
+// insert inserts jobs into the table without the client. The table assigns their ids.
 func (b *bench) insert(jobs ...admin.Job) {
 	b.Helper()
 	for _, j := range jobs {
@@ -215,7 +214,7 @@ func (b *bench) insert(jobs ...admin.Job) {
 	}
 }
 
-// jobs reads the whole table, in the order of the ids.
+// jobs reads all jobs in the order of their ids.
 func (b *bench) jobs() []admin.Job {
 	b.Helper()
 	rows, err := b.on.Query(b.ctx, b.sql(`
@@ -252,7 +251,7 @@ func (b *bench) jobs() []admin.Job {
 	return jobs
 }
 
-// fixture fills the tables with a job of each kind, and returns them.
+// fixture inserts a job of each kind and returns the jobs.
 func (b *bench) fixture() []admin.Job {
 	b.Helper()
 	fill := func(j admin.Job) admin.Job {
@@ -279,14 +278,14 @@ func (b *bench) fixture() []admin.Job {
 	return jobs
 }
 
-// locked is why a call leaves a job alone.
+// locked returns the skip of a locked job.
 func locked(j admin.Job) admin.Skip {
 	return admin.Skip{ID: j.ID, Reason: admin.Locked, LockedBy: j.LockedBy, LockedAt: j.LockedAt}
 }
 
 func missing(id int64) admin.Skip { return admin.Skip{ID: id, Reason: admin.NotFound} }
 
-// seed fills the schema with jobs in every state, and returns their ids.
+// seed fills the schema with jobs in every state and returns their ids.
 func (b *bench) seed() []int64 {
 	b.Helper()
 	err := b.pool.AcquireFunc(b.ctx, func(conn *pgxpool.Conn) error {
@@ -298,7 +297,7 @@ func (b *bench) seed() []int64 {
 	return rowsOf[int64](b, "select id from graphile_worker._private_jobs order by id")
 }
 
-// tables are all rows and sequences of the schema.
+// tables returns all rows and sequences of the schema.
 func (b *bench) tables() (rows map[string][]string) {
 	b.Helper()
 	err := b.pool.AcquireFunc(b.ctx, func(conn *pgxpool.Conn) (err error) {
@@ -327,7 +326,7 @@ func (b *bench) blocked() {
 	}
 }
 
-// A recorder is a tracer that keeps the names of the queries, or their first words.
+// A recorder is a tracer that records the names of the queries, or their first words.
 type recorder struct {
 	mu   sync.Mutex
 	sent []query
@@ -353,7 +352,7 @@ func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Tr
 
 func (r *recorder) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// take returns what was sent since the last time.
+// take returns the queries that were sent since the last call.
 func (r *recorder) take() []query {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -361,7 +360,7 @@ func (r *recorder) take() []query {
 	return r.sent
 }
 
-// names are those of the queries since the last time.
+// names returns the names of the queries that were sent since the last call.
 func (r *recorder) names() []string {
 	var names []string
 	for _, q := range r.take() {
@@ -370,7 +369,7 @@ func (r *recorder) names() []string {
 	return names
 }
 
-// code is the SQLSTATE within an error, if any.
+// code returns the SQLSTATE of an error, or the empty string.
 func code(err error) string {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgErr.Code
@@ -383,7 +382,8 @@ func sortJobs(jobs []admin.Job) []admin.Job {
 	return slices.SortedFunc(slices.Values(jobs), func(x, y admin.Job) int { return cmp.Compare(x.ID, y.ID) })
 }
 
-// database returns an empty database with the schema, for an example, which calls done.
+// database returns a database with the schema and no jobs, for an example. The example calls
+// done at its end.
 func database() (pool *pgxpool.Pool, done func()) {
 	tb, done := pgtest.Example()
 	return pgtest.Pool(tb, testdb.Ours("")), done
@@ -391,7 +391,7 @@ func database() (pool *pgxpool.Pool, done func()) {
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-// changedAll is the result of a call that changed these jobs and left those alone.
+// changedAll returns the result of a call that changed and skipped these jobs.
 func changedAll(jobs []admin.Job, skipped []admin.Skip) *admin.ChangeResult {
 	result := &admin.ChangeResult{
 		Matched: int64(len(jobs) + len(skipped)), Changed: int64(len(jobs)), Skipped: map[admin.SkipReason]int64{},

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// newSpec returns what [Client.AddJob] takes as a spec, which has no JobKeyMode.
+// newSpec returns the arguments of [Client.AddJob] as a spec. A spec has no JobKeyMode.
 func newSpec(identifier string, payload any, options *AddJobOptions) JobSpec {
 	return JobSpec{
 		TaskIdentifier: identifier,
@@ -22,7 +22,7 @@ func newSpec(identifier string, payload any, options *AddJobOptions) JobSpec {
 	}
 }
 
-// spec validates a job to be added and returns its payload's JSON text.
+// spec validates a spec and returns the JSON text of its payload.
 func (f *faults) spec(spec *JobSpec) *string {
 	if spec.TaskIdentifier == "" {
 		f.add("task_identifier", "is empty: no worker runs such a job")
@@ -47,8 +47,8 @@ func (f *faults) spec(spec *JobSpec) *string {
 	return payload
 }
 
-// composite returns a valid spec as the text of PostgreSQL's job_spec. Relative times
-// count from now.
+// composite returns a valid spec as the text of the composite type job_spec. A RunAt with In
+// is relative to now.
 func composite(spec *JobSpec, payload *string, now time.Time) string {
 	var row compositeText
 	row.text(&spec.TaskIdentifier)
@@ -77,7 +77,7 @@ func composite(spec *JobSpec, payload *string, now time.Time) string {
 	return row.String() + ")"
 }
 
-// compositeText builds the text form of a composite value, without its last parenthesis.
+// compositeText builds the text form of a composite value, without the closing parenthesis.
 type compositeText struct{ strings.Builder }
 
 var compositeQuotes = strings.NewReplacer(`"`, `""`, `\`, `\\`)

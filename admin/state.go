@@ -1,19 +1,20 @@
 package admin
 
-// A State is what a worker that fetches now would make of a job. Every job is in
-// one state.
+// A State is the state of a job for a worker that fetches jobs now. Every job is in one
+// state.
 type State string
 
 const (
-	Ready       State = "ready"       // it would take the job
-	Scheduled   State = "scheduled"   // run_at is in the future, and no worker has taken the job yet
-	Retrying    State = "retrying"    // the job has failed, and run_at is in the future
-	Waiting     State = "waiting"     // run_at has come, and the job's queue is held
+	Ready       State = "ready"       // a worker would take the job
+	Scheduled   State = "scheduled"   // run_at is in the future, and the job has no attempts
+	Retrying    State = "retrying"    // run_at is in the future, and the job has attempts
+	Waiting     State = "waiting"     // run_at has come, and another job of the queue is running
 	Running     State = "running"     // a worker holds the job
-	Stale       State = "stale"       // a worker has held the job for longer than StaleAfter
-	Permafailed State = "permafailed" // the job has used up its attempts
-	// Stranded is a job whose queue is gone, which a queue's cleanup during an open
-	// transaction leads to. No worker ever takes it, until [Client.RestoreQueues].
+	Stale       State = "stale"       // the lock of the job is older than StaleAfter
+	Permafailed State = "permafailed" // the job has used all its attempts
+	// Stranded means that the job's queue does not exist: a cleanup has deleted it while
+	// an open transaction added the job. No worker takes the job. [Client.RestoreQueues]
+	// gives it a queue.
 	Stranded State = "stranded"
 )
 

@@ -22,7 +22,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/testdb"
 )
 
-// statsOf counts the jobs in Go, and tells so many shapes of errors apart.
+// statsOf counts the jobs in Go, with so many shapes of errors.
 func statsOf(model []admin.ListedJob, shapes int) *admin.Stats {
 	stats := &admin.Stats{Jobs: admin.Counts{}, Tasks: map[string]admin.Counts{}, Queues: map[string]admin.Counts{}, Attempts: []admin.AttemptCount{}}
 	count := func(of map[string]admin.Counts, name string, state admin.State) {
@@ -114,7 +114,7 @@ var shapeOf = map[string]string{
 	strings.Repeat("12345678901234567890 ab ", 9)[:200]: strings.Repeat("* ab ", 8) + "*",
 }
 
-// What varies in errors is told from what they say.
+// A shape has a star for each part of an error that varies.
 func TestErrorShapes(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -133,8 +133,8 @@ func TestErrorShapes(t *testing.T) {
 	})
 }
 
-// Whatever the jobs: the numbers are what counting all rows in Go gives, and an
-// estimate's times, which come off the index, are exact.
+// For random jobs, the numbers are equal to those counted in Go, and the times of an
+// estimate, which it reads from the index, are exact.
 func TestStatsModel(t *testing.T) {
 	t.Parallel()
 	test := func(t *testing.T, b *bench) {
@@ -152,7 +152,7 @@ func TestStatsModel(t *testing.T) {
 			texts = append(texts, text)
 		}
 		slices.Sort(texts)
-		b.check("stats of none", statsOf(nil, 3), b.ok(b.client.Stats(b.ctx, &admin.StatsOptions{ErrorShapes: 3})))
+		b.check("stats of an empty table", statsOf(nil, 3), b.ok(b.client.Stats(b.ctx, &admin.StatsOptions{ErrorShapes: 3})))
 		for round := range 3 {
 			for i := range 50 {
 				j := d.job(100*round+i, moments)
@@ -201,15 +201,15 @@ func TestStatsModel(t *testing.T) {
 	}
 }
 
-// pages is how many pages the table of jobs has.
+// pages returns the number of pages of the table of jobs.
 func (b *bench) pages() int64 {
 	b.Helper()
 	return rowsOf[int64](b, `select pg_relation_size(relation.oid) / 8192 from pg_class as relation
 		where relation.relnamespace = to_regnamespace(quote_ident($1)) and relation.relname = '_private_jobs'`, b.client.Schema())[0]
 }
 
-// large fills the table with 200 000 jobs of every state, where those that are alike
-// stand together or not, and with pages in between that are empty.
+// large fills the table with 200 000 jobs of every state. Jobs that are alike are on the same
+// pages or spread over all pages. Some pages are empty.
 func (b *bench) large(together bool) {
 	b.Helper()
 	b.exec(`insert into graphile_worker._private_tasks (identifier) select 'task ' || i from generate_series(0, 4) as i`)
@@ -230,8 +230,8 @@ func (b *bench) large(together bool) {
 	b.exec("vacuum analyze graphile_worker._private_jobs")
 }
 
-// An estimate is off by no more than it says, in 95 of 100, and on the average not at
-// all; its margins are no larger than they need be.
+// The errors of 95 of 100 estimates are within their margins, the mean error is about zero,
+// and the margins are not much larger than necessary.
 func TestEstimate(t *testing.T) {
 	t.Parallel()
 	for _, together := range []bool{false, true} {
@@ -284,7 +284,7 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// numbers are all numbers of jobs, with their margins.
+// numbers returns all numbers of jobs with their margins.
 func numbers(stats *admin.Stats) (jobs, margins map[string]int64) {
 	jobs, margins = map[string]int64{"all": stats.Jobs.Total()}, map[string]int64{}
 	e := stats.Estimate
@@ -313,14 +313,14 @@ func numbers(stats *admin.Stats) (jobs, margins map[string]int64) {
 	return jobs, margins
 }
 
-// An estimate tells apart the queues with the most jobs on its pages, and says how many
-// more there are; counted exactly, there are all.
+// An estimate counts the queues with the most jobs on its pages separately, and returns the
+// number of the others. An exact count has all queues.
 func TestEstimateQueues(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
 	b.exec(`insert into graphile_worker._private_tasks (identifier) values ('send')`)
 	b.exec(`insert into graphile_worker._private_job_queues (queue_name) select 'queue ' || i from generate_series(1, 20000) as i`)
-	// Every other job is one of the ten longest queues'; each of the others has one.
+	// Every second job is in one of the ten longest queues. Each other queue has one job.
 	b.exec(`insert into graphile_worker._private_jobs (task_id, job_queue_id)
 		select tasks.id, queues.id from graphile_worker._private_tasks as tasks, generate_series(1, 40000) as i
 		join graphile_worker._private_job_queues as queues on queues.queue_name = 'queue ' || case when i % 2 = 0 then i / 2 else 1 + i / 2 % 10 end`)
@@ -344,8 +344,7 @@ func TestEstimateQueues(t *testing.T) {
 	b.check("a small table's queues", exact.Queues, whole.Queues)
 }
 
-// An estimate reads the pages it says and no other, however often it is asked for, in
-// every mode.
+// An estimate reads exactly the sampled pages, also when it is repeated, in every mode.
 func TestEstimatePlans(t *testing.T) {
 	t.Parallel()
 	on := newBench(t, testdb.Ours(""))
@@ -389,7 +388,7 @@ func TestEstimatePlans(t *testing.T) {
 	}
 }
 
-// plan is how a statement reads the table of jobs, those parts that are run.
+// plan returns how a statement reads the table of jobs, without the parts that do not run.
 func (b *bench) plan(q query) (access []string) {
 	b.Helper()
 	var visit func(statsNode)
@@ -420,7 +419,7 @@ type statsNode struct {
 	Plans []statsNode
 }
 
-// An estimate says when an older job may be behind those that it looks at.
+// TimesExact is false if an earlier job may follow the jobs that the estimate reads.
 func TestEstimateTimes(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -431,31 +430,31 @@ func TestEstimateTimes(t *testing.T) {
 		next       *time.Time
 		timesExact bool
 	}{
-		{"none is ready", "0, 'held', timestamptz '2024-01-01' + i * interval '1 s'", 99, nil, nil, true},
-		{"those that wait are too many", "0, 'held', timestamptz '2024-01-01' + i * interval '1 s'", 100, nil, nil, false},
+		{"no job is ready", "0, 'held', timestamptz '2024-01-01' + i * interval '1 s'", 99, nil, nil, true},
+		{"more than 100 waiting jobs", "0, 'held', timestamptz '2024-01-01' + i * interval '1 s'", 100, nil, nil, false},
 		{
-			"one behind them is ready", "0, case i when 100 then 'free' else 'held' end, timestamptz '2024-01-01' + i * interval '1 s'", 101,
+			"the job after 100 waiting jobs is ready", "0, case i when 100 then 'free' else 'held' end, timestamptz '2024-01-01' + i * interval '1 s'", 101,
 			nil, nil, false,
 		},
 		{
-			"one is ready in the last place", "0, case i when 99 then 'free' else 'held' end, timestamptz '2024-01-01' + i * interval '1 s'", 200,
+			"the 100th job is ready", "0, case i when 99 then 'free' else 'held' end, timestamptz '2024-01-01' + i * interval '1 s'", 200,
 			new(time.Date(2024, 1, 1, 0, 1, 39, 0, time.UTC)), nil, true,
 		},
 		{
-			"one of another priority is before them", "case i when 0 then -3 else 0 end, case i when 0 then null else 'held' end, timestamptz '2024-01-01' + i * interval '1 s'", 200,
+			"a ready job of another priority before the waiting jobs", "case i when 0 then -3 else 0 end, case i when 0 then null else 'held' end, timestamptz '2024-01-01' + i * interval '1 s'", 200,
 			new(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)), nil, true,
 		},
 		{
-			"one of another priority is among them", "case i when 50 then -3 else 0 end, case i when 50 then null else 'held' end, timestamptz '2024-01-01' + i * interval '1 s'", 200,
+			"a ready job of another priority among the first 100 waiting jobs", "case i when 50 then -3 else 0 end, case i when 50 then null else 'held' end, timestamptz '2024-01-01' + i * interval '1 s'", 200,
 			new(time.Date(2024, 1, 1, 0, 0, 50, 0, time.UTC)), nil, true,
 		},
 		{
-			"one of another priority is after those", "case i when 150 then -3 else 0 end, case i when 150 then null else 'held' end, timestamptz '2024-01-01' + i * interval '1 s'", 200,
+			"a ready job of another priority after the first 100 waiting jobs", "case i when 150 then -3 else 0 end, case i when 150 then null else 'held' end, timestamptz '2024-01-01' + i * interval '1 s'", 200,
 			new(time.Date(2024, 1, 1, 0, 2, 30, 0, time.UTC)), nil, false,
 		},
-		{"a thousand priorities", "i, null, timestamptz '2100-01-01' - i * interval '1 s'", 1000, nil, new(time.Date(2099, 12, 31, 23, 43, 21, 0, time.UTC)), true},
-		{"more", "i, null, timestamptz '2100-01-01' - i * interval '1 s'", 1001, nil, new(time.Date(2099, 12, 31, 23, 43, 21, 0, time.UTC)), false},
-		{"infinite ones", "i % 2, null, case when i < 500 then '-infinity' else 'infinity' end::timestamptz", 1000, nil, nil, true},
+		{"1000 priorities", "i, null, timestamptz '2100-01-01' - i * interval '1 s'", 1000, nil, new(time.Date(2099, 12, 31, 23, 43, 21, 0, time.UTC)), true},
+		{"1001 priorities", "i, null, timestamptz '2100-01-01' - i * interval '1 s'", 1001, nil, new(time.Date(2099, 12, 31, 23, 43, 21, 0, time.UTC)), false},
+		{"infinite run_at", "i % 2, null, case when i < 500 then '-infinity' else 'infinity' end::timestamptz", 1000, nil, nil, true},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			t.Parallel()

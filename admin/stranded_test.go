@@ -11,8 +11,9 @@ import (
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
 
-// A job that a transaction adds to a queue while a cleanup deletes the queue is stranded:
-// everything says so, no worker takes it, and restoring the queue puts it back in reach.
+// A job that a transaction adds to a queue while a cleanup deletes the queue is stranded. All
+// calls return this state, and no worker takes the job until RestoreQueues has restored the
+// queue.
 func TestStranded(t *testing.T) {
 	t.Parallel()
 	for _, version := range upstream.Versions {
@@ -38,7 +39,7 @@ func TestStranded(t *testing.T) {
 			driver := upstream.Start(t, version, b.pool.Config().ConnString(), "")
 			worker := b.ok(driver.StartWorker(b.ctx, upstream.WorkerOptions{Tasks: []string{"run"}})).(*upstream.Worker)
 			beside := b.add("run", nil, nil)
-			b.check("the job beside it runs", beside.ID, b.ok(worker.Finished(b.ctx)).(upstream.Job).ID)
+			b.check("the other job runs", beside.ID, b.ok(worker.Finished(b.ctx)).(upstream.Job).ID)
 			b.check("jobs left", []int64{job.ID}, jobIDs(b.jobs()))
 
 			want := &admin.RestoreResult{DryRun: true, Jobs: 1, Queues: []admin.RestoredQueue{{ID: 1, Name: "restored-1", Jobs: 1}}}
@@ -55,8 +56,8 @@ func TestStranded(t *testing.T) {
 	}
 }
 
-// Cleanup spares queues that jobs are added to while it runs, and counts those that are
-// committed to a queue as it is deleted.
+// Cleanup does not delete queues that jobs are added to while it runs. It counts the jobs that
+// are committed to a queue while it deletes the queue.
 func TestCleanupCountsStranded(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
@@ -75,7 +76,7 @@ func TestCleanupCountsStranded(t *testing.T) {
 		b.check("stranded", 3, len(b.list(admin.Filter{States: []admin.State{admin.Stranded}}, admin.ListOptions{})))
 		b.check("spared", 1, len(b.list(admin.Filter{QueueNames: []string{"spared"}}, admin.ListOptions{})))
 
-		// Into one queue, but for what a worker holds.
+		// RestoreQueues moves all stranded jobs to one queue, except those that a worker holds.
 		b.exec(`update graphile_worker._private_jobs set locked_at = now(), locked_by = 'pool-a' where id = 2`)
 		restored := b.ok(b.client.RestoreQueues(b.ctx, &admin.RestoreOptions{QueueName: new("mail")}))
 		b.check("restored", &admin.RestoreResult{Jobs: 2, Queues: []admin.RestoredQueue{{ID: 1, Name: "mail", Jobs: 2}, {ID: 2, Name: "mail", Jobs: 1}}}, restored)

@@ -19,7 +19,7 @@ type receipt struct {
 	Notes []string `json:"notes,omitempty"`
 }
 
-// added by an adder that only keeps what it is told.
+// adding is a JobAdder that records the arguments of AddJob.
 type adding struct {
 	Task    string
 	Payload any
@@ -31,7 +31,7 @@ func (a *adding) AddJob(_ context.Context, task string, payload any, options *ad
 	return nil, nil
 }
 
-// What the call gives wins over the task's options, one by one.
+// Each option of the call overrides the same option of the task.
 func TestTaskOptions(t *testing.T) {
 	t.Parallel()
 	defaults := admin.TaskOptions{
@@ -49,9 +49,9 @@ func TestTaskOptions(t *testing.T) {
 		want     admin.AddJobOptions
 	}{
 		{"neither", nil, nil, admin.AddJobOptions{}},
-		{"the task's alone", &defaults, nil, admin.AddJobOptions(defaults)},
-		{"the task's, where the call has none", &defaults, &admin.AddJobOptions{}, admin.AddJobOptions(defaults)},
-		{"the call's alone", nil, &call, call},
+		{"only the task's options", &defaults, nil, admin.AddJobOptions(defaults)},
+		{"the task's options for those that the call does not give", &defaults, &admin.AddJobOptions{}, admin.AddJobOptions(defaults)},
+		{"only the call's options", nil, &call, call},
 		{"both", &defaults, &call, call},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestTaskOptions(t *testing.T) {
 				t.Errorf("Add: -want +got\n%s", diff)
 			}
 			if tc.want.JobKeyMode == admin.UnsafeDedupe {
-				return // which Spec cannot have
+				return // Spec cannot have this mode
 			}
 			spec := admin.JobSpec{
 				TaskIdentifier: "send_receipt", Payload: receipt{Order: 7}, QueueName: tc.want.QueueName, RunAt: tc.want.RunAt,
@@ -101,12 +101,12 @@ func TestTaskInDatabase(t *testing.T) {
 
 		before := b.tables()
 		_, err := b.client.AddJobs(b.ctx, []admin.JobSpec{task.Spec(receipt{}, replace), task.Spec(receipt{Order: 424242}, nil)}, nil)
-		b.check("a mode that AddJobs has not", "add jobs: invalid input: job 1: job_key_mode is not for AddJobs: set AddJobsOptions, or use AddJob", fmt.Sprint(err))
+		b.check("a mode that AddJobs does not have", "add jobs: invalid input: job 1: job_key_mode is not for AddJobs: set AddJobsOptions, or use AddJob", fmt.Sprint(err))
 		b.check("nothing added", before, b.tables())
 	})
 }
 
-// What is wrong with a declaration is the error of every use, and nothing is sent.
+// Every use of a task with an invalid declaration returns its error and sends nothing.
 func TestTaskInvalid(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -117,7 +117,7 @@ func TestTaskInvalid(t *testing.T) {
 	invalidTask(b, admin.NewTask[int](strings.Repeat("x", 129), nil),
 		fmt.Sprintf("task %q: invalid input: task_identifier has 129 characters, more than 128", strings.Repeat("x", 129)))
 	invalidTask(b, admin.NewTask[int]("x", &admin.TaskOptions{MaxAttempts: new(0), JobKeyMode: "newest"}),
-		`task "x": invalid input: max_attempts 0 is outside 1 to 32767; job_key_mode "newest" is none of replace, preserve_run_at, unsafe_dedupe`)
+		`task "x": invalid input: max_attempts 0 is outside 1 to 32767; job_key_mode "newest" is unknown: use replace, preserve_run_at or unsafe_dedupe`)
 	invalidTask(b, admin.NewTask[[]byte]("x", nil),
 		`task "x": invalid input: payload is a []byte, which JSON would turn into base64: make it a json.RawMessage`)
 	b.check("sent", []string(nil), b.sent.names())

@@ -14,8 +14,7 @@ import (
 // ErrUndeclared matches an [*UndeclaredError].
 var ErrUndeclared = errors.New("jobs of undeclared tasks")
 
-// An UndeclaredError lists the tasks that have jobs and that nobody declares. It matches
-// [ErrUndeclared].
+// An UndeclaredError lists the undeclared tasks that have jobs. It matches [ErrUndeclared].
 type UndeclaredError struct {
 	Tasks []UndeclaredTask
 }
@@ -35,12 +34,13 @@ func (e *UndeclaredError) Error() string {
 
 func (e *UndeclaredError) Unwrap() error { return ErrUndeclared }
 
-// An UndeclaredTask is a task that has jobs and that nobody declares: its identifier is
-// misspelled, say, or the task is retired. Where no worker knows it, its jobs wait for ever.
+// An UndeclaredTask is a task that has jobs and is not declared. Its identifier may be
+// misspelled, or the task may be retired. If no worker knows the task, no worker runs its
+// jobs.
 type UndeclaredTask struct {
 	Identifier string    `json:"identifier"`
 	Jobs       int64     `json:"jobs"`
-	Pending    int64     `json:"pending"` // those of the jobs that have not used up their attempts
+	Pending    int64     `json:"pending"` // how many of the jobs have attempts left
 	Oldest     time.Time `json:"oldest"`  // when the oldest of the jobs was added
 	// DidYouMean is the declared identifier that is spelled most alike; nil: none is close.
 	DidYouMean *string `json:"did_you_mean"`
@@ -57,10 +57,11 @@ func (t UndeclaredTask) String() string {
 	return fmt.Sprintf("%q (%d jobs%s)", t.Identifier, t.Jobs, hint)
 }
 
-// UndeclaredTasks lists by identifier the tasks that have jobs and are not among the
-// declared identifiers, such as those of [Identifiers]. Upper and lower case differ. It
-// takes no lock, and reads no job where all tasks are declared; otherwise it goes through
-// all jobs. [Client.Check] makes an error of them.
+// UndeclaredTasks lists the tasks that have jobs and are not among the declared
+// identifiers, sorted by identifier. Identifiers are compared with their case. [Identifiers]
+// returns the identifiers of typed tasks. UndeclaredTasks takes no lock. If all tasks are
+// declared, it reads no job; otherwise it reads all jobs. [Client.Check] returns these tasks
+// as an error.
 func (c *Client) UndeclaredTasks(ctx context.Context, declared []string) ([]UndeclaredTask, error) {
 	const call = "undeclared tasks"
 	var f faults
@@ -90,7 +91,8 @@ func (c *Client) UndeclaredTasks(ctx context.Context, declared []string) ([]Unde
 	return tasks, nil
 }
 
-// nearest returns the name that is spelled most like another; nil: none is.
+// nearest returns the name that is spelled most like the given one, or nil if no name is
+// similar.
 func nearest(name string, names []string) *string {
 	if near := spelling.Near(name, names); len(near) > 0 {
 		return &near[0]

@@ -37,8 +37,8 @@ func TestUndeclaredTasks(t *testing.T) {
 		before := b.tables()
 		b.check("some", want, undeclared("send", "send_receipt", "Send"))
 		want[2].DidYouMean = nil
-		b.check("none is near", append(want, admin.UndeclaredTask{Identifier: "send_receipt", Jobs: 1, Pending: 1, Oldest: day0}), undeclared("else"))
-		b.check("nobody declares anything", 4, len(undeclared()))
+		b.check("no similar identifier", append(want, admin.UndeclaredTask{Identifier: "send_receipt", Jobs: 1, Pending: 1, Oldest: day0}), undeclared("else"))
+		b.check("no declared task", 4, len(undeclared()))
 		b.check("all", []admin.UndeclaredTask{}, undeclared("send_receipt", "", "old", "sendReciept"))
 		b.check("the tables", before, b.tables())
 
@@ -47,7 +47,7 @@ func TestUndeclaredTasks(t *testing.T) {
 	})
 }
 
-// Where every task is declared, the jobs are not gone through, however many they are.
+// UndeclaredTasks reads no job if every task is declared.
 func TestUndeclaredTasksReadsNoJob(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -112,7 +112,7 @@ func TestUndeclaredError(t *testing.T) {
 	}
 }
 
-// Near misses by the ways in which identifiers go wrong.
+// Common misspellings of identifiers.
 func TestUndeclaredDidYouMean(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))

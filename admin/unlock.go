@@ -8,37 +8,37 @@ import (
 	"github.com/gwadmin/gwadmin/db"
 )
 
-// UnlockOptions are the options of [Client.ForceUnlockWorkers]. Nil means the defaults.
+// UnlockOptions are the options of [Client.ForceUnlockWorkers]. A nil struct means the
+// defaults.
 type UnlockOptions struct {
-	DryRun bool // only say what would be unlocked
+	DryRun bool // change nothing, and return what the call would do
 }
 
-// WorkerLocks is what a worker held.
+// WorkerLocks are the locks that a worker held.
 type WorkerLocks struct {
 	WorkerID string     `json:"worker_id"`
 	Jobs     int64      `json:"jobs"`
 	Queues   int64      `json:"queues"`
-	Oldest   *time.Time `json:"oldest"` // when it took the first of these locks, in UTC
-	Newest   *time.Time `json:"newest"` // when it took the last of them: a sign of life
-	// NewestAge is how long ago Newest was, by the database's clock.
+	Oldest   *time.Time `json:"oldest"` // the time of the oldest of these locks, in UTC
+	Newest   *time.Time `json:"newest"` // the time of the newest: the worker was alive then
+	// NewestAge is the age of the newest lock, by the database's clock.
 	NewestAge time.Duration `json:"-"`
 }
 
-// An UnlockResult says what [Client.ForceUnlockWorkers] did for each id asked
-// for, in the order asked.
+// An UnlockResult is what [Client.ForceUnlockWorkers] did for each id, in the order of the
+// ids that it was given.
 type UnlockResult struct {
-	Unlocked []WorkerLocks `json:"unlocked"` // the workers that held something, and what was unlocked
-	Idle     []string      `json:"idle"`     // the ids that held nothing
+	Unlocked []WorkerLocks `json:"unlocked"` // the workers that held locks, with the cleared locks
+	Idle     []string      `json:"idle"`     // the workers that held no lock
 }
 
 // ForceUnlockWorkers clears every lock of the workers, on jobs and on queues, by the SQL
-// function force_unlock_workers. The ids are those of worker pools since Graphile Worker
-// 0.17, as in [Job.LockedBy], and of workers before.
+// function force_unlock_workers. The ids are those of [Job.LockedBy].
 //
-// Use it only for workers that are dead. A live one goes on with its job, and another one
-// starts the same job beside it. Attempts stay as they are: the attempt that was cut
-// short is used up. The rows are locked and counted before they are unlocked. What a live
-// worker takes in that moment is unlocked and not counted.
+// Use it only for dead workers. A live worker continues its job, and another worker starts
+// the same job at the same time. Attempts do not change: the interrupted attempt counts.
+// The rows are locked and counted before they are unlocked. If a live worker takes a job or
+// a queue in the meantime, its lock is cleared and not counted.
 func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, options *UnlockOptions) (*UnlockResult, error) {
 	const call = "force unlock workers"
 	var f faults

@@ -15,7 +15,7 @@ func TestForceUnlockWorkers(t *testing.T) {
 		reason  string
 		workers []string
 		want    *admin.UnlockResult
-		free    []string // the queues unlocked
+		free    []string // the names of the unlocked queues
 	}{
 		{
 			"each worker has counts of its own, in the order asked, a stale lock counts, and an id is text",
@@ -52,7 +52,7 @@ func TestForceUnlockWorkers(t *testing.T) {
 		t.Run(tc.reason, func(t *testing.T) {
 			t.Parallel()
 			onBoth(t, func(b *bench) {
-				// Only the locks of a job change: its attempts and times stay.
+				// Only the locks of a job change. Its attempts and times do not.
 				job := added(admin.Job{ID: 1, TaskIdentifier: "send", RunAt: *admin.At(day2), Attempts: 1, CreatedAt: day0, UpdatedAt: day1})
 				jobs := []admin.Job{job, job, job, job, job}
 				for i, by := range []string{"pool-a", "pool-a", "pool-b", nasty} {

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// faults collects what is wrong with the input of one call.
+// faults collects the faults of the input of a call.
 type faults struct {
-	index *int // the job at hand, in a batch
+	index *int // the index of the current job of a batch
 	found []Fault
 }
 
@@ -18,7 +18,7 @@ func (f *faults) add(field, problem string, args ...any) {
 	f.found = append(f.found, Fault{Index: f.index, Field: field, Problem: fmt.Sprintf(problem, args...)})
 }
 
-// err returns an [*InvalidError] when anything was found.
+// err returns an [*InvalidError] with the faults, or nil if there are none.
 func (f *faults) err(call string) error {
 	if len(f.found) == 0 {
 		return nil
@@ -26,7 +26,7 @@ func (f *faults) err(call string) error {
 	return &InvalidError{Call: call, Faults: f.found}
 }
 
-// text refuses what PostgreSQL cannot keep in a text, and more characters than most.
+// text refuses a text that PostgreSQL cannot store or that has more characters than most.
 func (f *faults) text(field, value string, most int) {
 	switch {
 	case !utf8.ValidString(value):
@@ -56,12 +56,12 @@ func (f *faults) keyMode(mode JobKeyMode) {
 	switch mode {
 	case "", Replace, PreserveRunAt, UnsafeDedupe:
 	default:
-		f.add("job_key_mode", "%q is none of %s, %s, %s", mode, Replace, PreserveRunAt, UnsafeDedupe)
+		f.add("job_key_mode", "%q is unknown: use %s, %s or %s", mode, Replace, PreserveRunAt, UnsafeDedupe)
 	}
 }
 
-// payload returns the JSON text of a payload: nil for none, a [json.RawMessage]
-// as it is, and anything else marshalled.
+// payload returns the JSON text of a payload. It returns nil for nil, does not change a
+// [json.RawMessage], and marshals any other value.
 func (f *faults) payload(value any) *string {
 	var text []byte
 	switch value := value.(type) {

@@ -13,15 +13,15 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// unserializable is a value that no JSON stands for, and that says what it holds.
+// unserializable is a value that cannot be marshalled. Its error contains the value.
 type unserializable struct{}
 
 func (unserializable) MarshalJSON() ([]byte, error) { return nil, errors.New("secret") }
 
-// Bad input is refused before anything is sent, all of it at once.
+// Invalid input is refused before anything is sent, and the error lists all faults.
 func TestInvalid(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil) // not even the schema is there
+	b := newBench(t, nil) // an empty database without the schema
 	const (
 		latin1 = "caf\xe9"
 		nul    = "a\x00b"
@@ -66,7 +66,7 @@ func TestInvalid(t *testing.T) {
 				{Field: "priority", Problem: "32768 is outside -32768 to 32767"},
 				{Field: "flags", Problem: "is not UTF-8"},
 				{Field: "flags", Problem: "has a NUL character"},
-				{Field: "job_key_mode", Problem: `"Replace" is none of replace, preserve_run_at, unsafe_dedupe`},
+				{Field: "job_key_mode", Problem: `"Replace" is unknown: use replace, preserve_run_at or unsafe_dedupe`},
 			}},
 		},
 		{
@@ -96,7 +96,7 @@ func TestInvalid(t *testing.T) {
 		{
 			"a time that is neither finite nor infinite",
 			add("ok", nil, &admin.AddJobOptions{RunAt: &admin.RunAt{Infinity: 2}}),
-			admin.InvalidError{Call: "add job", Faults: []admin.Fault{{Field: "run_at", Problem: "has an unknown Infinity: pgtype has three"}}},
+			admin.InvalidError{Call: "add job", Faults: []admin.Fault{{Field: "run_at", Problem: "has an unknown Infinity: use a value of pgtype.InfinityModifier"}}},
 		},
 		{
 			"a payload without JSON, of which the error says only the type",
@@ -124,7 +124,7 @@ func TestInvalid(t *testing.T) {
 				{Index: new(3), Field: "flags", Problem: "has a NUL character"},
 				{Index: new(3), Field: "job_key", Problem: "is also that of job 0"},
 				{Index: new(4), Field: "payload", Problem: "cannot be marshalled to JSON: it is a chan int"},
-				{Index: new(4), Field: "run_at", Problem: "has an unknown Infinity: pgtype has three"},
+				{Index: new(4), Field: "run_at", Problem: "has an unknown Infinity: use a value of pgtype.InfinityModifier"},
 				{Index: new(4), Field: "priority", Problem: "-40000 is outside -32768 to 32767"},
 			}},
 		},
@@ -153,7 +153,7 @@ func TestInvalid(t *testing.T) {
 				RunAt: &admin.RunAt{Infinity: pgtype.InfinityModifier(-128)}, Priority: new(math.MaxInt), Attempts: new(-1), MaxAttempts: new(0),
 			}),
 			admin.InvalidError{Call: "reschedule jobs", Faults: []admin.Fault{
-				{Field: "run_at", Problem: "has an unknown Infinity: pgtype has three"},
+				{Field: "run_at", Problem: "has an unknown Infinity: use a value of pgtype.InfinityModifier"},
 				{Field: "priority", Problem: "9223372036854775807 is outside -32768 to 32767"},
 				{Field: "attempts", Problem: "-1 is outside 0 to 32767"},
 				{Field: "max_attempts", Problem: "0 is outside 1 to 32767"},
@@ -189,8 +189,8 @@ func TestInvalid(t *testing.T) {
 			"cleanup tasks that are none, and a list to keep that nothing obeys",
 			cleanup(admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.GCJobQueues, "gc_job_queues", "ALL"}, KeepTasks: []string{"ok", latin1}}),
 			admin.InvalidError{Call: "cleanup", Faults: []admin.Fault{
-				{Field: "tasks", Problem: `has "gc_job_queues", which is none of DELETE_PERMAFAILED_JOBS, GC_TASK_IDENTIFIERS, GC_JOB_QUEUES`},
-				{Field: "tasks", Problem: `has "ALL", which is none of DELETE_PERMAFAILED_JOBS, GC_TASK_IDENTIFIERS, GC_JOB_QUEUES`},
+				{Field: "tasks", Problem: `has "gc_job_queues": use DELETE_PERMAFAILED_JOBS, GC_TASK_IDENTIFIERS or GC_JOB_QUEUES`},
+				{Field: "tasks", Problem: `has "ALL": use DELETE_PERMAFAILED_JOBS, GC_TASK_IDENTIFIERS or GC_JOB_QUEUES`},
 				{Field: "keep_tasks", Problem: "needs the task GC_TASK_IDENTIFIERS"},
 				{Field: "keep_tasks", Problem: "is not UTF-8"},
 			}},
@@ -213,7 +213,7 @@ func TestInvalid(t *testing.T) {
 	}
 }
 
-// What an error says never has a payload in it.
+// The text of an error never contains a payload.
 func TestInvalidErrorText(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -244,7 +244,7 @@ func TestInvalidErrorText(t *testing.T) {
 	}
 }
 
-// A name that cannot be a schema's is the error of every call, and nothing is sent.
+// If the schema name is invalid, every call returns an error and sends nothing.
 func TestSchemaName(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

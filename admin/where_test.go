@@ -25,7 +25,7 @@ import (
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
 
-// wheres are the changes by filter, each with what it makes of a job; nil deletes it.
+// wheres are the changes by filter, each with a function that changes a job; nil deletes it.
 var wheres = map[string]struct {
 	call func(context.Context, *admin.Client, admin.Filter, *admin.WhereOptions) (*admin.ChangeResult, error)
 	does func(*admin.Job)
@@ -55,8 +55,8 @@ var wheres = map[string]struct {
 	},
 }
 
-// Whatever the jobs, the filter and the verb: what the model says is changed, exactly
-// that is, all other rows stay as they are, and the result adds up.
+// For random jobs, filters and verbs, the call changes exactly the jobs that the model
+// changes, no other row changes, and the numbers of the result are consistent.
 func TestWhereModel(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, schema, npm string }{
@@ -120,15 +120,15 @@ func TestWhereModel(t *testing.T) {
 						delete(before, id)
 						delete(after, id)
 					}
-					b.check("the rows of the others", before, after)
+					b.check("the rows of the other jobs", before, after)
 
-					// What the limit ends may or may not have been all there was.
+					// If the limit ended the call, other jobs may or may not match.
 					want.More = result.More
 					wantDry := want
 					wantDry.DryRun, wantDry.More = true, preview.More
 					b.check(name+": preview", wantDry, *preview)
 					if where.does != nil {
-						// The changed jobs are shown as they are now.
+						// The result has the changed jobs after the change.
 						want.Jobs = slices.Clone(want.Jobs)
 						for i := range want.Jobs {
 							where.does(&want.Jobs[i])
@@ -152,7 +152,7 @@ func TestWhereModel(t *testing.T) {
 	}
 }
 
-// rowsByID are the jobs' rows, each with its version.
+// rowsByID returns the rows of the jobs, each with its version.
 func rowsByID(b *bench) map[int64]string {
 	b.Helper()
 	rows := map[int64]string{}
@@ -161,7 +161,7 @@ func rowsByID(b *bench) map[int64]string {
 	return rows
 }
 
-// whereModel is what a preview has to say, and the ids of the jobs to be changed.
+// whereModel returns the expected preview and the ids of the jobs to change.
 func whereModel(model []admin.ListedJob, f admin.Filter, o admin.WhereOptions) (want admin.ChangeResult, changed []int64) {
 	sample := 10
 	if o.Sample != nil {
@@ -207,8 +207,8 @@ func TestWhereInvalid(t *testing.T) {
 		want    string
 	}{
 		{"no filter", admin.Filter{}, nil, "filter is empty and selects every job: set All if that is meant"},
-		{"a filter and all", some, &admin.WhereOptions{All: true}, "all is only for an empty filter, and the filter is not empty"},
-		{"unknown state", admin.Filter{States: []admin.State{"red"}}, nil, `filter states has "red", which is none of`},
+		{"a filter with All", some, &admin.WhereOptions{All: true}, "all is only for an empty filter, and the filter is not empty"},
+		{"unknown state", admin.Filter{States: []admin.State{"red"}}, nil, `filter states has "red": use one of`},
 		{"negative limit", some, &admin.WhereOptions{Limit: -1}, "limit -1 is negative"},
 		{"too large a batch", some, &admin.WhereOptions{BatchSize: 10_001}, "batch_size 10001 is outside 1 to 10000"},
 		{"negative batch", some, &admin.WhereOptions{BatchSize: -1}, "batch_size -1 is outside"},
@@ -226,16 +226,16 @@ func TestWhereInvalid(t *testing.T) {
 	_, err := b.client.RescheduleWhere(b.ctx, some, admin.RescheduleValues{}, nil)
 	b.check("nothing to set", true, errors.Is(err, admin.ErrInvalid))
 	_, err = b.client.FailWhere(b.ctx, some, new("\x00"), nil)
-	b.check("a reason that cannot be kept", true, errors.Is(err, admin.ErrInvalid))
+	b.check("a reason that PostgreSQL cannot store", true, errors.Is(err, admin.ErrInvalid))
 	b.check("sent", 0, len(b.sent.names()))
-	// An empty list is a filter, and picks none.
+	// An empty list is a filter that matches no job.
 	none := b.ok(b.client.CompleteWhere(b.ctx, admin.Filter{IDs: []int64{}}, nil)).(*admin.ChangeResult)
-	b.check("matched by none", int64(0), none.Matched)
+	b.check("matched by an empty list", int64(0), none.Matched)
 	_, err = b.client.RetryWhere(b.ctx, admin.Filter{PayloadPath: new("$[")}, nil)
 	b.check("a path that PostgreSQL refuses", true, errors.Is(err, admin.ErrInvalid))
 }
 
-// between is a database on which something happens before each query of a name.
+// between is a database that calls a function before each query with a name.
 type between struct {
 	admin.DB
 	name   string
@@ -287,8 +287,8 @@ func (d betweenTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 	return d.Tx.Query(ctx, sql, args...)
 }
 
-// A job that somebody takes, changes, deletes or is about to change after it has matched
-// is left alone, whatever the default isolation.
+// A call skips a job that another session takes, changes, deletes or has locked after it
+// matched, with every default isolation level.
 func TestWhereLeavesWhatHasChanged(t *testing.T) {
 	t.Parallel()
 	at := ago(time.Hour)
@@ -297,15 +297,15 @@ func TestWhereLeavesWhatHasChanged(t *testing.T) {
 			reason  string
 			sql     string
 			args    []any
-			open    bool // it is not committed before the call ends
+			open    bool // the other transaction commits only after the call ends
 			reason2 admin.SkipReason
 		}{
 			{"taken", takes, []any{[]int64{2}, "pool-c", at}, false, admin.Locked},
-			{"taken a moment ago", takes, []any{[]int64{2}, "pool-c", at}, true, admin.Contended},
+			{"taken by an open transaction", takes, []any{[]int64{2}, "pool-c", at}, true, admin.Contended},
 			{"retried", "update graphile_worker._private_jobs set attempts = 0, run_at = now() where id = 2", nil, false, admin.Contended},
-			{"updated to what it is", "update graphile_worker._private_jobs set attempts = attempts where id = 2", nil, false, admin.Contended},
+			{"updated without a change", "update graphile_worker._private_jobs set attempts = attempts where id = 2", nil, false, admin.Contended},
 			{"deleted", "delete from graphile_worker._private_jobs where id = 2", nil, false, admin.Contended},
-			{"being deleted", "delete from graphile_worker._private_jobs where id = 2", nil, true, admin.Contended},
+			{"deleted by an open transaction", "delete from graphile_worker._private_jobs where id = 2", nil, true, admin.Contended},
 		} {
 			for name, where := range wheres {
 				t.Run(fmt.Sprintf("%s/%s/%s", isolation, tc.reason, name), func(t *testing.T) {
@@ -341,15 +341,14 @@ func TestWhereLeavesWhatHasChanged(t *testing.T) {
 					after := rowsByID(b)
 					delete(meant, 1)
 					delete(after, 1)
-					b.check("the rows of the others", meant, after)
+					b.check("the rows of the other jobs", meant, after)
 				})
 			}
 		}
 	}
 }
 
-// A row that is changed while the locking statement runs, after its snapshot was taken,
-// is judged as it is then.
+// A row that changes after the snapshot of the locking statement was taken is skipped.
 func TestLockSeesTheNewestVersion(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -357,7 +356,7 @@ func TestLockSeesTheNewestVersion(t *testing.T) {
 	text := b.ok(os.ReadFile("../queries/match.sql")).([]byte)
 	_, lock, _ := strings.Cut(string(text), "-- name: JobLock :many\n")
 	lock, _, _ = strings.Cut(lock, "-- name:")
-	// Before the second row it waits for whoever holds an advisory lock.
+	// Before the second row the statement waits for an advisory lock.
 	const pause = "unnest(@versions::bigint[]) as version"
 	if !strings.Contains(lock, pause) {
 		t.Fatal("the query has changed")
@@ -376,7 +375,7 @@ func TestLockSeesTheNewestVersion(t *testing.T) {
 	b.check("locked", []int64{1}, got)
 }
 
-// many adds jobs with the ids 1 to n, past the client.
+// many inserts jobs with the ids 1 to n without the client.
 func (b *bench) many(n int) {
 	b.Helper()
 	b.exec(`insert into graphile_worker._private_tasks (identifier) values ('run')`)
@@ -387,7 +386,7 @@ func (b *bench) many(n int) {
 
 const bulkDone = "select count(*)::int from graphile_worker._private_jobs where priority = 3"
 
-// Batches, progress, limit, pause and cancellation, on many jobs.
+// TestWhereBatches tests batches, progress, limit, pause and cancellation on many jobs.
 func TestWhereBatches(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -409,7 +408,7 @@ func TestWhereBatches(t *testing.T) {
 		b.check("changed", int64(n), result.Changed)
 		b.check("batches", n/1000, len(seen))
 		for i, r := range seen {
-			b.check("progress", int64(i+1)*1000, r.States.Total()) // each is a copy of its own
+			b.check("progress", int64(i+1)*1000, r.States.Total()) // each call has its own copy
 		}
 	})
 	b.Run(t, "every third, by ids out of order", func(b *bench) {
@@ -433,7 +432,7 @@ func TestWhereBatches(t *testing.T) {
 			b.check("changed", []any{int64(2500), int64(2500), want < 9}, []any{dry.Changed, result.Changed, result.More})
 		}
 		result := b.ok(b.client.RescheduleWhere(b.ctx, undone, set, limited)).(*admin.ChangeResult)
-		b.check("changed, of none", int64(0), result.Changed)
+		b.check("changed, of no jobs", int64(0), result.Changed)
 	})
 	b.Run(t, "cancelled in the middle of a batch", func(b *bench) {
 		defer reset()
@@ -468,7 +467,7 @@ func TestWhereBatches(t *testing.T) {
 	b.Run(t, "failed after the change", func(b *bench) {
 		defer b.exec("update graphile_worker._private_jobs set locked_at = null, locked_by = null")
 		b.exec(takes, []int64{3}, "pool-a", ago(time.Hour))
-		client := admin.New(failing{b.pool, "JobLocks", 1, new(int)}) // which reads why it was left alone
+		client := admin.New(failing{b.pool, "JobLocks", 1, new(int)}) // the query that reads why a job was skipped
 		result, err := client.RescheduleWhere(b.ctx, undone, set, nil)
 		b.check("error", true, errors.Is(err, errLost))
 		b.check("changed, and done", []int64{0, 0}, []int64{result.Changed, int64(rowsOf[int](b, bulkDone)[0])})
@@ -500,8 +499,8 @@ func TestWhereBatches(t *testing.T) {
 	})
 }
 
-// Beside somebody who changes the same jobs all the time, no job is ever changed that
-// does not match the filter in that moment.
+// While another session changes the same jobs, a call never changes a job that does not match
+// the filter at that time.
 func TestWhereBesideOthers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -546,7 +545,7 @@ func TestWhereBesideOthers(t *testing.T) {
 	}
 }
 
-// Ids that somebody gave by hand are picked as any other.
+// Negative and very large ids, which were inserted by hand, match like any others.
 func TestWhereReachesEveryID(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -565,7 +564,7 @@ func TestWhereReachesEveryID(t *testing.T) {
 	}
 }
 
-// The preview reads from the replica, and the change from the primary.
+// The dry run reads from the reader. The change uses the primary.
 func TestWhereReader(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -578,7 +577,7 @@ func TestWhereReader(t *testing.T) {
 	b.check("changed", int64(5), b.ok(client.RetryWhere(b.ctx, admin.Filter{}, &all)).(*admin.ChangeResult).Changed)
 }
 
-// A role that may not see or change every job is told so.
+// Every call returns ErrRowSecurity if the role may not see or change every job.
 func TestWhereRights(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -624,7 +623,7 @@ func TestWhereRights(t *testing.T) {
 	b.check("tables", withoutSequences(before), withoutSequences(b.tables()))
 }
 
-// A deadlock that ends a batch is not the end of the call.
+// A batch that is the victim of a deadlock runs again.
 func TestWhereDeadlock(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testdb.Ours(""))
@@ -640,7 +639,7 @@ func TestWhereDeadlock(t *testing.T) {
 	b.check("changed, and done", []int64{50, 50, 10}, []int64{result.Changed, int64(rowsOf[int](b, bulkDone)[0]), int64(len(result.Jobs))})
 }
 
-// While real workers run the jobs, none is lost, or run by two, or changed while it runs.
+// While real workers run jobs, no job is lost, run twice, or changed while it runs.
 func TestWhereBesideWorkers(t *testing.T) {
 	t.Parallel()
 	for _, version := range upstream.Versions {
@@ -682,7 +681,7 @@ func TestWhereBesideWorkers(t *testing.T) {
 					t.Errorf("job %d ran %d times", id, times)
 				}
 			}
-			b.check("jobs run, and left", []int{n, 0}, []int{len(ran), len(b.jobs())})
+			b.check("jobs that ran, and jobs that remain", []int{n, 0}, []int{len(ran), len(b.jobs())})
 			if changed == 0 {
 				t.Error("the workers were done before anything was changed")
 			}
