@@ -4,7 +4,7 @@
 BENCH = .
 BENCHTIME = 2s
 
-.PHONY: bench bench-short
+.PHONY: bench bench-short faults
 
 # All of it takes less than half an hour and 10 GB of disk below /var/tmp.
 bench:
@@ -13,3 +13,9 @@ bench:
 # The same on small tables, which fails where a ratio is less than half its aim.
 bench-short:
 	go test -short -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 10m ./internal/bench
+
+# The fault suite in full, or some of its rows: make faults ROW=TestCrash
+ROW = .
+
+faults:
+	GWADMIN_FAULTS=full go test -count 1 -v -run '$(ROW)' -timeout 6h ./internal/faults

@@ -59,6 +59,8 @@ type Server struct {
 	lock    *os.File // held until the directory is removed
 	base    url.URL
 	process *process
+	who     *account
+	args    []string // the command line
 }
 
 const startTimeout = time.Minute
@@ -95,15 +97,15 @@ func start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Installation: opts.Installation, dir: dir, lock: lock}
-	if err := s.run(ctx, opts, who, fresh); err != nil {
+	s := &Server{Installation: opts.Installation, dir: dir, lock: lock, who: who}
+	if err := s.run(ctx, opts, fresh); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
 }
 
-func (s *Server) run(ctx context.Context, opts Options, who *account, fresh string) error {
-	data := s.data()
+func (s *Server) run(ctx context.Context, opts Options, fresh string) error {
+	data, who := s.data(), s.who
 	if err := copyCluster(fresh, data); err != nil {
 		return err
 	}
@@ -127,20 +129,25 @@ func (s *Server) run(ctx context.Context, opts Options, who *account, fresh stri
 		return err
 	}
 	maps.Copy(settings, opts.Settings)
-	args := []string{filepath.Join(s.BinDir, "postgres"), "-D", data}
+	s.args = []string{filepath.Join(s.BinDir, "postgres"), "-D", data}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		args = append(args, "-c", name+"="+settings[name])
+		s.args = append(s.args, "-c", name+"="+settings[name])
 	}
+	return s.launch(ctx)
+}
 
-	log, err := os.Create(filepath.Join(s.dir, "log"))
+// launch runs the server on its directory and waits until it accepts connections.
+func (s *Server) launch(ctx context.Context) error {
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	if s.process, err = launch(who, s.dir, s.lock, log, args); err != nil {
+	before := s.state()[0]
+	if s.process, err = launch(s.who, s.dir, s.lock, log, s.args); err != nil {
 		return err
 	}
-	if err := s.waitReady(ctx); err != nil {
+	if err := s.waitReady(ctx, before); err != nil {
 		text, _ := io.ReadAll(io.NewSectionReader(log, 0, 1<<20))
 		return fmt.Errorf("%w; its log ends:\n%s", err, lastLines(text, 20))
 	}
@@ -198,6 +205,52 @@ func (s *Server) Detach() (pid string) {
 	return s.state()[0]
 }
 
+// PID returns the id of the server's first process, the postmaster, or that of the last
+// one if the server was killed. It is 0 if there was none.
+func (s *Server) PID() int {
+	pid, _ := strconv.Atoi(s.state()[0])
+	return pid
+}
+
+// Kill kills the postmaster as kill -9 does, and waits for its end. Its children end by
+// themselves a moment later. The data remain for [Server.Restart] or [Server.Stop].
+func (s *Server) Kill() error {
+	// The script that runs the server then leaves the directory.
+	if err := os.WriteFile(filepath.Join(s.dir, keepName), nil, 0o600); err != nil {
+		return err
+	}
+	postmaster, err := os.FindProcess(s.PID())
+	if err != nil {
+		return err
+	}
+	if err := postmaster.Kill(); err != nil {
+		return err
+	}
+	<-s.process.exited
+	return nil
+}
+
+// Restart starts a server that was killed on its data, with the settings and at the
+// address that it had, and returns when it accepts connections.
+func (s *Server) Restart(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		err := s.launch(ctx)
+		if err == nil {
+			return os.Remove(filepath.Join(s.dir, keepName))
+		}
+		// The last children of the killed server may still be there.
+		if ctx.Err() != nil || !errors.Is(err, errEnded) {
+			return fmt.Errorf("restart PostgreSQL %s: %w", s.Version, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// keepName is the file that keeps the server's directory when the server ends.
+const keepName = "keep"
+
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // state is what the server tells pg_ctl, line by line: its process id first, and
@@ -207,14 +260,17 @@ func (s *Server) state() []string {
 	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
 
-func (s *Server) waitReady(ctx context.Context) error {
+var errEnded = errors.New("the server ended while it started")
+
+// waitReady waits until a server accepts connections whose process is not the one before.
+func (s *Server) waitReady(ctx context.Context, before string) error {
 	for {
-		if state := s.state(); strings.TrimSpace(state[len(state)-1]) == "ready" {
+		if state := s.state(); strings.TrimSpace(state[len(state)-1]) == "ready" && state[0] != before {
 			return nil
 		}
 		select {
 		case <-s.process.exited:
-			return errors.New("the server ended while it started")
+			return errEnded
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(5 * time.Millisecond):

@@ -364,3 +364,60 @@ func BenchmarkStart(b *testing.B) {
 		}
 	}
 }
+
+func TestKillAndRestart(t *testing.T) {
+	t.Parallel()
+	for _, tcp := range []bool{false, true} {
+		t.Run(fmt.Sprintf("TCP %t", tcp), func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, Options{TCP: tcp, Settings: map[string]string{"synchronous_commit": "on"}})
+			query := func(sql string) (n int) {
+				t.Helper()
+				conn, err := pgx.Connect(t.Context(), s.URL("postgres"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close(context.Background())
+				if err := conn.QueryRow(t.Context(), sql).Scan(&n); err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			conn, err := pgx.Connect(t.Context(), s.URL("postgres"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(context.Background())
+			if _, err := conn.Exec(t.Context(), "create table kept as select"); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				before := s.PID()
+				if err := s.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Restart(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if s.PID() == before {
+					t.Errorf("the restarted server is still process %d", before)
+				}
+				if got := query("select count(*)::int from kept"); got != 1 {
+					t.Errorf("%d rows were kept, want 1", got)
+				}
+			}
+			if err := conn.Ping(t.Context()); err == nil {
+				t.Error("a connection to the killed server still works")
+			}
+			if err := s.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(s.dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the directory of a killed and stopped server: %v", err)
+			}
+		})
+	}
+}

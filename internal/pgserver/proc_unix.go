@@ -19,7 +19,7 @@ const hasSockets = true
 // keeper is the shell script that runs a server. Its input is a pipe from this
 // process. The end of the input, also by the death of this process, ends the
 // server at once. A line of input lets the server run on. After the server's
-// end the script removes its directory.
+// end the script removes its directory, unless there is a file keepName in it.
 //
 // The signal is repeated: a server that has just been started ignores it.
 const keeper = `
@@ -30,7 +30,7 @@ server=$!
 watch=$!
 wait $server
 kill $watch
-rm -rf "$0"`
+[ -e "$0/` + keepName + `" ] || rm -rf "$0"`
 
 // A process runs a server.
 type process struct {
