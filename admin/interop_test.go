@@ -878,53 +878,6 @@ func TestInteropBulkCallsDoNotDeadlock(t *testing.T) {
 	wg.Wait()
 }
 
-// interopWatch records in schema watch which session changed which job. The sessions whose
-// application_name starts with "interop" are those of Go. They must not change a job or queue
-// that a worker holds. Sessions that produce jobs may do so in three cases: add_job and
-// remove_job may take the key and the remaining attempts of a held job, and unsafe_dedupe
-// may increase its revision.
-const interopWatch = `
-create schema watch;
-create table watch.log (place bigint generated always as identity, event text, session text, job bigint, row jsonb, became jsonb);
-
-create function watch.judge(session text, was jsonb, became jsonb) returns text immutable language sql as $body$ select case
-	when session <> 'interop producer' or became is null then 'violation'
-	when was ->> 'key' is not null and became ->> 'key' is null and became -> 'attempts' = was -> 'max_attempts'
-		and was - array['key', 'attempts', 'updated_at'] = became - array['key', 'attempts', 'updated_at'] then 'detached'
-	when (was ->> 'revision')::int + 1 = (became ->> 'revision')::int
-		and was - array['revision', 'updated_at'] = became - array['revision', 'updated_at'] then 'deduped'
-	else 'violation'
-end $body$;
-
-create function watch.see() returns trigger language plpgsql as $body$
-declare
-	session constant text := current_setting('application_name');
-	was constant jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
-	became constant jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
-	job constant bigint := case when tg_table_name = '_private_jobs' then coalesce(was, became) ->> 'id' end;
-	held constant boolean := coalesce((was ->> 'locked_at')::timestamptz >= now() - interval '4 hours', false);
-	event text;
-begin
-	if held and starts_with(session, 'interop') then
-		insert into watch.log (event, session, job, row, became) values (watch.judge(session, was, became), session, job, was, became);
-	end if;
-	event := case
-		when job is null then null
-		when tg_op = 'INSERT' then 'added'
-		when tg_op = 'DELETE' then 'gone'
-		when not held and became ->> 'locked_at' is not null then 'taken'
-	end;
-	if event is not null then
-		insert into watch.log (event, session, job) values (event, session, job);
-	end if;
-	return null;
-end;
-$body$;
-
-create trigger watch after insert or update or delete on graphile_worker._private_jobs for each row execute function watch.see();
-create trigger watch after update or delete on graphile_worker._private_job_queues for each row execute function watch.see();
-`
-
 // verdicts counts the changes of held rows by Go's sessions.
 func (b *interop) verdicts() map[string]int {
 	b.Helper()
@@ -935,13 +888,13 @@ func (b *interop) verdicts() map[string]int {
 	return counts
 }
 
-// TestInteropWatch checks that interopWatch records violations. It replaces the SQL functions
+// TestInteropWatch checks that [testdb.Watch] records violations. It replaces the SQL functions
 // by ones that ignore locks.
 func TestInteropWatch(t *testing.T) {
 	t.Parallel()
 	b := newInterop(t, testdb.Ours(""))
-	b.exec(interopWatch)
-	office, producer := b.as("interop office"), b.as("interop producer")
+	b.exec(testdb.Watch)
+	office, producer := b.as("admin office"), b.as("admin producer")
 	client, producing := admin.New(office), admin.New(producer)
 
 	hold := func() (id int64) {
@@ -1030,22 +983,22 @@ type interopTally struct {
 }
 
 // TestInteropHeldJobsAreLeftAlone makes many calls of the facade while workers run.
-// [interopWatch] records every change of a held job. The events of the workers, the results
+// [testdb.Watch] records every change of a held job. The events of the workers, the results
 // of the facade and the log of the database must agree about each job.
 func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	upstream.Ensure(t)
 	b := newInterop(t, testdb.Ours(""))
-	b.exec(interopWatch)
+	b.exec(testdb.Watch)
 	const (
 		duration = 6 * time.Second // and until there are enough events
 		hands    = 6
 		backlog  = 300 // the number of jobs to keep ready for the workers
 		queues   = 4   // each has a job that never runs, so that the queue is never deleted
 	)
-	office := admin.New(b.as("interop office"))
-	producer := admin.New(b.as("interop producer"))
-	cleaner := admin.New(b.as("interop cleaner"))
+	office := admin.New(b.as("admin office"))
+	producer := admin.New(b.as("admin producer"))
+	cleaner := admin.New(b.as("admin cleaner"))
 
 	var (
 		mu      sync.Mutex
@@ -1276,17 +1229,17 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 	var job int64
 	_, err = pgx.ForEachRow(rows, []any{&event, &session, &job}, func() error {
 		switch event + " " + session {
-		case "added interop producer":
+		case "added admin producer":
 			seen.Added = append(seen.Added, job)
 		case "taken ":
 			seen.Taken[job]++
 		case "gone ":
 			seen.Run = append(seen.Run, job)
-		case "gone interop office":
+		case "gone admin office":
 			seen.Completed = append(seen.Completed, job)
-		case "gone interop producer":
+		case "gone admin producer":
 			seen.Removed = append(seen.Removed, job)
-		case "gone interop cleaner":
+		case "gone admin cleaner":
 			seen.Cleaned++
 		default:
 			t.Errorf("job %d was %s by %q", job, event, session)

@@ -5,6 +5,7 @@ package testdb
 
 import (
 	"context"
+	_ "embed"
 	"testing"
 
 	"github.com/gwadmin/gwadmin/internal/pgtest"
@@ -27,3 +28,16 @@ func Upstream(tb testing.TB, version, schema string) *pgtest.Template {
 		},
 	}
 }
+
+// Watch is SQL for a database with the schema graphile_worker. It records in watch.log
+// which session added, took, replaced or deleted which job: see watch.sql.
+//
+// The sessions whose application_name starts with "admin" are those of the code under
+// test. They must not change a job or queue that a worker holds: that is the event
+// "violation". There are three exceptions. The "admin producer" may take the key and the
+// remaining attempts of a held job, as add_job and remove_job do ("detached"), and increase
+// its revision, as unsafe_dedupe does ("deduped"). The "admin unlocker" may clear the locks
+// of workers whose ids start with "dead " ("unlocked").
+//
+//go:embed watch.sql
+var Watch string
