@@ -17,7 +17,7 @@ type Queue struct {
 // as [Client.Stats] does.
 func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	const call = "queues"
-	stats, err := c.count(ctx, &StatsOptions{}, true)
+	stats, err := c.count(ctx, &StatsOptions{})
 	if err != nil {
 		return nil, c.failure(call, err)
 	}
@@ -42,7 +42,7 @@ type Task struct {
 // jobs as [Client.Stats] does.
 func (c *Client) Tasks(ctx context.Context) ([]Task, error) {
 	const call = "tasks"
-	stats, err := c.count(ctx, &StatsOptions{}, false)
+	stats, err := c.count(ctx, &StatsOptions{SkipQueues: true})
 	if err != nil {
 		return nil, c.failure(call, err)
 	}

@@ -172,6 +172,14 @@ func TestStatsModel(t *testing.T) {
 				b.check(fmt.Sprint(shapes, " shapes"), want, b.ok(b.client.Stats(b.ctx, &admin.StatsOptions{ErrorShapes: shapes})))
 				small := admin.StatsOptions{ErrorShapes: shapes, Estimate: true}
 				b.check("a small table's estimate", want, b.ok(b.client.Stats(b.ctx, &small)))
+				// Errors of jobs in some states, and no queues.
+				of := []admin.State{admin.Permafailed, admin.Retrying}
+				some := statsOf(slices.DeleteFunc(slices.Clone(model), func(j admin.ListedJob) bool { return !slices.Contains(of, j.State) }), shapes)
+				for i, shape := range some.Errors {
+					some.Errors[i].Example = string([]rune(shape.Example)[:min(200, len([]rune(shape.Example)))])
+				}
+				want.Errors, want.OtherErrors, want.Queues = some.Errors, some.OtherErrors, map[string]admin.Counts{}
+				b.check("some", want, b.ok(b.client.Stats(b.ctx, &admin.StatsOptions{ErrorShapes: shapes, ErrorStates: of, SkipQueues: true})))
 			}
 		}
 		// Dead rows make the table large.
@@ -483,7 +491,7 @@ func TestStatsInvalid(t *testing.T) {
 	b.sent.take()
 	for _, o := range []admin.StatsOptions{
 		{ErrorShapes: -1}, {ErrorShapes: admin.MaxErrorShapes + 1}, {ErrorShapes: math.MaxInt},
-		{SamplePages: -1}, {SamplePages: admin.MinSamplePages - 1}, {SamplePages: admin.MaxSamplePages + 1, Estimate: true},
+		{ErrorStates: []admin.State{"lost"}}, {SamplePages: -1}, {SamplePages: admin.MinSamplePages - 1}, {SamplePages: admin.MaxSamplePages + 1, Estimate: true},
 	} {
 		_, err := b.client.Stats(b.ctx, &o)
 		if invalid, ok := errors.AsType[*admin.InvalidError](err); !ok || len(invalid.Faults) != 1 {

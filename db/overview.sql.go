@@ -72,7 +72,7 @@ with jobs as not materialized (
     jobs.task_id,
     jobs.state,
     jobs.attempts,
-    case when $3::integer > 0 then left(regexp_replace(
+    case when $3::integer > 0 and ($4::text[] is null or jobs.state = any ($4::text[])) then left(regexp_replace(
       rtrim(split_part(ltrim(left(jobs.last_error, 200), E' \t\r\n'), E'\n', 1), E' \t\r'),
       '"[^"]*(?:"|$)|` + "`" + `[^` + "`" + `]*(?:` + "`" + `|$)|\Y''[^'']*(?:''\Y|$)|\?\S*=\S*|[\w.:%+-]*[\d@][\w.:%+@-]*',
       '*', 'g'
@@ -175,9 +175,10 @@ left join graphile_worker._private_job_queues as queues on queues.id = summed.jo
 `
 
 type JobCountParams struct {
-	MaxQueues *int32
-	Pages     []int64
-	Shapes    int32
+	MaxQueues   *int32
+	Pages       []int64
+	Shapes      int32
+	ErrorStates []string
 }
 
 type JobCountRow struct {
@@ -202,8 +203,9 @@ type JobCountRow struct {
 // first line, up to 200 characters of it, with a star for each word with a digit or an @,
 // each quoted part, and the query of a URL. Only the most frequent shapes, as many as the
 // parameter shapes says, have rows of their own; the other errors share one row. If
-// max_queues is not null, only that many queues have rows, those with the most jobs, and
-// the column queues is the number of queues with jobs.
+// error_states is not null, only errors of jobs in these states count. If max_queues is not
+// null, only that many queues have rows, those with the most jobs, and the column queues is
+// the number of queues with jobs.
 //
 // If pages is not null, only the jobs on these pages are counted. Each number then has the
 // sum of the squares of its numbers by page, for the margin of error. Needs a custom plan,
@@ -212,7 +214,12 @@ type JobCountRow struct {
 // It reads the jobs twice. There may be hundreds of thousands of queues: one pass would
 // need as many groups for each task, number of attempts and shape.
 func (q *Queries) JobCount(ctx context.Context, db DBTX, arg JobCountParams) ([]JobCountRow, error) {
-	rows, err := db.Query(ctx, jobCount, arg.MaxQueues, arg.Pages, arg.Shapes)
+	rows, err := db.Query(ctx, jobCount,
+		arg.MaxQueues,
+		arg.Pages,
+		arg.Shapes,
+		arg.ErrorStates,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -11,8 +11,9 @@ order by crontabs.identifier;
 -- first line, up to 200 characters of it, with a star for each word with a digit or an @,
 -- each quoted part, and the query of a URL. Only the most frequent shapes, as many as the
 -- parameter shapes says, have rows of their own; the other errors share one row. If
--- max_queues is not null, only that many queues have rows, those with the most jobs, and
--- the column queues is the number of queues with jobs.
+-- error_states is not null, only errors of jobs in these states count. If max_queues is not
+-- null, only that many queues have rows, those with the most jobs, and the column queues is
+-- the number of queues with jobs.
 --
 -- If pages is not null, only the jobs on these pages are counted. Each number then has the
 -- sum of the squares of its numbers by page, for the margin of error. Needs a custom plan,
@@ -44,7 +45,7 @@ with jobs as not materialized (
     jobs.task_id,
     jobs.state,
     jobs.attempts,
-    case when @shapes::integer > 0 then left(regexp_replace(
+    case when @shapes::integer > 0 and (sqlc.narg(error_states)::text[] is null or jobs.state = any (sqlc.narg(error_states)::text[])) then left(regexp_replace(
       rtrim(split_part(ltrim(left(jobs.last_error, 200), E' \t\r\n'), E'\n', 1), E' \t\r'),
       '"[^"]*(?:"|$)|`[^`]*(?:`|$)|\Y''[^'']*(?:''\Y|$)|\?\S*=\S*|[\w.:%+-]*[\d@][\w.:%+@-]*',
       '*', 'g'
@@ -151,23 +152,7 @@ left join graphile_worker._private_job_queues as queues on queues.id = summed.jo
 -- each the first 100 jobs that are due and the next job that is not. Certain is true if no
 -- other job can be earlier. It also reads the index entries of taken and deleted jobs until
 -- the index is vacuumed.
-with recursive priorities as (
-  (
-    select 1 as place, jobs.priority from graphile_worker._private_jobs as jobs
-    where jobs.is_available
-    order by jobs.priority
-    limit 1
-  )
-  union all
-  select priorities.place + 1, following.priority
-  from priorities
-  cross join lateral (
-    select jobs.priority from graphile_worker._private_jobs as jobs
-    where jobs.is_available and jobs.priority > priorities.priority
-    order by jobs.priority
-    limit 1
-  ) as following
-  where priorities.place <= 1000
+with recursive priorities as ({{template "priorities"}}
 ), firsts as (
   select
     priorities.place,
