@@ -45,6 +45,7 @@ type Client struct {
 	reader  DB // nil: the database of conn
 	queries *db.Queries
 	found   *atomic.Pointer[db.InstallationGetRow] // the result of check; shared with the clients that WithTx returns
+	read    *atomic.Pointer[db.InstallationGetRow] // the result of check on reader
 	err     error                                  // if not nil, every call returns it
 }
 
@@ -58,8 +59,8 @@ func WithSchema(name string) Option {
 }
 
 // WithReader sends the calls that only read, such as [Client.ListJobs], [Client.GetJob] and
-// [Client.Stats], to another database, such as a pool on a read replica. After
-// [Client.WithTx] these calls read in the transaction.
+// [Client.Stats], to another database, such as a pool on a read replica. They do not need the
+// primary. After [Client.WithTx] these calls read in the transaction.
 func WithReader(reader DB) Option {
 	return func(c *Client) { c.reader = reader }
 }
@@ -75,6 +76,7 @@ func New(on DB, options ...Option) *Client {
 		conn:    renamed{db: on, schema: graphile.DefaultSchema, names: &sync.Map{}},
 		queries: db.New(),
 		found:   &atomic.Pointer[db.InstallationGetRow]{},
+		read:    &atomic.Pointer[db.InstallationGetRow]{},
 	}
 	for _, option := range options {
 		if option != nil {

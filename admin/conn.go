@@ -42,14 +42,18 @@ func (r renamed) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row 
 	return r.db.QueryRow(ctx, r.text(sql), args...)
 }
 
-// reading is the connection of the calls that only read.
-func (c *Client) reading() renamed {
-	conn := c.conn
-	if c.reader != nil {
-		conn.db = c.reader
+// onReader returns the client for calls that only read.
+func (c *Client) onReader() *Client {
+	if c.reader == nil {
+		return c
 	}
-	return conn
+	reading := *c
+	reading.conn.db, reading.found = c.reader, c.read
+	return &reading
 }
+
+// reading is the connection of the calls that only read.
+func (c *Client) reading() renamed { return c.onReader().conn }
 
 // customPlan is the connection for a statement that needs a custom plan. A prepared
 // statement may get a generic one.

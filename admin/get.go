@@ -39,12 +39,12 @@ func (c *Client) jobByKey(ctx context.Context, on db.DBTX, key string) ([]db.Job
 }
 
 func (c *Client) get(ctx context.Context, call string, read func(db.DBTX) ([]db.JobListRow, error)) (*ListedJob, error) {
-	if err := c.ready(ctx, readJobs); err != nil {
+	if err := c.onReader().ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
 	rows, err := read(c.reading())
 	if err == nil && len(rows) == 0 {
-		if err = c.recheck(ctx, readJobs); err == nil {
+		if err = c.onReader().recheck(ctx, readJobs); err == nil {
 			err = ErrJobNotFound
 		}
 	}

@@ -70,7 +70,7 @@ func (c *Client) ListJobs(ctx context.Context, filter Filter, options *ListOptio
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	if err := c.ready(ctx, readJobs); err != nil {
+	if err := c.onReader().ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
 	size := int(params.PageSize)

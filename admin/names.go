@@ -13,7 +13,7 @@ import (
 // TaskIdentifiers returns the identifiers of all tasks, sorted. It does not read the jobs.
 func (c *Client) TaskIdentifiers(ctx context.Context) ([]string, error) {
 	const call = "task identifiers"
-	if err := c.ready(ctx, readJobs); err != nil {
+	if err := c.onReader().ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
 	identifiers, err := c.queries.TaskIdentifiers(ctx, c.reading())
@@ -35,7 +35,7 @@ func (c *Client) QueueNames(ctx context.Context, prefix string, limit int) ([]st
 	if limit == 0 {
 		limit = math.MaxInt32
 	}
-	if err := c.ready(ctx, readJobs); err != nil {
+	if err := c.onReader().ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
 	names, err := c.queries.QueueNamesFrom(ctx, c.reading(), db.QueueNamesFromParams{Prefix: prefix, MaxNames: int32(limit)})

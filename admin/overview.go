@@ -80,7 +80,7 @@ type Worker struct {
 // locks. [Client.ForceUnlockWorkers] takes these ids.
 func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	const call = "workers"
-	if err := c.ready(ctx, readJobs); err != nil {
+	if err := c.onReader().ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
 	rows, err := c.queries.WorkerList(ctx, c.reading())
@@ -104,7 +104,7 @@ type Crontab struct {
 // Crontabs lists the cron items that workers have recorded, sorted by identifier.
 func (c *Client) Crontabs(ctx context.Context) ([]Crontab, error) {
 	const call = "crontabs"
-	if err := c.ready(ctx, readJobs); err != nil {
+	if err := c.onReader().ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
 	rows, err := c.queries.CrontabList(ctx, c.reading())

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"testing"
 	"time"
@@ -79,6 +80,17 @@ func TestReplica(t *testing.T) {
 					got = append(got, job.Job)
 				}
 				b.check("jobs", jobs, got)
+			}
+			// Calls that only read do not need the primary.
+			gone, _ := pool("postgres://127.0.0.1:1/gone?sslmode=disable")
+			orphan := admin.New(gone, admin.WithReader(standby))
+			for name, call := range everyRead() {
+				if err := call(ctx, orphan); err != nil {
+					b.Errorf("%s without the primary: %v", name, err)
+				}
+			}
+			if _, err := orphan.GetJob(ctx, -1); !errors.Is(err, admin.ErrJobNotFound) {
+				b.Errorf("no such job, without the primary: got %v, want ErrJobNotFound", err)
 			}
 			// A call that changes jobs does not use the replica.
 			b.ok(b.client.CompleteJobs(ctx, []int64{1}, nil))

@@ -163,7 +163,7 @@ func (c *Client) Stats(ctx context.Context, options *StatsOptions) (*Stats, erro
 }
 
 func (c *Client) count(ctx context.Context, options *StatsOptions) (*Stats, error) {
-	if err := c.ready(ctx, readJobs); err != nil {
+	if err := c.onReader().ready(ctx, readJobs); err != nil {
 		return nil, err
 	}
 	params := db.JobCountParams{Shapes: int32(options.ErrorShapes)}

@@ -71,12 +71,12 @@ func (c *Client) UndeclaredTasks(ctx context.Context, declared []string) ([]Unde
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
-	if err := c.ready(ctx, readJobs); err != nil {
+	if err := c.onReader().ready(ctx, readJobs); err != nil {
 		return nil, c.failure(call, err)
 	}
 	rows, err := c.queries.TaskListUndeclared(ctx, c.reading(), db.TaskListUndeclaredParams{Declared: declared})
 	if err == nil && len(rows) == 0 {
-		err = c.recheck(ctx, readJobs)
+		err = c.onReader().recheck(ctx, readJobs)
 	}
 	if err != nil {
 		return nil, c.failure(call, err)

@@ -99,6 +99,10 @@ func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
+	if b.options.DryRun {
+		c = c.onReader()
+		b.Client = c
+	}
 	needs := []right{action.needs(b.options.DryRun)}
 	if action.deletes && !b.options.DryRun {
 		needs = append(needs, updateAnyJob)
@@ -108,13 +112,9 @@ func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter
 			return nil, c.failure(call, err)
 		}
 	}
-	on := c.conn
-	if b.options.DryRun {
-		on = c.reading()
-	}
-	span, err := c.queries.JobSpan(ctx, on)
+	span, err := c.queries.JobSpan(ctx, c.conn)
 	if err == nil {
-		b.params.HeldQueues, err = c.heldQueues(ctx, on, filter)
+		b.params.HeldQueues, err = c.heldQueues(ctx, c.conn, filter)
 	}
 	if err != nil {
 		return nil, c.failure(call, err)
@@ -124,7 +124,7 @@ func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter
 	b.result.States = Counts{}
 
 	if b.options.DryRun {
-		err = b.preview(ctx, on)
+		err = b.preview(ctx)
 	} else {
 		err = b.run(ctx)
 	}
@@ -283,14 +283,14 @@ func (b *bulk) skipFound(ctx context.Context, c *Client, part *ChangeResult, fou
 }
 
 // preview sets the result to what run would do, from one pass.
-func (b *bulk) preview(ctx context.Context, on renamed) error {
+func (b *bulk) preview(ctx context.Context) error {
 	b.params.MaxIds = int32(b.sample)
 	var free, held []int64
 	for more := true; more; {
 		if b.options.Limit > 0 {
 			b.params.MaxJobs = new(b.options.Limit - b.result.Changed)
 		}
-		rows, err := b.queries.JobMatch(ctx, customPlan(on), b.params)
+		rows, err := b.queries.JobMatch(ctx, customPlan(b.conn), b.params)
 		if err != nil {
 			return err
 		}
@@ -316,7 +316,7 @@ func (b *bulk) preview(ctx context.Context, on renamed) error {
 		}
 	}
 	slices.Sort(free)
-	jobs, err := b.jobsByID(ctx, on, free[:min(b.sample, len(free))])
+	jobs, err := b.jobsByID(ctx, b.conn, free[:min(b.sample, len(free))])
 	if err != nil {
 		return err
 	}
@@ -325,7 +325,7 @@ func (b *bulk) preview(ctx context.Context, on renamed) error {
 	if len(held) == 0 {
 		return nil
 	}
-	locks, err := b.locks(ctx, on, held)
+	locks, err := b.locks(ctx, b.conn, held)
 	for _, lock := range locks {
 		b.result.SkippedJobs = append(b.result.SkippedJobs,
 			Skip{ID: lock.ID, Reason: Locked, LockedBy: lock.LockedBy, LockedAt: optionalTime(lock.LockedAt)})

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -25,7 +26,11 @@ func Install(ctx context.Context, version, url, schema string) error {
 	cmd, err := command(ctx, version, url, cli, "--schema-only", "--schema="+cmp.Or(schema, DefaultSchema))
 	if err == nil {
 		var out []byte
-		if out, err = cmd.CombinedOutput(); err != nil {
+		out, err = cmd.CombinedOutput()
+		if err != nil && bytes.Contains(out, []byte("Schema updated")) && bytes.Contains(out, []byte("failed to exit naturally")) {
+			err = nil // it has done its work, and then a busy machine was too slow for it
+		}
+		if err != nil {
 			err = fmt.Errorf("%w\n%s", err, out)
 		}
 	}
