@@ -91,7 +91,9 @@ func NewAdder(client *Client, options *AdderOptions) *Adder {
 }
 
 func onOneConnection(on DB) bool {
-	switch on.(type) {
+	switch on := on.(type) {
+	case sqlDB:
+		return on.conn() != nil
 	case pgx.Tx, interface{ PgConn() *pgconn.PgConn }, interface{ Conn() *pgx.Conn }:
 		return true
 	}

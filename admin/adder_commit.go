@@ -264,19 +264,28 @@ func (a *Adder) succeed(batch []*adding, jobs []*Job) {
 }
 
 // lease returns the client on a connection of the pool, until release is called. Then
-// what follows is sent at once. A pool that is not pgx's gives no connection away.
+// what follows is sent at once. Another pool than pgx's and a *sql.DB gives no connection
+// away.
 func (c *Client) lease(ctx context.Context) (leased *Client, release func(), err error) {
-	pool, ok := c.conn.db.(*pgxpool.Pool)
-	if !ok {
+	on := *c
+	switch pool := c.conn.db.(type) {
+	case *pgxpool.Pool:
+		conn, err := pool.Acquire(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		on.conn.db, release = conn, conn.Release
+	case sqlDB:
+		conn, giveBack, err := pool.take(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		pool.on, release = conn, giveBack
+		on.conn.db = pool
+	default:
 		return c, func() {}, nil
 	}
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	on := *c
-	on.conn.db = conn
-	return &on, conn.Release, nil
+	return &on, release, nil
 }
 
 // rewritten says whether a trigger may change jobs as they are inserted.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -792,6 +793,10 @@ func TestAdderRefusesClients(t *testing.T) {
 	tx := b.begin()
 	conn := b.ok(b.pool.Acquire(b.ctx)).(*pgxpool.Conn)
 	defer conn.Release()
+	sqlConn := b.ok(b.sqlDB().Conn(b.ctx)).(*sql.Conn)
+	defer sqlConn.Close()
+	sqlTx := b.ok(b.sqlDB().BeginTx(b.ctx, nil)).(*sql.Tx)
+	defer func() { _ = sqlTx.Rollback() }()
 	const single = "adder: the client is on a transaction or on one connection: use a client on a pool, or AddJob of the client"
 	for _, tc := range []struct {
 		reason  string
@@ -804,6 +809,8 @@ func TestAdderRefusesClients(t *testing.T) {
 		{"a transaction", b.client.WithTx(tx), nil, single},
 		{"a connection", admin.New(conn.Conn()), nil, single},
 		{"a connection of the pool", admin.New(conn), nil, single},
+		{"a *sql.Conn", admin.New(admin.SQL(sqlConn)), nil, single},
+		{"a *sql.Tx", admin.New(admin.SQL(sqlTx)), nil, single},
 		{"options", b.client, &admin.AdderOptions{Commits: -1, MaxBatch: -2, MaxPending: -3},
 			"adder: invalid input: commits -1 is negative; max_batch -2 is negative; max_pending -3 is negative"},
 	} {

@@ -2,7 +2,9 @@ package admin_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/internal/testdb"
@@ -74,7 +77,7 @@ func TestChangeKeepsWhatIsDone(t *testing.T) {
 		if _, err := worker.Exec(b.ctx, takes, []int64{2}, "pool-a", time.Now()); err != nil {
 			b.Fatal(err)
 		}
-		client := admin.New(failing{b.pool, "JobLocks", 1, new(int)})
+		client := admin.New(failing{b.on, "JobLocks", 1, new(int)})
 		got := b.during(worker, worker.Commit, func() any {
 			result, err := client.CompleteJobs(b.ctx, []int64{1, 2}, nil)
 			return b.ok(result, err)
@@ -88,28 +91,11 @@ func TestChangeKeepsWhatIsDone(t *testing.T) {
 func TestAddJobsFailsWhole(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(b *bench) {
-		client := admin.New(failing{b.pool, "TaskNames", 1, new(int)})
+		client := admin.New(failing{b.on, "TaskNames", 1, new(int)})
 		_, err := client.AddJobs(b.ctx, []admin.JobSpec{{TaskIdentifier: "new"}, {TaskIdentifier: "newer"}}, nil)
 		b.check("it fails", true, errors.Is(err, errLost))
 		b.check("jobs", 0, len(b.jobs()))
 	})
-}
-
-// failingConn is a connection on which the nth query with a name fails.
-type failingConn struct {
-	*pgx.Conn
-	failing
-}
-
-func (f failingConn) Begin(ctx context.Context) (pgx.Tx, error) { return f.Conn.Begin(ctx) }
-func (f failingConn) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	return f.Conn.Exec(ctx, sql, args...)
-}
-func (f failingConn) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return f.Conn.QueryRow(ctx, sql, args...)
-}
-func (f failingConn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return f.failing.Query(ctx, sql, args...)
 }
 
 // A call that needs a transaction does not end a transaction that the caller has begun with
@@ -121,36 +107,55 @@ func TestBegunByHand(t *testing.T) {
 	for i := range specs {
 		specs[i].TaskIdentifier = "new"
 	}
+	refused := slices.Clone(specs)
+	refused[n-1].Priority = new(99)
+	test := func(b *bench, on admin.DB, status func() byte) {
+		b.many(n)
+		b.exec("alter table graphile_worker._private_jobs add check (priority <> 99)")
+		ids := rowsOf[int64](b, "select id from graphile_worker._private_jobs")
+		inside := b.in(on)
+		open := func(what string, jobs int) {
+			b.Helper()
+			b.check("the transaction after "+what, byte('T'), status())
+			b.check("jobs inside after "+what, jobs, rowsOf[int](inside, "select count(*)::int from graphile_worker._private_jobs")[0])
+			b.check("jobs outside after "+what, n, rowsOf[int](b, "select count(*)::int from graphile_worker._private_jobs")[0])
+		}
+		inside.exec("begin")
+		b.ok(inside.client.AddJobs(b.ctx, specs, nil))
+		open("AddJobs", 2*n)
+		b.ok(inside.client.CompleteJobs(b.ctx, ids, nil))
+		open("CompleteJobs", n)
+		b.ok(inside.client.Cleanup(b.ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.GCJobQueues}}))
+		open("Cleanup", n)
+
+		_, err := inside.client.AddJobs(b.ctx, refused, nil)
+		b.check("the error", "23514", code(err))
+		open("a failure", n)
+
+		inside.exec("rollback")
+		b.check("jobs after the rollback", ids, rowsOf[int64](b, "select id from graphile_worker._private_jobs order by id"))
+	}
 	for _, mode := range modes {
-		t.Run(mode.String(), func(t *testing.T) {
+		in := func(config *pgxpool.Config) { config.ConnConfig.DefaultQueryExecMode = mode }
+		t.Run(mode.String()+"/pgx.Conn", func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, testdb.Ours(""), func(config *pgxpool.Config) { config.ConnConfig.DefaultQueryExecMode = mode })
-			b.many(n)
-			ids := rowsOf[int64](b, "select id from graphile_worker._private_jobs")
+			b := newBench(t, testdb.Ours(""), in)
 			conn := b.ok(b.pool.Acquire(b.ctx)).(*pgxpool.Conn)
 			defer conn.Release()
-			inside := b.in(conn.Conn())
-			open := func(what string, jobs int) {
-				b.Helper()
-				b.check("the transaction after "+what, byte('T'), conn.Conn().PgConn().TxStatus())
-				b.check("jobs inside after "+what, jobs, rowsOf[int](inside, "select count(*)::int from graphile_worker._private_jobs")[0])
-				b.check("jobs outside after "+what, n, rowsOf[int](b, "select count(*)::int from graphile_worker._private_jobs")[0])
-			}
-			inside.exec("begin")
-			b.ok(inside.client.AddJobs(b.ctx, specs, nil))
-			open("AddJobs", 2*n)
-			b.ok(inside.client.CompleteJobs(b.ctx, ids, nil))
-			open("CompleteJobs", n)
-			b.ok(inside.client.Cleanup(b.ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.GCJobQueues}}))
-			open("Cleanup", n)
-
-			failed := admin.New(failingConn{conn.Conn(), failing{conn.Conn(), "JobAddMany", 2, new(int)}})
-			_, err := failed.AddJobs(b.ctx, specs, nil)
-			b.check("the error", true, errors.Is(err, errLost))
-			open("a failure", n)
-
-			inside.exec("rollback")
-			b.check("jobs after the rollback", ids, rowsOf[int64](b, "select id from graphile_worker._private_jobs order by id"))
+			test(b, conn.Conn(), conn.Conn().PgConn().TxStatus)
+		})
+		t.Run(mode.String()+"/sql.Conn", func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, testdb.Ours(""), in)
+			conn := b.ok(b.sqlDB().Conn(b.ctx)).(*sql.Conn)
+			defer conn.Close()
+			test(b, admin.SQL(conn), func() (status byte) {
+				b.ok(nil, conn.Raw(func(conn any) error {
+					status = conn.(*stdlib.Conn).Conn().PgConn().TxStatus()
+					return nil
+				}))
+				return status
+			})
 		})
 	}
 }

@@ -145,7 +145,7 @@ func TestUnknownConnectionParameter(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer pool.Close()
-			err = admin.New(pool).Check(t.Context())
+			err = admin.New(onPool(pool)).Check(t.Context())
 			var connect *pgconn.ConnectError
 			if !errors.As(err, &connect) || errors.Is(err, admin.ErrNotInstalled) || !strings.Contains(fmt.Sprint(err), `"`+name+`"`) {
 				t.Errorf("got %v", err)

@@ -3,6 +3,7 @@ package admin_test
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -169,7 +170,7 @@ func TestNotInstalled(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, testdb.Ours(""))
 		for _, name := range []string{weird, "Graphile_Worker", "graphile_worker ", "public"} {
-			b.errorOfEvery(name, admin.New(b.pool, admin.WithSchema(name)), is(admin.ErrNotInstalled))
+			b.errorOfEvery(name, admin.New(b.on, admin.WithSchema(name)), is(admin.ErrNotInstalled))
 		}
 	})
 	t.Run("an empty schema", func(t *testing.T) {
@@ -340,6 +341,10 @@ func TestNilDatabase(t *testing.T) {
 		"a nil transaction":        b.client.WithTx(nil),
 		"a nil *pgxpool.Tx":        b.client.WithTx((*pgxpool.Tx)(nil)),
 		"New on a nil *pgxpool.Tx": admin.New((*pgxpool.Tx)(nil)),
+		"a *sql.Tx, and no pool":   admin.New((*pgxpool.Pool)(nil)).WithTx(admin.SQL(&sql.Tx{})),
+		"a nil *sql.DB":            admin.New(admin.SQL((*sql.DB)(nil))),
+		"a nil *sql.Conn":          admin.New(admin.SQL((*sql.Conn)(nil))),
+		"a nil *sql.Tx":            b.client.WithTx(admin.SQL((*sql.Tx)(nil))),
 	}
 	for what, client := range clients {
 		func() {
@@ -395,7 +400,9 @@ func TestServerErrors(t *testing.T) {
 		b := newBench(t, testdb.Ours(""))
 		tx := b.begin()
 		b.ok(nil, tx.Commit(b.ctx))
-		b.errorOfEvery("over", b.client.WithTx(tx), is(pgx.ErrTxClosed))
+		b.errorOfEvery("over", b.client.WithTx(tx), func(err error) bool {
+			return errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, sql.ErrTxDone)
+		})
 	})
 	t.Run("a transaction that has failed", func(t *testing.T) {
 		t.Parallel()

@@ -14,6 +14,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -30,7 +31,8 @@ import (
 // StaleAfter is the age at which Graphile Worker regards a lock as that of a dead worker.
 const StaleAfter = 4 * time.Hour
 
-// DB is what a [Client] works on: a *pgxpool.Pool, a *pgx.Conn or a pgx.Tx.
+// DB is what a [Client] works on: a *pgxpool.Pool, a *pgx.Conn or a pgx.Tx, or what [SQL]
+// makes of a *sql.DB, a *sql.Conn or a *sql.Tx.
 type DB interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
@@ -94,13 +96,18 @@ func New(on DB, options ...Option) *Client {
 // Schema returns the name of the schema that the client administers.
 func (c *Client) Schema() string { return c.conn.schema }
 
-// WithTx returns a copy of the client that works in the transaction. Its changes take
-// effect when the caller commits the transaction.
-func (c *Client) WithTx(tx pgx.Tx) *Client {
+// WithTx returns a copy of the client that works in the transaction: a pgx.Tx, or [SQL] of
+// a *sql.Tx. Its changes take effect when the caller commits the transaction. If tx is
+// anything else, every call returns an error.
+func (c *Client) WithTx(tx DB) *Client {
 	inside := *c
 	inside.conn.db, inside.reader = tx, nil
 	if isNil(tx) {
 		inside.err = errors.New("admin client: the transaction is nil")
+	} else if _, ok := tx.(pgx.Tx); !ok {
+		inside.err = fmt.Errorf("admin client: WithTx needs a pgx.Tx, or SQL of a *sql.Tx, not %T", tx)
+	} else if on, ok := tx.(sqlTx); ok && c.err == nil && on.config.Load() == nil {
+		on.config.Store(connConfig(c.conn.db))
 	}
 	return &inside
 }

@@ -88,12 +88,16 @@ func (m inMode) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 
 func connConfig(on DB) *pgx.ConnConfig {
 	switch on := on.(type) {
+	case *savepoint:
+		return connConfig(on.DB)
 	case interface{ Config() *pgxpool.Config }:
 		return on.Config().ConnConfig
 	case interface{ Config() *pgx.ConnConfig }:
 		return on.Config()
 	case interface{ Conn() *pgx.Conn }:
-		return on.Conn().Config()
+		if conn := on.Conn(); conn != nil {
+			return conn.Config()
+		}
 	}
 	return nil
 }

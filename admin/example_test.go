@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/stdlib"
+
 	"github.com/gwadmin/gwadmin/admin"
 )
 
@@ -212,6 +214,35 @@ func ExampleClient_WithTx() {
 	fmt.Println(before.SkippedJobs, len(after.Jobs))
 	// Output:
 	// [1: not found] 1
+}
+
+func ExampleSQL() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	db := stdlib.OpenDBFromPool(pool) // or sql.Open("pgx", url)
+	client := admin.New(admin.SQL(db))
+
+	// The job is added when the transaction commits.
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	job, err := client.WithTx(admin.SQL(tx)).AddJob(ctx, "welcome", nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := tx.Commit(); err != nil {
+		log.Fatal(err)
+	}
+	added, err := client.GetJob(ctx, job.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(added.TaskIdentifier, added.State)
+	// Output:
+	// welcome ready
 }
 
 func ExampleClient_GetJob() {

@@ -34,7 +34,7 @@ func FuzzSpec(f *testing.F) {
 
 	b := newBench(f, testdb.Ours(""))
 	f.Fuzz(func(t *testing.T, identifier, queue, key, flag string, payload []byte) {
-		tx, err := b.pool.Begin(t.Context())
+		tx, err := b.on.Begin(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func newInterop(tb testing.TB, template *pgtest.Template) *interop {
 	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
 	tb.Cleanup(cancel)
 	pool := pgtest.Pool(tb, template)
-	return &interop{tb, ctx, pool.Config().ConnString(), pool, admin.New(pool)}
+	return &interop{tb, ctx, pool.Config().ConnString(), pool, admin.New(onPool(pool))}
 }
 
 func (b *interop) ok(err error) {
@@ -895,7 +895,7 @@ func TestInteropWatch(t *testing.T) {
 	b := newInterop(t, testdb.Ours(""))
 	b.exec(testdb.Watch)
 	office, producer := b.as("admin office"), b.as("admin producer")
-	client, producing := admin.New(office), admin.New(producer)
+	client, producing := admin.New(onPool(office)), admin.New(onPool(producer))
 
 	hold := func() (id int64) {
 		t.Helper()
@@ -996,9 +996,9 @@ func TestInteropHeldJobsAreLeftAlone(t *testing.T) {
 		backlog  = 300 // the number of jobs to keep ready for the workers
 		queues   = 4   // each has a job that never runs, so that the queue is never deleted
 	)
-	office := admin.New(b.as("admin office"))
-	producer := admin.New(b.as("admin producer"))
-	cleaner := admin.New(b.as("admin cleaner"))
+	office := admin.New(onPool(b.as("admin office")))
+	producer := admin.New(onPool(b.as("admin producer")))
+	cleaner := admin.New(onPool(b.as("admin cleaner")))
 
 	var (
 		mu      sync.Mutex

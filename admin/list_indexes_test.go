@@ -57,7 +57,7 @@ func testListIndexes(t *testing.T, connect func(func(*pgxpool.Config)) *pgxpool.
 		config.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
 		config.ConnConfig.RuntimeParams["jit"] = "off"
 	})
-	b := &bench{TB: t, ctx: ctx, pool: pool, on: pool, client: admin.New(pool), sent: sent}
+	b := &bench{TB: t, ctx: ctx, pool: pool, on: onPool(pool), client: admin.New(onPool(pool)), sent: sent}
 	b.queue(20000)
 	migrator := b.ok(migrations.New(pool, nil)).(*migrations.Migrator)
 	b.ok(migrator.Indexes().Add(ctx, migrations.IndexNames(), nil))

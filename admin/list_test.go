@@ -487,7 +487,7 @@ func TestListPlans(t *testing.T) {
 			config.ConnConfig.Tracer = b.sent
 			pool := b.ok(pgxpool.NewWithConfig(b.ctx, config)).(*pgxpool.Pool)
 			b.Cleanup(pool.Close)
-			b = b.in(pool)
+			b = b.in(onPool(pool))
 			for _, descending := range []bool{false, true} {
 				first := admin.ListOptions{Descending: descending, PageSize: 100}
 				late := first

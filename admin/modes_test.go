@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -71,21 +72,47 @@ var ways = map[string]func(*bench){
 		b.ok(nil, err)
 	},
 	"committed transaction": func(b *bench) {
-		tx := b.begin()
-		inside := b.in(tx)
-		conform(inside)
-		want := inside.jobs()
-		b.check("before the commit", []admin.Job{}, b.jobs())
-		b.ok(nil, tx.Commit(b.ctx))
-		b.check("after the commit", want, b.jobs())
+		tx := b.ok(b.pool.Begin(b.ctx)).(pgx.Tx)
+		defer func() { _ = tx.Rollback(b.ctx) }()
+		committed(b, tx, func() error { return tx.Commit(b.ctx) })
 	},
 	"rolled back transaction": func(b *bench) {
-		before := withoutSequences(b.tables())
-		tx := b.begin()
-		conform(b.in(tx))
-		b.ok(nil, tx.Rollback(b.ctx))
-		b.check("after the rollback", before, withoutSequences(b.tables()))
+		tx := b.ok(b.pool.Begin(b.ctx)).(pgx.Tx)
+		defer func() { _ = tx.Rollback(b.ctx) }()
+		rolledBack(b, tx, func() error { return tx.Rollback(b.ctx) })
 	},
+	"sql.DB": func(b *bench) { conform(b.in(admin.SQL(b.sqlDB()))) },
+	"sql.Conn": func(b *bench) {
+		conn := b.ok(b.sqlDB().Conn(b.ctx)).(*sql.Conn)
+		defer conn.Close()
+		conform(b.in(admin.SQL(conn)))
+	},
+	"committed sql.Tx": func(b *bench) {
+		tx := b.ok(b.sqlDB().BeginTx(b.ctx, nil)).(*sql.Tx)
+		defer func() { _ = tx.Rollback() }()
+		committed(b, admin.SQL(tx), tx.Commit)
+	},
+	"rolled back sql.Tx": func(b *bench) {
+		tx := b.ok(b.sqlDB().BeginTx(b.ctx, nil)).(*sql.Tx)
+		defer func() { _ = tx.Rollback() }()
+		rolledBack(b, admin.SQL(tx), tx.Rollback)
+	},
+}
+
+func committed(b *bench, tx admin.DB, commit func() error) {
+	inside := b.in(tx)
+	conform(inside)
+	want := inside.jobs()
+	b.check("before the commit", []admin.Job{}, b.jobs())
+	b.ok(nil, commit())
+	b.check("after the commit", want, b.jobs())
+}
+
+func rolledBack(b *bench, tx admin.DB, rollback func() error) {
+	before := withoutSequences(b.tables())
+	conform(b.in(tx))
+	b.ok(nil, rollback())
+	b.check("after the rollback", before, withoutSequences(b.tables()))
 }
 
 // conform makes each call at least once, on an empty schema.

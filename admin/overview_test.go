@@ -184,7 +184,7 @@ func TestReader(t *testing.T) {
 		config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
 		pool := b.ok(pgxpool.NewWithConfig(b.ctx, config)).(*pgxpool.Pool)
 		b.Cleanup(pool.Close)
-		client := admin.New(b.pool, admin.WithReader(pool))
+		client := admin.New(b.on, admin.WithReader(onPool(pool)))
 		b.ok(client.Stats(b.ctx, nil)) // the first call checks the schema on the pool
 		replica.take()
 		for name, queries := range map[string][]string{

@@ -53,8 +53,8 @@ func TestReplica(t *testing.T) {
 			}
 			primary, sent := pool(primaryURL)
 			standby, read := pool(standbyURL)
-			b := &bench{TB: t, ctx: ctx, pool: primary, on: primary, client: admin.New(primary, admin.WithReader(standby)), sent: sent}
-			replica := &bench{TB: t, ctx: ctx, pool: standby, on: standby, client: admin.New(standby)}
+			b := &bench{TB: t, ctx: ctx, pool: primary, on: onPool(primary), client: admin.New(onPool(primary), admin.WithReader(onPool(standby))), sent: sent}
+			replica := &bench{TB: t, ctx: ctx, pool: standby, on: onPool(standby), client: admin.New(onPool(standby))}
 			b.check("in recovery", []bool{true}, rowsOf[bool](replica, "select pg_is_in_recovery()"))
 
 			b.exec("truncate graphile_worker._private_jobs, graphile_worker._private_tasks, graphile_worker._private_job_queues restart identity")

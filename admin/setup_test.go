@@ -3,6 +3,7 @@ package admin_test
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/internal/graphile"
@@ -52,7 +54,24 @@ func benchIn(tb testing.TB, template *pgtest.Template, schema string, opts ...fu
 	sent := &recorder{}
 	opts = append(opts, func(config *pgxpool.Config) { config.ConnConfig.Tracer = sent })
 	pool := pgtest.Pool(tb, template, opts...)
-	return &bench{TB: tb, ctx: ctx, pool: pool, on: pool, client: admin.New(pool, admin.WithSchema(schema)), sent: sent}
+	on := onPool(pool)
+	return &bench{TB: tb, ctx: ctx, pool: pool, on: on, client: admin.New(on, admin.WithSchema(schema)), sent: sent}
+}
+
+// onPool is what a test's client works on: the pool, or if GWADMIN_TEST_SQL is set a
+// *sql.DB on it.
+func onPool(pool *pgxpool.Pool) admin.DB {
+	if os.Getenv("GWADMIN_TEST_SQL") == "" {
+		return pool
+	}
+	return admin.SQL(stdlib.OpenDBFromPool(pool))
+}
+
+// sqlDB is the bench's database for database/sql.
+func (b *bench) sqlDB() *sql.DB {
+	db := stdlib.OpenDBFromPool(b.pool)
+	b.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 // onBoth runs a test on the schema of the migrations and on that of the npm release 0.18.0.
@@ -96,7 +115,7 @@ func rowsOf[T any](b *bench, sql string, args ...any) []T {
 // begin begins a transaction. It is rolled back at the end of the test unless it has ended.
 func (b *bench) begin() pgx.Tx {
 	b.Helper()
-	tx, err := b.pool.Begin(b.ctx)
+	tx, err := b.on.Begin(b.ctx)
 	if err != nil {
 		b.Fatal(err)
 	}

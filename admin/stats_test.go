@@ -3,6 +3,7 @@ package admin_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -364,7 +365,7 @@ func TestEstimatePlans(t *testing.T) {
 			config.ConnConfig.Tracer = b.sent
 			pool := b.ok(pgxpool.NewWithConfig(b.ctx, config)).(*pgxpool.Pool)
 			b.Cleanup(pool.Close)
-			tx := b.ok(pool.Begin(b.ctx)).(pgx.Tx)
+			tx := b.ok(onPool(pool).Begin(b.ctx)).(pgx.Tx)
 			b.Cleanup(func() { _ = tx.Rollback(context.Background()) })
 			b = b.in(tx)
 			o := admin.StatsOptions{Estimate: true, SamplePages: 100, ErrorShapes: 3}
@@ -412,8 +413,10 @@ func (b *bench) plan(q query) (access []string) {
 	b.ok(nil, err)
 	defer rows.Close()
 	for rows.Next() {
+		var text []byte
+		b.ok(nil, rows.Scan(&text))
 		var plans []struct{ Plan statsNode }
-		b.ok(nil, rows.Scan(&plans))
+		b.ok(nil, json.Unmarshal(text, &plans))
 		visit(plans[0].Plan)
 	}
 	b.ok(nil, rows.Err())

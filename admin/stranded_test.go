@@ -68,7 +68,7 @@ func TestCleanupCountsStranded(t *testing.T) {
 		for _, queue := range []string{"mail", "mail", "print"} {
 			b.in(open).add("run", nil, &admin.AddJobOptions{QueueName: &queue})
 		}
-		client := admin.New(between{between{b.pool, "QueueDelete", func() {
+		client := admin.New(between{between{b.on, "QueueDelete", func() {
 			b.add("run", nil, &admin.AddJobOptions{QueueName: new("spared")})
 		}}, "JobCountAddedTo", func() { b.ok(nil, open.Commit(b.ctx)) }})
 		result := b.ok(client.Cleanup(b.ctx, admin.CleanupOptions{}))

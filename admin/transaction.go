@@ -30,7 +30,7 @@ func (c *Client) batch(ctx context.Context, fn func(*Client) error) error {
 // transaction on the connection by hand, fn runs in a savepoint of that.
 func (c *Client) transaction(ctx context.Context, begin func(context.Context) (pgx.Tx, error), fn func(*Client) error) error {
 	if _, begun := c.conn.db.(pgx.Tx); !begun && c.inTransaction() {
-		return c.savepoint(ctx, fn)
+		begin = func(ctx context.Context) (pgx.Tx, error) { return beginSavepoint(ctx, c.conn.db) }
 	}
 	tx, err := begin(ctx)
 	if err != nil {
@@ -45,27 +45,43 @@ func (c *Client) transaction(ctx context.Context, begin func(context.Context) (p
 	return tx.Commit(uncancelled)
 }
 
-func (c *Client) savepoint(ctx context.Context, fn func(*Client) error) (err error) {
-	if _, err := c.conn.db.Exec(ctx, "savepoint gwadmin"); err != nil {
-		return err
+// A savepoint is one in a transaction that was begun by SQL.
+type savepoint struct {
+	DB
+	otherTx
+	closed bool
+}
+
+// otherTx has the methods of [pgx.Tx] that a client does not call.
+type otherTx struct{ pgx.Tx }
+
+// Conn returns nil, for a pgx.Tx that wraps this one.
+func (otherTx) Conn() *pgx.Conn { return nil }
+
+func beginSavepoint(ctx context.Context, on DB) (pgx.Tx, error) {
+	if _, err := on.Exec(ctx, "savepoint gwadmin"); err != nil {
+		return nil, err
 	}
-	uncancelled := context.WithoutCancel(ctx)
-	done := false
-	defer func() {
-		if !done { // also after a panic
-			_, _ = c.conn.db.Exec(uncancelled, "rollback to savepoint gwadmin")
-		}
-		if _, releaseErr := c.conn.db.Exec(uncancelled, "release savepoint gwadmin"); err == nil {
-			err = releaseErr
-		}
-	}()
-	inside := *c
-	inside.reader = nil // which does not see what the transaction has changed
-	if err := fn(&inside); err != nil {
-		return err
+	return &savepoint{DB: on}, nil
+}
+
+func (s *savepoint) Begin(ctx context.Context) (pgx.Tx, error) { return beginSavepoint(ctx, s) }
+
+func (s *savepoint) Commit(ctx context.Context) error {
+	return s.end(ctx, "release savepoint gwadmin")
+}
+
+func (s *savepoint) Rollback(ctx context.Context) error {
+	return s.end(ctx, "rollback to savepoint gwadmin; release savepoint gwadmin")
+}
+
+func (s *savepoint) end(ctx context.Context, sql string) error {
+	if s.closed {
+		return pgx.ErrTxClosed
 	}
-	done = true
-	return nil
+	s.closed = true
+	_, err := s.Exec(ctx, sql)
+	return err
 }
 
 // tries is how often a call is repeated when another transaction was in its way.
@@ -88,6 +104,8 @@ func (c *Client) inTransaction() bool {
 	switch on := c.conn.db.(type) {
 	case pgx.Tx:
 		return true
+	case sqlDB:
+		return on.inTransaction()
 	case interface{ PgConn() *pgconn.PgConn }:
 		return on.PgConn().TxStatus() != 'I'
 	case interface{ Conn() *pgx.Conn }:

@@ -87,9 +87,9 @@ func TestCheckDeclared(t *testing.T) {
 			b.Errorf("%v is an UndeclaredError: %t", err, listed)
 		}
 	}
-	_, err := admin.New(b.pool, admin.WithSchema("none")).UndeclaredTasks(b.ctx, nil)
+	_, err := admin.New(b.on, admin.WithSchema("none")).UndeclaredTasks(b.ctx, nil)
 	b.check("not installed", true, errors.Is(err, admin.ErrNotInstalled))
-	err = admin.New(b.pool, admin.WithSchema("none")).Check(b.ctx, "send_receipt")
+	err = admin.New(b.on, admin.WithSchema("none")).Check(b.ctx, "send_receipt")
 	b.check("not installed", true, errors.Is(err, admin.ErrNotInstalled))
 }
 

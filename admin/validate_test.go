@@ -255,7 +255,7 @@ func TestSchemaName(t *testing.T) {
 		{"not UTF-8", "\xff", `"\xff" is not UTF-8`},
 		{"a control character", "a\nb", `"a\nb" has a control character`},
 	} {
-		b.client = admin.New(b.pool, admin.WithSchema(tc.name))
+		b.client = admin.New(b.on, admin.WithSchema(tc.name))
 		b.check(tc.reason+": Schema", tc.name, b.client.Schema())
 		for name, call := range b.calls() {
 			err := call(b.client)

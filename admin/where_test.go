@@ -248,7 +248,9 @@ func (d between) Begin(ctx context.Context) (pgx.Tx, error) {
 }
 
 func (d between) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error) {
-	tx, err := d.DB.(*pgxpool.Pool).BeginTx(ctx, options)
+	tx, err := d.DB.(interface {
+		BeginTx(context.Context, pgx.TxOptions) (pgx.Tx, error)
+	}).BeginTx(ctx, options)
 	return betweenTx{tx, d}, err
 }
 
@@ -317,7 +319,7 @@ func TestWhereLeavesWhatHasChanged(t *testing.T) {
 					b.ok(nil, b.client.Check(b.ctx))
 					var meant map[int64]string
 					var tx pgx.Tx
-					client := admin.New(between{b.pool, "JobLock", func() {
+					client := admin.New(between{b.on, "JobLock", func() {
 						tx = b.begin()
 						b.in(tx).exec(tc.sql, tc.args...)
 						meant = rowsByID(b.in(tx))
@@ -438,7 +440,7 @@ func TestWhereBatches(t *testing.T) {
 		defer reset()
 		ctx, cancel := context.WithCancel(b.ctx)
 		calls := 0
-		client := admin.New(between{b.pool, "JobRescheduleIDs", func() {
+		client := admin.New(between{b.on, "JobRescheduleIDs", func() {
 			if calls++; calls == 5 {
 				cancel()
 			}
@@ -459,7 +461,7 @@ func TestWhereBatches(t *testing.T) {
 	})
 	b.Run(t, "failed in the middle", func(b *bench) {
 		defer reset()
-		client := admin.New(failing{b.pool, "JobRescheduleIDs", 3, new(int)})
+		client := admin.New(failing{b.on, "JobRescheduleIDs", 3, new(int)})
 		result, err := client.RescheduleWhere(b.ctx, undone, set, &admin.WhereOptions{BatchSize: 900})
 		b.check("error", true, errors.Is(err, errLost))
 		b.check("changed, and done", []int64{1800, 1800}, []int64{result.Changed, int64(rowsOf[int](b, bulkDone)[0])})
@@ -467,7 +469,7 @@ func TestWhereBatches(t *testing.T) {
 	b.Run(t, "failed after the change", func(b *bench) {
 		defer b.exec("update graphile_worker._private_jobs set locked_at = null, locked_by = null")
 		b.exec(takes, []int64{3}, "pool-a", ago(time.Hour))
-		client := admin.New(failing{b.pool, "JobLocks", 1, new(int)}) // the query that reads why a job was skipped
+		client := admin.New(failing{b.on, "JobLocks", 1, new(int)}) // the query that reads why a job was skipped
 		result, err := client.RescheduleWhere(b.ctx, undone, set, nil)
 		b.check("error", true, errors.Is(err, errLost))
 		b.check("changed, and done", []int64{0, 0}, []int64{result.Changed, int64(rowsOf[int](b, bulkDone)[0])})
@@ -570,7 +572,7 @@ func TestWhereReader(t *testing.T) {
 	b := newBench(t, testdb.Ours(""))
 	b.fixture()
 	empty := pgtest.Pool(t, testdb.Ours(""))
-	client := admin.New(b.pool, admin.WithReader(empty))
+	client := admin.New(b.on, admin.WithReader(onPool(empty)))
 	all := admin.WhereOptions{All: true, DryRun: true}
 	b.check("seen by the preview", int64(0), b.ok(client.RetryWhere(b.ctx, admin.Filter{}, &all)).(*admin.ChangeResult).Matched)
 	all.DryRun = false
