@@ -81,7 +81,15 @@ async function settled({ id, attempts }) {
 
 const workers = new Map();
 
-async function startWorker({ worker, tasks, concurrency, pollInterval }) {
+async function startWorker({
+  worker,
+  tasks,
+  concurrency,
+  pollInterval,
+  localQueue,
+  sweep,
+  forbidden,
+}) {
   const held = new Map();
   const settling = [];
   const events = new EventEmitter();
@@ -122,6 +130,13 @@ async function startWorker({ worker, tasks, concurrency, pollInterval }) {
     logger: loggerFor(worker),
     noHandleSignals: true,
     parsedCronItems: [],
+    ...(sweep
+      ? { minResetLockedInterval: sweep, maxResetLockedInterval: sweep }
+      : {}),
+    ...(forbidden ? { forbiddenFlags: forbidden } : {}),
+    ...(localQueue
+      ? { preset: { worker: { localQueue: { size: localQueue } } } }
+      : {}),
     taskList: Object.fromEntries(tasks.map((name) => [name, task])),
   });
   workers.set(worker, { runner, held });

@@ -21,6 +21,13 @@ type WorkerOptions struct {
 	// PollInterval is how often it looks for jobs without a notification; 0 means
 	// 100 ms.
 	PollInterval time.Duration
+	// LocalQueue is the size of its local queue, which exists since 0.17; 0 means none.
+	LocalQueue int
+	// SweepInterval is how often it clears stale locks; 0 means graphile-worker's 8 to 10
+	// minutes.
+	SweepInterval time.Duration
+	// ForbiddenFlags are the flags of the jobs that it does not take.
+	ForbiddenFlags []string
 }
 
 // Job is a job that a worker ran.
@@ -66,6 +73,9 @@ func (d *Driver) StartWorker(ctx context.Context, opts WorkerOptions) (*Worker, 
 		"tasks":        opts.Tasks,
 		"concurrency":  opts.Concurrency,
 		"pollInterval": opts.PollInterval.Milliseconds(),
+		"localQueue":   opts.LocalQueue,
+		"sweep":        opts.SweepInterval.Milliseconds(),
+		"forbidden":    opts.ForbiddenFlags,
 	}}, nil)
 	if err != nil {
 		d.mu.Lock()
