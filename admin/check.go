@@ -83,6 +83,7 @@ const (
 	removeJobs                // delete some jobs
 	updateAnyJob              // update any job
 	deleteAnyJob              // delete any job
+	updateQueues              // update any queue
 	unlockAny                 // update any job and any queue
 	cleanUpAll                // delete any job, queue and task
 )
@@ -122,6 +123,8 @@ func allows(found db.InstallationGetRow, need right) bool {
 		return found.ReadsAll && found.UpdatesJobs
 	case deleteAnyJob:
 		return found.ReadsAll && found.DeletesJobs
+	case updateQueues:
+		return found.ReadsAll && found.UpdatesQueues
 	case unlockAny:
 		return found.ReadsAll && found.UpdatesJobs && found.UpdatesQueues
 	case cleanUpAll:

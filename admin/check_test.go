@@ -50,6 +50,8 @@ func (b *bench) calls() map[string]func(*admin.Client) error {
 			return err
 		},
 		"RestoreQueues": func(c *admin.Client) error { _, err := c.RestoreQueues(b.ctx, nil); return err },
+		"PauseQueue":    func(c *admin.Client) error { _, err := c.PauseQueue(b.ctx, "paused", nil); return err },
+		"ResumeQueue":   func(c *admin.Client) error { _, err := c.ResumeQueue(b.ctx, "paused", nil); return err },
 		"Cleanup": func(c *admin.Client) error {
 			_, err := c.Cleanup(b.ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.DeletePermafailedJobs, admin.GCJobQueues}})
 			return err
@@ -270,7 +272,7 @@ func TestRowSecurity(t *testing.T) {
 		{"a policy for another role", []string{"to pg_monitor using (true)"}, nil},
 		{
 			"a role that may only read", []string{sees},
-			[]string{"AddJob", "AddJobs", "CompleteJobs", "FailJobs", "RescheduleJobs", "RetryJobs", "RemoveJob", "RemoveJob detaching", "ForceUnlockWorkers", "Cleanup", "RestoreQueues"},
+			[]string{"AddJob", "AddJobs", "CompleteJobs", "FailJobs", "RescheduleJobs", "RetryJobs", "RemoveJob", "RemoveJob detaching", "ForceUnlockWorkers", "Cleanup", "RestoreQueues", "PauseQueue", "ResumeQueue"},
 		},
 		{
 			"a role that may not delete", []string{sees, changes, adds},
@@ -370,7 +372,7 @@ func TestServerErrors(t *testing.T) {
 			b.in(tx).exec(takes, []int64{1}, "pool-a", now())
 			for name, call := range b.calls() {
 				switch name {
-				case "Check", "GetJob", "AddJob", "AddJobs", "ForceUnlockWorkers", "Cleanup", "RemoveJob detaching", "RestoreQueues":
+				case "Check", "GetJob", "AddJob", "AddJobs", "ForceUnlockWorkers", "Cleanup", "RemoveJob detaching", "RestoreQueues", "PauseQueue", "ResumeQueue":
 					continue // these calls do not wait for a lock of the test
 				}
 				impatient := b.in(b.begin())
@@ -419,7 +421,7 @@ func TestServerErrors(t *testing.T) {
 			b.exec(`create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = 'TEST1'; end $$`)
 			b.exec(`create trigger refuse before insert or update or delete on graphile_worker._private_jobs execute function public.refuse()`)
 			for name, call := range b.calls() {
-				if name == "Check" || name == "GetJob" || name == "RestoreQueues" {
+				if slices.Contains([]string{"Check", "GetJob", "RestoreQueues", "PauseQueue", "ResumeQueue"}, name) {
 					continue // they change no job
 				}
 				if err := call(b.client); code(err) != "TEST1" || strings.Contains(err.Error(), "secret") {
@@ -445,6 +447,8 @@ func TestReadOnly(t *testing.T) {
 		}
 		b.ok(inside.client.RemoveJob(b.ctx, "key 2", &admin.RemoveOptions{DryRun: true}))
 		b.ok(inside.client.ForceUnlockWorkers(b.ctx, []string{"pool-a"}, &admin.UnlockOptions{DryRun: true}))
+		b.ok(inside.client.PauseQueue(b.ctx, "new", &admin.PauseOptions{DryRun: true}))
+		b.ok(inside.client.ResumeQueue(b.ctx, "new", &admin.ResumeOptions{DryRun: true}))
 		b.ok(inside.client.Cleanup(b.ctx, admin.CleanupOptions{DryRun: true, Tasks: []admin.CleanupTask{
 			admin.DeletePermafailedJobs, admin.GCTaskIdentifiers, admin.GCJobQueues,
 		}}))

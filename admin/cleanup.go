@@ -19,7 +19,7 @@ const (
 	// added for a deleted task, the task gets another id, and the worker never finds the
 	// job. Use [CleanupOptions.KeepTasks] for the tasks of running workers.
 	GCTaskIdentifiers CleanupTask = "GC_TASK_IDENTIFIERS"
-	// GCJobQueues deletes the unlocked queues that no job refers to. It cannot see a job
+	// GCJobQueues deletes the unlocked queues that no job refers to, not the paused ones. It cannot see a job
 	// that an open transaction has added to such a queue: that job becomes [Stranded].
 	// CleanupResult.Stranded counts those that have been committed.
 	// [Client.RestoreQueues] makes them ready again.

@@ -490,6 +490,56 @@ func ExampleClient_RestoreQueues() {
 	// stranded 1 ready mail
 }
 
+func ExampleClient_PauseQueue() {
+	ctx := admin.WithActor(context.Background(), "ada")
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	if _, err := client.PauseQueue(ctx, "mail", &admin.PauseOptions{Reason: "the mail server moves"}); err != nil {
+		log.Fatal(err)
+	}
+	job, err := client.AddJob(ctx, "send_email", nil, &admin.AddJobOptions{QueueName: new("mail")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	now, err := client.GetJob(ctx, job.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(now.State, "by", now.QueuePaused.By+":", now.QueuePaused.Reason)
+	// Output:
+	// paused by ada: the mail server moves
+}
+
+func ExampleClient_ResumeQueue() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	if _, err := client.PauseQueue(ctx, "mail", nil); err != nil {
+		log.Fatal(err)
+	}
+	for range 2 {
+		resumed, err := client.ResumeQueue(ctx, "mail", nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		switch {
+		case resumed.Pause == nil:
+			fmt.Println("not paused")
+		case resumed.Running != nil:
+			fmt.Println("resumed, and job", resumed.Running.ID, "still runs")
+		default:
+			fmt.Println("resumed")
+		}
+	}
+	// Output:
+	// resumed
+	// not paused
+}
+
 func ExampleClient_Check() {
 	ctx := context.Background()
 	pool, done := database()

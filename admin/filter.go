@@ -137,10 +137,10 @@ func roundUp(t *time.Time) pgtype.Timestamptz {
 	return timestamptz(t.Add(time.Microsecond - 1))
 }
 
-// heldQueues returns the ids of the held queues if the filter selects only waiting jobs, so
-// that an index on the queue applies. Otherwise it returns nil.
+// heldQueues returns the ids of the locked queues if the filter selects only waiting and
+// paused jobs, so that an index on the queue applies. Otherwise it returns nil.
 func (c *Client) heldQueues(ctx context.Context, on db.DBTX, filter Filter) ([]int32, error) {
-	if len(filter.States) == 0 || slices.ContainsFunc(filter.States, func(s State) bool { return s != Waiting }) {
+	if len(filter.States) == 0 || slices.ContainsFunc(filter.States, func(s State) bool { return s != Waiting && s != Paused }) {
 		return nil, nil
 	}
 	return c.queries.QueueHeldIDs(ctx, on)

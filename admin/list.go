@@ -41,10 +41,11 @@ type ListedJob struct {
 	State        State `json:"state"`
 	PayloadBytes int   `json:"payload_bytes,omitempty"` // the size of the payload, even if it is left out; 0 if ListOptions.PayloadBytes is 0
 	// QueueLockedAt and QueueLockedBy are the lock of the job's queue. A [Waiting] job
-	// waits for this worker. They are nil if the queue is not locked or the job has no
-	// queue.
+	// waits for this worker. They are nil if the queue is not locked or paused, or the job
+	// has no queue.
 	QueueLockedAt *time.Time `json:"queue_locked_at"`
 	QueueLockedBy *string    `json:"queue_locked_by"`
+	QueuePaused   *Pause     `json:"queue_paused,omitempty"` // nil: the queue is not paused
 }
 
 // A Page is one page of a list.
@@ -163,6 +164,7 @@ func (f *faults) listOptions(options *ListOptions, params *db.JobListParams) {
 }
 
 func newListedJob(row db.JobListRow) ListedJob {
+	lockedAt, lockedBy, paused := queueLock(row.QueueLockedAt, row.QueueLockedBy)
 	return ListedJob{
 		Job: newJob(jobRow{
 			ID:             row.ID,
@@ -184,7 +186,8 @@ func newListedJob(row db.JobListRow) ListedJob {
 		}),
 		State:         State(row.State),
 		PayloadBytes:  int(row.PayloadBytes),
-		QueueLockedAt: optionalTime(row.QueueLockedAt),
-		QueueLockedBy: row.QueueLockedBy,
+		QueueLockedAt: lockedAt,
+		QueueLockedBy: lockedBy,
+		QueuePaused:   paused,
 	}
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // stateAt returns the state of a job by Graphile Worker's rules.
-func stateAt(at time.Time, j admin.Job, queueHeld, queueGone bool) admin.State {
+func stateAt(at time.Time, j admin.Job, queueHeld, queuePaused, queueGone bool) admin.State {
 	due := j.RunAt.Before(at.Add(1))
 	switch {
 	case j.LockedAt != nil && at.Sub(*j.LockedAt) > admin.StaleAfter:
@@ -36,6 +36,8 @@ func stateAt(at time.Time, j admin.Job, queueHeld, queueGone bool) admin.State {
 		return admin.Retrying
 	case !due:
 		return admin.Scheduled
+	case queuePaused:
+		return admin.Paused
 	case queueHeld:
 		return admin.Waiting
 	}
@@ -51,13 +53,17 @@ func (b *bench) model() []admin.ListedJob {
 		at *time.Time
 		by *string
 	}
-	queues := map[string]lock{}
-	rows, err := b.on.Query(b.ctx, b.sql("select queue_name, locked_at, locked_by from graphile_worker._private_job_queues"))
+	queues, pauses := map[string]lock{}, map[string]*admin.Pause{}
+	rows, err := b.on.Query(b.ctx, b.sql("select queue_name, coalesce(locked_at = 'infinity', false), nullif(locked_at, 'infinity'), locked_by from graphile_worker._private_job_queues"))
 	b.ok(nil, err)
 	var name string
+	var paused bool
 	var found lock
-	_, err = pgx.ForEachRow(rows, []any{&name, &found.at, &found.by}, func() error {
-		if found.at != nil {
+	_, err = pgx.ForEachRow(rows, []any{&name, &paused, &found.at, &found.by}, func() error {
+		switch {
+		case paused:
+			pauses[name], found = &admin.Pause{By: "ada", Since: day0}, lock{}
+		case found.at != nil:
 			found.at = new(found.at.UTC())
 		}
 		queues[name] = found
@@ -69,11 +75,13 @@ func (b *bench) model() []admin.ListedJob {
 	var listed []admin.ListedJob
 	for _, j := range b.jobs() {
 		var queue lock
+		var paused *admin.Pause
 		if j.QueueName != nil {
-			queue = queues[*j.QueueName]
+			queue, paused = queues[*j.QueueName], pauses[*j.QueueName]
 		}
 		listed = append(listed, admin.ListedJob{
-			Job: j, State: stateAt(at, j, queue.at != nil, slices.Contains(stranded, j.ID)), PayloadBytes: len(j.Payload), QueueLockedAt: queue.at, QueueLockedBy: queue.by,
+			Job: j, State: stateAt(at, j, queue.at != nil, paused != nil, slices.Contains(stranded, j.ID)), PayloadBytes: len(j.Payload),
+			QueueLockedAt: queue.at, QueueLockedBy: queue.by, QueuePaused: paused,
 		})
 	}
 	return listed
@@ -253,7 +261,7 @@ var modelKeys = []string{"job:", "job_", "JOB:", "%", nasty}
 func (d dice) job(i int, moments []time.Time) admin.Job {
 	j := admin.Job{
 		TaskIdentifier: of(d, "send", "Send", "", nasty),
-		QueueName:      maybe(d, 2, "free", "held", "lost", "gone", nasty),
+		QueueName:      maybe(d, 2, "free", "held", "lost", "paused", "gone", nasty),
 		Payload:        json.RawMessage(of(d, append(payloads, unsearchable...)...)),
 		Priority:       of(d, -32768, -1, 0, 0, 0, 1, 32767),
 		RunAt:          *admin.At(of(d, moments...)),
@@ -294,7 +302,7 @@ func (d dice) filter(model []admin.ListedJob, moments []time.Time) admin.Filter 
 	f := admin.Filter{
 		States:          some(d, admin.States...),
 		TaskIdentifiers: some(d, "send", "", nasty, "none"),
-		QueueNames:      some(d, "free", "held", "gone", nasty, "none"),
+		QueueNames:      some(d, "free", "held", "paused", "gone", nasty, "none"),
 		KeyPrefix:       maybe(d, 10, append([]string{"", "job", "j%"}, modelKeys...)...),
 		WorkerIDs:       some(d, "pool-a", nasty, "none"),
 		Flags:           some(d, "gpu", "", nasty, "none"),
@@ -320,6 +328,15 @@ func (d dice) filter(model []admin.ListedJob, moments []time.Time) admin.Filter 
 	return f
 }
 
+// lockQueues locks and pauses queues of [dice.job].
+func (b *bench) lockQueues() {
+	b.Helper()
+	b.exec(`update graphile_worker._private_job_queues set locked_by = 'pool-a', locked_at = now() - case queue_name
+		when 'held' then interval '0' else interval '5 hours' end where queue_name in ('held', 'lost')`)
+	b.exec(`update graphile_worker._private_job_queues set locked_at = 'infinity', locked_by = $1 where queue_name = 'paused'`,
+		`gwadmin:paused:{"by":"ada","reason":"","since":"2024-02-29T12:00:00.123456Z"}`)
+}
+
 // For random jobs, filters and orders, the pages together are equal to all rows filtered and
 // sorted in Go, in every mode.
 func TestListModel(t *testing.T) {
@@ -341,8 +358,7 @@ func TestListModel(t *testing.T) {
 				b.insert(d.job(i, moments))
 			}
 			b.exec(`delete from graphile_worker._private_job_queues where queue_name = 'gone'`)
-			b.exec(`update graphile_worker._private_job_queues set locked_by = 'pool-a', locked_at = now() - case queue_name
-				when 'held' then interval '0' else interval '5 hours' end where queue_name in ('held', 'lost')`)
+			b.lockQueues()
 			model := b.model()
 			for range 80 {
 				f := d.filter(model, moments)

@@ -54,6 +54,9 @@ func TestStates(t *testing.T) {
 		{"its queue is free", "job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'free')", admin.Ready},
 		{"its queue is held", "job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'held')", admin.Waiting},
 		{"its queue is held by a dead worker", "job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'lost')", admin.Waiting},
+		{"its queue is paused", "job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'paused')", admin.Paused},
+		{"its queue is paused, and it is not due", "run_at = 'infinity', job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'paused')", admin.Scheduled},
+		{"its queue is paused while it runs", "locked_at = now(), job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'paused')", admin.Running},
 		{"its queue is held, and it is not due", "run_at = 'infinity', job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'held')", admin.Scheduled},
 		{"it is running and holds its queue", "locked_at = now(), job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'held')", admin.Running},
 		{"its queue is held, and it has failed permanently", "attempts = 25, job_queue_id = (select id from graphile_worker._private_job_queues where queue_name = 'held')", admin.Permafailed},
@@ -64,7 +67,7 @@ func TestStates(t *testing.T) {
 			b = b.in(b.begin()) // in which now() is constant
 			b.insert(added(admin.Job{ID: 1, TaskIdentifier: "send", RunAt: *admin.At(day0)}))
 			b.exec(`insert into graphile_worker._private_job_queues (queue_name, locked_at, locked_by) values
-				('free', null, null), ('held', now(), 'pool-a'), ('lost', now() - interval '5 hours', 'pool-b')`)
+				('free', null, null), ('held', now(), 'pool-a'), ('lost', now() - interval '5 hours', 'pool-b'), ('paused', 'infinity', 'gwadmin:paused:{}')`)
 			b.exec("update graphile_worker._private_jobs set " + tc.set)
 			states := map[admin.State]bool{}
 			for _, state := range admin.States {

@@ -205,6 +205,14 @@ func conform(b *bench) {
 	}
 	b.check("table after ForceUnlockWorkers", jobs, b.jobs())
 
+	pause := admin.Pause{By: nasty, Reason: nasty, Since: now()}
+	b.check("PauseQueue", &admin.PauseResult{Queue: nasty, Pause: pause},
+		b.ok(c.PauseQueue(admin.WithActor(b.ctx, nasty), nasty, &admin.PauseOptions{Reason: nasty})))
+	queues := b.ok(c.Queues(b.ctx)).([]admin.Queue)
+	paused := slices.IndexFunc(queues, func(q admin.Queue) bool { return q.Name == nasty })
+	b.check("the paused queue", &pause, queues[paused].Paused)
+	b.check("ResumeQueue", &admin.ResumeResult{Queue: nasty, Found: true, Pause: &pause}, b.ok(c.ResumeQueue(b.ctx, nasty, nil)))
+
 	b.exec(`insert into graphile_worker._private_tasks (identifier) values ('unused')`)
 	b.exec(`insert into graphile_worker._private_job_queues (queue_name) values ('unused'), ('q unused')`)
 	b.check("Cleanup", &admin.CleanupResult{Deleted: map[admin.CleanupTask]int64{

@@ -8,8 +8,9 @@ import (
 // A Queue is a named queue. Its jobs run one after another.
 type Queue struct {
 	Name     string     `json:"name"`
-	LockedBy *string    `json:"locked_by"` // the worker pool that runs one of its jobs; nil: not locked
+	LockedBy *string    `json:"locked_by"` // the worker pool that runs one of its jobs; nil: not locked, or paused
 	LockedAt *time.Time `json:"locked_at"`
+	Paused   *Pause     `json:"paused"` // nil: not paused. A job that had started before the pause may still run
 	Jobs     Counts     `json:"jobs"`
 }
 
@@ -27,7 +28,8 @@ func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	}
 	queues := make([]Queue, len(rows))
 	for i, row := range rows {
-		queues[i] = Queue{Name: *row.QueueName, LockedBy: row.LockedBy, LockedAt: optionalTime(row.LockedAt), Jobs: or(stats.Queues[*row.QueueName])}
+		queues[i] = Queue{Name: *row.QueueName, Jobs: or(stats.Queues[*row.QueueName])}
+		queues[i].LockedAt, queues[i].LockedBy, queues[i].Paused = queueLock(row.LockedAt, row.LockedBy)
 	}
 	return queues, nil
 }
@@ -77,7 +79,7 @@ type Worker struct {
 }
 
 // Workers lists the workers that hold locks, sorted by id. It does not list a worker without
-// locks. [Client.ForceUnlockWorkers] takes these ids.
+// locks. The pause of a queue is no lock of a worker. [Client.ForceUnlockWorkers] takes these ids.
 func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	const call = "workers"
 	if err := c.onReader().ready(ctx, readJobs); err != nil {

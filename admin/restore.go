@@ -35,7 +35,7 @@ type RestoredQueue struct {
 
 // RestoreQueues gives [Stranded] jobs a queue, so that workers take them again. It adds the
 // missing queues, or moves the jobs to RestoreOptions.QueueName. It does not move a job that
-// a worker holds. It reads the whole table of jobs. If there is an error, nothing is
+// a worker holds. Jobs that it moves to a paused queue wait there. It reads the whole table of jobs. If there is an error, nothing is
 // changed.
 func (c *Client) RestoreQueues(ctx context.Context, options *RestoreOptions) (*RestoreResult, error) {
 	const call = "restore queues"
@@ -98,17 +98,22 @@ func (c *Client) restore(ctx context.Context, options *RestoreOptions) (*Restore
 		}
 		return result, err
 	}
-	for range tries {
-		id, err := c.queries.QueueEnsure(ctx, c.conn, db.QueueEnsureParams{QueueName: *options.QueueName})
-		if errors.Is(err, pgx.ErrNoRows) { // another transaction adds it at the same time
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		moved, err := c.queries.JobMoveStranded(ctx, c.conn, db.JobMoveStrandedParams{QueueID: id})
-		result.Jobs = int64(len(moved))
-		return result, err
+	id, err := c.ensureQueue(ctx, *options.QueueName)
+	if err != nil {
+		return nil, err
 	}
-	return nil, ErrContended
+	moved, err := c.queries.JobMoveStranded(ctx, c.conn, db.JobMoveStrandedParams{QueueID: id})
+	result.Jobs = int64(len(moved))
+	return result, err
+}
+
+// ensureQueue returns the id of the queue with this name, and adds it if there is none.
+func (c *Client) ensureQueue(ctx context.Context, name string) (int32, error) {
+	for range tries {
+		id, err := c.queries.QueueEnsure(ctx, c.conn, db.QueueEnsureParams{QueueName: name})
+		if !errors.Is(err, pgx.ErrNoRows) { // another transaction adds it at the same time
+			return id, err
+		}
+	}
+	return 0, ErrContended
 }

@@ -9,6 +9,7 @@ const (
 	Scheduled   State = "scheduled"   // run_at is in the future, and the job has no attempts
 	Retrying    State = "retrying"    // run_at is in the future, and the job has attempts
 	Waiting     State = "waiting"     // run_at has come, and another job of the queue is running
+	Paused      State = "paused"      // run_at has come, and the queue is paused: see [Client.PauseQueue]
 	Running     State = "running"     // a worker holds the job
 	Stale       State = "stale"       // the lock of the job is older than StaleAfter
 	Permafailed State = "permafailed" // the job has used all its attempts
@@ -19,4 +20,4 @@ const (
 )
 
 // States are all states, in the order of a job's life.
-var States = []State{Scheduled, Waiting, Ready, Running, Stale, Retrying, Stranded, Permafailed}
+var States = []State{Scheduled, Waiting, Paused, Ready, Running, Stale, Retrying, Stranded, Permafailed}

@@ -161,8 +161,7 @@ func TestStatsModel(t *testing.T) {
 				b.insert(j)
 			}
 			if round == 1 {
-				b.exec(`update graphile_worker._private_job_queues set locked_by = 'pool-a', locked_at = now() - case queue_name
-					when 'held' then interval '0' else interval '5 hours' end where queue_name in ('held', 'lost')`)
+				b.lockQueues()
 			}
 			model := b.model()
 			for _, shapes := range []int{0, 1, 3, 10, admin.MaxErrorShapes} {

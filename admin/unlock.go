@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gwadmin/gwadmin/db"
@@ -35,7 +36,7 @@ type UnlockResult struct {
 // ForceUnlockWorkers clears every lock of the workers, on jobs and on queues, by the SQL
 // function force_unlock_workers. The ids are those of [Job.LockedBy].
 //
-// Use it only for dead workers. A live worker continues its job, and another worker starts
+// It does not end the pause of a queue. Use it only for dead workers. A live worker continues its job, and another worker starts
 // the same job at the same time. Attempts do not change: the interrupted attempt counts.
 // The rows are locked and counted before they are unlocked. If a live worker takes a job or
 // a queue in the meantime, its lock is cleared and not counted.
@@ -46,6 +47,9 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 	var ids []string
 	for i, id := range workerIDs {
 		f.text(fmt.Sprintf("worker_ids[%d]", i), id, anyLength)
+		if strings.HasPrefix(id, pausePrefix) {
+			f.add(fmt.Sprintf("worker_ids[%d]", i), "is the pause of a queue, not a worker: use ResumeQueue")
+		}
 		if !seen[id] {
 			seen[id] = true
 			ids = append(ids, id)

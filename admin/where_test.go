@@ -89,8 +89,7 @@ func TestWhereModel(t *testing.T) {
 				b.insert(d.job(i, moments))
 			}
 			b.exec(`delete from graphile_worker._private_job_queues where queue_name = 'gone'`)
-			b.exec(`update graphile_worker._private_job_queues set locked_by = 'pool-a', locked_at = now() - case queue_name
-				when 'held' then interval '0' else interval '5 hours' end where queue_name in ('held', 'lost')`)
+			b.lockQueues()
 			model := b.model()
 			for range 30 {
 				f := d.filter(model, moments)

@@ -38,7 +38,7 @@ select
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then 'waiting'
+      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text as state,
   queues.locked_at as queue_locked_at,
@@ -150,7 +150,7 @@ select
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then 'waiting'
+      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text as state,
   queues.locked_at as queue_locked_at,
@@ -262,7 +262,7 @@ select
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then 'waiting'
+      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text as state,
   queues.locked_at as queue_locked_at,
@@ -297,7 +297,7 @@ from (
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then 'waiting'
+      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text) is not null)
   and ($4::text[] is null or case cardinality($4::text[]) when 1
@@ -355,10 +355,10 @@ from (
     then jobs.payload::jsonb @? $24::text::jsonpath else false end)
   and ($3::text[] <@ array['running', 'stale'] is not true or jobs.locked_at is not null)
   and ($3::text[] <@ array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
-  and ($3::text[] <@ array['stranded', 'scheduled', 'retrying', 'waiting', 'ready'] is not true or jobs.is_available)
-  and ($3::text[] <@ array['stranded', 'waiting'] is not true or jobs.job_queue_id is not null)
+  and ($3::text[] <@ array['stranded', 'scheduled', 'retrying', 'waiting', 'paused', 'ready'] is not true or jobs.is_available)
+  and ($3::text[] <@ array['stranded', 'waiting', 'paused'] is not true or jobs.job_queue_id is not null)
   and ($3::text[] <@ array['scheduled', 'retrying'] is not true or jobs.run_at > now())
-  and ($3::text[] <@ array['waiting', 'ready'] is not true or jobs.run_at <= now())
+  and ($3::text[] <@ array['waiting', 'paused', 'ready'] is not true or jobs.run_at <= now())
   and ($25::integer[] is null or jobs.job_queue_id = any ($25::integer[]))
   and ($4::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[])))
   and ($5::text[] is null or exists (select from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[])))

@@ -62,7 +62,7 @@ with matched as materialized (
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then 'waiting'
+      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text as state
   from graphile_worker._private_jobs as jobs
@@ -76,7 +76,7 @@ with matched as materialized (
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then 'waiting'
+      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text) is not null)
   and ($6::text[] is null or case cardinality($6::text[]) when 1
@@ -134,10 +134,10 @@ with matched as materialized (
     then jobs.payload::jsonb @? $26::text::jsonpath else false end)
   and ($5::text[] <@ array['running', 'stale'] is not true or jobs.locked_at is not null)
   and ($5::text[] <@ array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
-  and ($5::text[] <@ array['stranded', 'scheduled', 'retrying', 'waiting', 'ready'] is not true or jobs.is_available)
-  and ($5::text[] <@ array['stranded', 'waiting'] is not true or jobs.job_queue_id is not null)
+  and ($5::text[] <@ array['stranded', 'scheduled', 'retrying', 'waiting', 'paused', 'ready'] is not true or jobs.is_available)
+  and ($5::text[] <@ array['stranded', 'waiting', 'paused'] is not true or jobs.job_queue_id is not null)
   and ($5::text[] <@ array['scheduled', 'retrying'] is not true or jobs.run_at > now())
-  and ($5::text[] <@ array['waiting', 'ready'] is not true or jobs.run_at <= now())
+  and ($5::text[] <@ array['waiting', 'paused', 'ready'] is not true or jobs.run_at <= now())
   and ($27::integer[] is null or jobs.job_queue_id = any ($27::integer[]))
   and ($6::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[])))
   and ($7::text[] is null or exists (select from graphile_worker._private_job_queues as queues where queues.queue_name = any ($7::text[])))

@@ -52,7 +52,7 @@ with jobs as not materialized (
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
       when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
       when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then 'waiting'
+      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text as state,
     jobs.run_at,
@@ -372,7 +372,7 @@ with locks as (
   where jobs.locked_at is not null
   union all
   select queues.locked_by, queues.locked_at, false from graphile_worker._private_job_queues as queues
-  where queues.locked_at is not null
+  where queues.locked_at is not null and starts_with(queues.locked_by, 'gwadmin:paused:') is not true
 )
 select
   coalesce(locks.locked_by, '')::text as worker_id,
@@ -397,7 +397,7 @@ type WorkerListRow struct {
 	NewestAge float64
 }
 
-// Counts the locks of each worker that holds any, by its id.
+// Counts the locks of each worker that holds any, by its id. A pause is no lock of a worker.
 func (q *Queries) WorkerList(ctx context.Context, db DBTX) ([]WorkerListRow, error) {
 	rows, err := db.Query(ctx, workerList)
 	if err != nil {

@@ -204,13 +204,13 @@ from graphile_worker._private_job_queues as queues
 order by queues.queue_name;
 
 -- name: WorkerList :many
--- Counts the locks of each worker that holds any, by its id.
+-- Counts the locks of each worker that holds any, by its id. A pause is no lock of a worker.
 with locks as (
   select jobs.locked_by, jobs.locked_at, true as is_job from graphile_worker._private_jobs as jobs
   where jobs.locked_at is not null
   union all
   select queues.locked_by, queues.locked_at, false from graphile_worker._private_job_queues as queues
-  where queues.locked_at is not null
+  where queues.locked_at is not null and {{template "paused"}} is not true
 )
 select
   coalesce(locks.locked_by, '')::text as worker_id,
