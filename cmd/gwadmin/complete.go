@@ -42,6 +42,8 @@ func (a *app) complete(root *cobra.Command) {
 	arguments := map[string]lister{
 		"jobs add":       a.taskIdentifiers,
 		"workers unlock": a.workerIDs,
+		"queues pause":   a.queueNames,
+		"queues resume":  a.queueNames,
 	}
 	takesFile := map[string]bool{"check": true, "declared-file": true, "to": true, "jobs import": true}
 	walk(root, func(cmd *cobra.Command) {

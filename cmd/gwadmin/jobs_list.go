@@ -25,8 +25,8 @@ func jobsListCommand(a *app) *cobra.Command {
 
 A job must match all filters that are given, and one of the values of each. The
 states are ready, scheduled, retrying, waiting (another job of the queue runs),
-running, stale (locked for more than 4 hours), stranded (the queue is gone) and
-permafailed.
+paused (the queue is), running, stale (locked for more than 4 hours), stranded
+(the queue is gone) and permafailed.
 
 Columns that are empty in all rows are left out. On a terminal the table fits
 the width: texts are cut, and columns left out, as far as needed. --wide

@@ -133,6 +133,9 @@ func (j shownJob) history(a *app) []event {
 	if j.QueueLockedAt != nil && j.State == admin.Waiting {
 		tell(*j.QueueLockedAt, "its queue %s locked by %s, for another job", deref(j.QueueName), someone(j.QueueLockedBy))
 	}
+	if j.QueuePaused != nil {
+		tell(j.QueuePaused.Since, "its queue %s paused%s", deref(j.QueueName), pausedBy(*j.QueuePaused))
+	}
 	if j.RunAt.Infinity == pgtype.Finite {
 		tell(j.RunAt.Time, "due")
 	}
@@ -156,6 +159,8 @@ func (j shownJob) standing(a *app) string {
 		if j.QueueLockedAt != nil && j.now.Sub(*j.QueueLockedAt) > admin.StaleAfter {
 			said += ": that lock is stale, and a worker clears it"
 		}
+	case admin.Paused:
+		said = fmt.Sprintf("paused: its queue %s is paused%s; gwadmin queues resume ends the pause", deref(j.QueueName), pausedBy(*j.QueuePaused))
 	case admin.Running:
 		said = fmt.Sprintf("running: locked by %s since %s", j.holder(), a.moment(j.LockedAt))
 	case admin.Stale:

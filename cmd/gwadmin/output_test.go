@@ -165,7 +165,7 @@ func TestCompletedValues(t *testing.T) {
 		want string
 	}{
 		{at, []string{"jobs", "re"}, "remove reschedule retry"},
-		{at, []string{"queues", ""}, "restore"},
+		{at, []string{"queues", ""}, "pause restore resume"},
 		{at, []string{"jobs", "list", "--state", "s"}, "scheduled stale stranded"},
 		{at, []string{"jobs", "list", "--state", "stale,s"}, "stale,scheduled stale,stranded"},
 		{at, []string{"jobs", "list", "--state=re"}, "ready retrying"},

@@ -14,13 +14,13 @@ import (
 func queuesCommand(a *app) *cobra.Command {
 	cmd := a.reading(&cobra.Command{
 		Use:     "queues",
-		Short:   "List the queues, who holds them, and their jobs by state",
+		Short:   "List the queues, who holds or has paused them, and their jobs by state",
 		Example: "  gwadmin queues\n  gwadmin queues --watch",
 	}, func(ctx context.Context, client *admin.Client) (printable, error) {
 		queues, err := client.Queues(ctx)
 		return shownQueues(queues), err
 	})
-	cmd.AddCommand(queuesRestoreCommand(a))
+	cmd.AddCommand(queuesPauseCommand(a), queuesResumeCommand(a), queuesRestoreCommand(a))
 	return cmd
 }
 
@@ -31,9 +31,13 @@ func (q shownQueues) lines() []any { return anys(q) }
 func (q shownQueues) notes(*app) []string { return noneOf(q, "no queues") }
 
 func (q shownQueues) tables(a *app) []table.Writer {
-	t := a.countsTable("", "queue", "locked by", "since")
+	t := a.countsTable("", "queue", "locked by", "since", "pause")
 	for _, queue := range q {
-		t.AppendRow(countsRow(queue.Jobs, queue.Name, deref(queue.LockedBy), a.shortMoment(queue.LockedAt)))
+		var pause string
+		if queue.Paused != nil {
+			pause = a.describePause(*queue.Paused)
+		}
+		t.AppendRow(countsRow(queue.Jobs, queue.Name, deref(queue.LockedBy), a.shortMoment(queue.LockedAt), pause))
 	}
 	return []table.Writer{t}
 }

@@ -68,7 +68,7 @@ var inputNames = map[string]string{
 	"task_identifier": "TASK", "payload": "PAYLOAD", "queue_name": "--queue", "job_key": "--key", "job_key_mode": "--key-mode", "flags": "--flag",
 	"run_at": "--run-at", "priority": "--priority", "attempts": "--attempts", "max_attempts": "--max-attempts", "reason": "--reason",
 	"tasks": "--tasks", "keep_tasks": "--keep", "error_shapes": "--errors", "sample_pages": "--sample-pages", "worker_ids": "WORKER-ID",
-	"remove job job_key": "KEY", "declared": "--declared",
+	"remove job job_key": "KEY", "pause queue queue_name": "QUEUE", "resume queue queue_name": "QUEUE", "actor": "--by", "declared": "--declared",
 
 	"states": "--state", "task_identifiers": "--task", "queue_names": "--queue", "keys": "--key", "key_prefix": "--key-prefix",
 	"error_text": "--error", "payload_contains": "--payload-contains", "payload_path": "--payload-path",
@@ -86,6 +86,7 @@ var inputProblems = strings.NewReplacer(
 	": set All if that is meant", ": give --all if that is meant",
 	": take it from Page.Next as it is", ": give it as it was printed",
 	"needs the task", "needs --tasks",
+	": use ResumeQueue", ": use gwadmin queues resume",
 )
 
 // describe is the text of an error, with flags in place of Go's fields.
