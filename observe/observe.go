@@ -142,13 +142,13 @@ func (o *Options) complete() error {
 		{"Slow", &o.Slow, 5 * time.Minute, 10 * time.Second},
 	} {
 		if pace.of.Interval < 0 || pace.of.Timeout < 0 {
-			return fmt.Errorf("%s has a negative duration", pace.name)
+			return fmt.Errorf("option %s has a negative duration", pace.name)
 		}
 		pace.of.Interval = cmp.Or(pace.of.Interval, pace.interval)
 		pace.of.Timeout = cmp.Or(pace.of.Timeout, pace.timeout)
 	}
 	if o.MaxWait < 0 {
-		return errors.New("MaxWait is negative")
+		return errors.New("option MaxWait is negative")
 	}
 	o.MaxWait = cmp.Or(o.MaxWait, time.Second)
 	o.Schema = cmp.Or(o.Schema, graphile.DefaultSchema)
@@ -156,10 +156,10 @@ func (o *Options) complete() error {
 		return err
 	}
 	if all := []Counting{CountAuto, CountExact, CountEstimate}; !slices.Contains(all, o.Count) {
-		return fmt.Errorf("Count is %q: use one of %q", o.Count, all)
+		return fmt.Errorf("option Count is %q: use one of %q", o.Count, all)
 	}
 	if o.ErrorShapes < 0 || o.ErrorShapes > admin.MaxErrorShapes {
-		return fmt.Errorf("ErrorShapes %d is outside 0 to %d", o.ErrorShapes, admin.MaxErrorShapes)
+		return fmt.Errorf("option ErrorShapes %d is outside 0 to %d", o.ErrorShapes, admin.MaxErrorShapes)
 	}
 	return nil
 }

@@ -103,25 +103,7 @@ func everything() observe.Options {
 // fixture adds jobs in every state.
 func (b *bench) fixture() {
 	b.Helper()
-	b.exec(`insert into graphile_worker._private_tasks (identifier) values ('send'), ('resize')`)
-	b.exec(`insert into graphile_worker._private_job_queues (queue_name, locked_at, locked_by) values
-		('free', null, null), ('held', now() - interval '2 minutes', 'pool-1'), ('dead', now() - interval '5 hours', 'pool-2')`)
-	b.exec(`
-		insert into graphile_worker._private_jobs (task_id, job_queue_id, priority, run_at, attempts, max_attempts, last_error, locked_at, locked_by) values
-		(1, null, 0, now() - interval '10 minutes', 0, 25, null, null, null),
-		(1, 1, 5, now() - interval '20 minutes', 0, 25, null, null, null),
-		(2, 2, 0, now() - interval '30 minutes', 0, 25, null, null, null),
-		(2, null, 0, now() + interval '10 minutes', 0, 25, null, null, null),
-		(2, null, 0, now() + interval '5 minutes', 2, 25, 'no route to 10.0.0.1', null, null),
-		(2, null, 0, 'infinity', 0, 25, null, null, null),
-		(1, 2, 0, now() - interval '1 hour', 1, 25, null, now() - interval '2 minutes', 'pool-1'),
-		(1, null, 0, now() - interval '1 hour', 1, 25, null, now() - interval '6 hours', 'pool-2'),
-		(1, null, 0, now() - interval '1 hour', 3, 3, 'timeout after 10 s', null, null),
-		(1, null, 0, now() - interval '1 hour', 3, 3, 'timeout after 20 s', null, null),
-		(1, null, 0, now() - interval '1 hour', 3, 3, 'refused', null, null),
-		(1, null, 0, now() - interval '1 hour', 3, 3, 'gone', null, null)`)
-	b.exec(`insert into graphile_worker._private_known_crontabs (identifier, known_since, last_execution) values
-		('nightly', now() - interval '30 days', now() - interval '3 hours'), ('new', now(), null)`)
+	b.exec(testdb.Kinds)
 }
 
 // Every part says what there is, in a schema of any name.
@@ -545,10 +527,10 @@ func TestNew(t *testing.T) {
 		{b.pool, observe.Options{Reader: (*pgxpool.Pool)(nil)}, "observe: the database is nil: give a pool"},
 		{conn.Conn(), observe.Options{}, "observe: several readings cannot use a *pgx.Conn at the same time: give a pool"},
 		{b.pool, observe.Options{Schema: "pg_x"}, `observe: schema name "pg_x" starts with pg_, which PostgreSQL keeps for itself`},
-		{b.pool, observe.Options{Fast: observe.Pace{Timeout: -1}}, "observe: Fast has a negative duration"},
-		{b.pool, observe.Options{MaxWait: -1}, "observe: MaxWait is negative"},
-		{b.pool, observe.Options{Count: "roughly"}, `observe: Count is "roughly": use one of ["" "exact" "estimate"]`},
-		{b.pool, observe.Options{ErrorShapes: 1001}, "observe: ErrorShapes 1001 is outside 0 to 1000"},
+		{b.pool, observe.Options{Fast: observe.Pace{Timeout: -1}}, "observe: option Fast has a negative duration"},
+		{b.pool, observe.Options{MaxWait: -1}, "observe: option MaxWait is negative"},
+		{b.pool, observe.Options{Count: "roughly"}, `observe: option Count is "roughly": use one of ["" "exact" "estimate"]`},
+		{b.pool, observe.Options{ErrorShapes: 1001}, "observe: option ErrorShapes 1001 is outside 0 to 1000"},
 	} {
 		o, err := observe.New(tc.on, &tc.options)
 		if o != nil || err == nil || err.Error() != tc.want {

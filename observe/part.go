@@ -62,6 +62,7 @@ func (p *part[T]) last() (T, Part) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	state := p.state
+	state.IntervalSeconds = p.Interval.Seconds()
 	if state.AsOf != nil {
 		state.AgeSeconds = time.Since(p.readAt).Seconds()
 	}

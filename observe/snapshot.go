@@ -52,6 +52,8 @@ type Part struct {
 	AgeSeconds float64 `json:"age_seconds"`
 	// TookSeconds is how long the last reading took, be it successful or not.
 	TookSeconds float64 `json:"took_seconds"`
+	// IntervalSeconds is how old the part must be to be read again.
+	IntervalSeconds float64 `json:"interval_seconds"`
 	// Error says why the last reading failed. The part is then that of an earlier reading. It
 	// is empty if the reading succeeded. Err is the same error for errors.Is.
 	Error string `json:"error,omitempty"`

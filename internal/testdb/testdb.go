@@ -15,6 +15,12 @@ import (
 // Ours is a database with this module's schema; an empty name means graphile_worker.
 func Ours(schema string) *pgtest.Template { return pgtest.Migrated(schema, nil) }
 
+// Kinds is SQL that adds a job in every state but stranded, two cron items, and the locks of
+// two workers, to an empty schema graphile_worker.
+//
+//go:embed kinds.sql
+var Kinds string
+
 // Upstream is a database with the schema of an npm release of Graphile Worker.
 // Where npm is missing the test is skipped.
 func Upstream(tb testing.TB, version, schema string) *pgtest.Template {
