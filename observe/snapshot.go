@@ -78,16 +78,17 @@ type Due struct {
 // MaxDue is the greatest number of [Due.Jobs].
 const MaxDue = 10_001
 
-// OldestReadyAge is how long the oldest ready job has been due: how far the queue is behind.
-// It is 0 if no job is ready.
+// OldestReadyAge is how long the oldest ready job had been due when the part was read: how
+// far the queue was behind. It is 0 if no job was ready.
 func (d *Due) OldestReadyAge() time.Duration { return d.since(d.OldestReady) }
 
-// since is the time from then to now, by the clock of the database.
+// since is the time from then to when the part was read, by the clock of the database. It is
+// 0 if then is nil.
 func (p *Part) since(then *time.Time) time.Duration {
 	if then == nil || p.AsOf == nil {
 		return 0
 	}
-	return p.AsOf.Sub(*then) + time.Duration(p.AgeSeconds*float64(time.Second))
+	return p.AsOf.Sub(*then)
 }
 
 // Activity is what the primary's statistics say.
@@ -108,7 +109,7 @@ type Activity struct {
 	NotifyQueueUsage float64 `json:"notify_queue_usage"`
 }
 
-// OldestTransactionAge is the age of the oldest transaction, 0 if there is none.
+// OldestTransactionAge was the age of the oldest transaction, 0 if there was none.
 func (a *Activity) OldestTransactionAge() time.Duration {
 	if a.OldestTransaction == nil {
 		return 0
@@ -169,7 +170,7 @@ type Locks struct {
 	Oldest *time.Time `json:"oldest"`
 }
 
-// OldestAge is the age of the oldest lock, 0 if there is none.
+// OldestAge was the age of the oldest lock, 0 if there was none.
 func (l *Locks) OldestAge() time.Duration { return l.since(l.Oldest) }
 
 // Sizes are sizes on disk.

@@ -30,6 +30,11 @@ func (a *app) config() (*pgxpool.Config, error) {
 	if url == "" {
 		url = os.Getenv("DATABASE_URL")
 	}
+	return parseConfig(url)
+}
+
+// parseConfig reads a connection string. Its error shows no password.
+func parseConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	var parse *pgconn.ParseConfigError
 	if errors.As(err, &parse) {

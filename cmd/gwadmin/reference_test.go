@@ -24,27 +24,31 @@ const (
 
 // The command reference in docs is what the help says.
 func TestReference(t *testing.T) {
-	const file = "../../docs/command.md"
+	var want strings.Builder
+	writeReference(&want, rootCommand(&app{}))
+	section(t, "../../docs/command.md", referenceBegin, referenceEnd, want.String())
+}
+
+// section compares what is between two lines of a page, which -update rewrites.
+func section(t testing.TB, file, begin, end, want string) {
+	t.Helper()
 	page, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, found := strings.Cut(string(page), referenceBegin)
-	got, after, ended := strings.Cut(rest, referenceEnd)
+	before, rest, found := strings.Cut(string(page), begin)
+	got, after, ended := strings.Cut(rest, end)
 	if !found || !ended {
-		t.Fatalf("%s has no command reference", file)
+		t.Fatalf("%s has no %s", file, begin)
 	}
-	var want strings.Builder
-	writeReference(&want, rootCommand(&app{}))
 	if *update {
-		text := before + referenceBegin + want.String() + referenceEnd + after
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if diff := cmp.Diff(want.String(), got); diff != "" {
-		t.Errorf("the command reference is stale, run with -update (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s is stale, run with -update (-want +got):\n%s", file, diff)
 	}
 }
 

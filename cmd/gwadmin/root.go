@@ -108,6 +108,7 @@ switches colours off.
 		crontabsCommand(a),
 		group(workersCommand(a)),
 		statsCommand(a),
+		metricsCommand(a),
 		cleanupCommand(a),
 		group(migrateCommand(a)),
 		schemaCommand(a),
