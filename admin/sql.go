@@ -12,11 +12,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
 // ErrDriver says that a database given to [SQL] was not opened with pgx's driver. Nothing
 // has been sent to it.
-var ErrDriver = errors.New(`not a database of pgx's driver: import github.com/jackc/pgx/v5/stdlib and open it with sql.Open("pgx", url)`)
+var ErrDriver = graphile.ErrDriver
 
 // SQL makes a [DB] of a database, a connection or a transaction of database/sql. With it,
 // jobs join a transaction of a library that uses database/sql, such as sqlx, bun, ent or
@@ -173,17 +175,10 @@ func (d sqlDB) inTransaction() (begun bool) {
 		return false
 	}
 	_ = on.Raw(func(conn any) error {
-		for {
-			switch on := conn.(type) {
-			case interface{ Conn() *pgx.Conn }:
-				begun = on.Conn().PgConn().TxStatus() != 'I'
-				return nil
-			case interface{ Raw() driver.Conn }: // a driver that wraps pgx's
-				conn = on.Raw()
-			default:
-				return nil
-			}
+		if on, ok := graphile.Unwrap[interface{ Conn() *pgx.Conn }](conn); ok {
+			begun = on.Conn().PgConn().TxStatus() != 'I'
 		}
+		return nil
 	})
 	return begun
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
 )
@@ -242,8 +243,10 @@ func (x *Indexes) exec(ctx context.Context, statement string) error {
 		ctx, cancel = context.WithTimeout(ctx, x.m.options.StatementTimeout)
 		defer cancel()
 	}
-	_, err := x.m.pool.Exec(ctx, statement)
-	return err
+	return x.m.onConn(ctx, func(conn *stdlib.Conn) error {
+		_, err := conn.Conn().Exec(ctx, statement)
+		return err
+	})
 }
 
 func checkIndexes(names []string) error {

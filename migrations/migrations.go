@@ -19,6 +19,7 @@ package migrations
 
 import (
 	"cmp"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -55,6 +56,8 @@ var (
 	// ErrRevisionTooNew matches a [*RevisionError] for a schema that has a revision which
 	// this package does not know, and which makes the call unsafe.
 	ErrRevisionTooNew = graphile.ErrRevisionTooNew
+	// ErrDriver says that a *sql.DB or a *sql.Conn is not of pgx's driver. Nothing was sent.
+	ErrDriver = graphile.ErrDriver
 	// ErrNoMigration says that there is no migration of that number.
 	ErrNoMigration = errors.New("no such migration")
 	// ErrJobsLeft matches a [*JobsLeftError].
@@ -89,26 +92,34 @@ type Options struct {
 
 // A Migrator migrates one schema of one database. It is safe for concurrent use.
 type Migrator struct {
-	pool    *pgxpool.Pool
+	on      any // a *pgxpool.Pool, a *sql.DB or a *sql.Conn
 	schema  string
 	options Options
 }
 
-// New returns a Migrator for the database of the pool. It does not connect. Each call
-// takes one connection of the pool.
-func New(pool *pgxpool.Pool, options *Options) (*Migrator, error) {
-	if pool == nil {
-		return nil, errors.New("new migrator: the pool is nil")
+// New returns a Migrator for a database. It does not connect. Each call takes one connection
+// of a pool or a *sql.DB. Calls on a *sql.Conn wait for each other.
+//
+// A *sql.DB and a *sql.Conn must be of pgx's driver, package
+// [github.com/jackc/pgx/v5/stdlib], or of one that wraps it and returns its connection by a
+// method Raw() driver.Conn. Otherwise every call returns [ErrDriver].
+//
+// A Migrator does not work in the caller's transaction: it begins its own, which it repeats
+// when a lock is not available, and it builds indexes outside of a transaction. So it takes
+// no *sql.Tx, and every call returns an error if a *sql.Conn is in a transaction.
+func New[T *pgxpool.Pool | *sql.DB | *sql.Conn](on T, options *Options) (*Migrator, error) {
+	if on == nil {
+		return nil, fmt.Errorf("new migrator: the %T is nil", on)
 	}
 	m, err := newMigrator(options)
 	if err != nil {
 		return nil, fmt.Errorf("new migrator: %w", err)
 	}
-	m.pool = pool
+	m.on = on
 	return m, nil
 }
 
-// newMigrator returns a Migrator without a pool.
+// newMigrator returns a Migrator without a database.
 func newMigrator(options *Options) (*Migrator, error) {
 	if options == nil {
 		options = &Options{}

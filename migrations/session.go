@@ -16,9 +16,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
+
+	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
 // A session is a transaction that holds the lock of the schema's migrators, and a Goose
@@ -90,15 +93,49 @@ func notLocked(err error) error {
 	return fmt.Errorf("a lock was not available at any of %d tries%s: %w", tries, what, err)
 }
 
-func (m *Migrator) writeOnce(ctx context.Context, fn func(*session) error) (err error) {
-	driverConn, err := stdlib.GetPoolConnector(m.pool).Connect(ctx)
-	if err != nil {
-		return err
+// onConn runs fn on a connection.
+func (m *Migrator) onConn(ctx context.Context, fn func(*stdlib.Conn) error) error {
+	var sqlConn *sql.Conn
+	switch on := m.on.(type) {
+	case *pgxpool.Pool:
+		conn, err := stdlib.GetPoolConnector(on).Connect(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		return fn(conn.(*stdlib.Conn))
+	case *sql.DB:
+		conn, err := on.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		sqlConn = conn
+	case *sql.Conn:
+		sqlConn = on
 	}
-	defer func() { err = errors.Join(err, driverConn.Close()) }()
-	conn := driverConn.(*stdlib.Conn)
+	return sqlConn.Raw(func(raw any) error {
+		conn, ok := graphile.Unwrap[*stdlib.Conn](raw)
+		if !ok {
+			return ErrDriver
+		}
+		if conn.Conn().PgConn().TxStatus() != 'I' {
+			return errors.New("the connection is in a transaction, and a migrator begins its own: end it first")
+		}
+		return fn(conn)
+	})
+}
+
+// inTransaction runs fn in a transaction on a connection.
+func (m *Migrator) inTransaction(ctx context.Context, options pgx.TxOptions, fn func(*stdlib.Conn, pgx.Tx) error) error {
+	return m.onConn(ctx, func(conn *stdlib.Conn) error {
+		return pgx.BeginTxFunc(ctx, conn.Conn(), options, func(tx pgx.Tx) error { return fn(conn, tx) })
+	})
+}
+
+func (m *Migrator) writeOnce(ctx context.Context, fn func(*session) error) error {
 	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
-	return pgx.BeginTxFunc(ctx, conn.Conn(), options, func(tx pgx.Tx) error {
+	return m.inTransaction(ctx, options, func(conn *stdlib.Conn, tx pgx.Tx) error {
 		if err := m.lock(ctx, tx); err != nil {
 			return err
 		}
@@ -176,7 +213,7 @@ func milliseconds(d time.Duration) string {
 func (m *Migrator) read(ctx context.Context, level pgx.TxIsoLevel, fn func(pgx.Tx) error) error {
 	for try := 1; ; try++ {
 		options := pgx.TxOptions{IsoLevel: level, AccessMode: pgx.ReadOnly}
-		err := pgx.BeginTxFunc(ctx, m.pool, options, func(tx pgx.Tx) error {
+		err := m.inTransaction(ctx, options, func(_ *stdlib.Conn, tx pgx.Tx) error {
 			if err := set(ctx, tx, "lock_timeout", milliseconds(m.options.LockTimeout)); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package migrations_test
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"runtime/pprof"
 	"strings"
@@ -214,8 +215,14 @@ func TestUpBesideWorkers(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	if _, err := migrations.New(nil, nil); err == nil {
-		t.Error("a nil pool is accepted")
+	for what, refused := range map[string]func() (*migrations.Migrator, error){
+		"*pgxpool.Pool": func() (*migrations.Migrator, error) { return migrations.New((*pgxpool.Pool)(nil), nil) },
+		"*sql.DB":       func() (*migrations.Migrator, error) { return migrations.New((*sql.DB)(nil), nil) },
+		"*sql.Conn":     func() (*migrations.Migrator, error) { return migrations.New((*sql.Conn)(nil), nil) },
+	} {
+		if _, err := refused(); err == nil || !strings.Contains(err.Error(), "the "+what+" is nil") {
+			t.Errorf("a nil %s: %v", what, err)
+		}
 	}
 	b := newBench(t, nil)
 	if _, err := migrations.New(b.pool, &migrations.Options{Schema: strings.Repeat("x", 64)}); err == nil {

@@ -29,6 +29,8 @@ var (
 	// ErrRevisionTooNew is what a [RevisionError] wraps for a breaking revision after
 	// [NewestRevision].
 	ErrRevisionTooNew = errors.New("revision too new")
+	// ErrDriver says that a database of database/sql was not opened with pgx's driver.
+	ErrDriver = errors.New(`not a database of pgx's driver: import github.com/jackc/pgx/v5/stdlib and open it with sql.Open("pgx", url)`)
 )
 
 // NotInstalled returns an [ErrNotInstalled] that says what to do.
