@@ -40,6 +40,7 @@ func (b *bench) calls() map[string]func(*admin.Client) error {
 		},
 		"RetryJobs": func(c *admin.Client) error { _, err := c.RetryJobs(b.ctx, ids, nil); return err },
 		"GetJob":    func(c *admin.Client) error { _, err := c.GetJob(b.ctx, 1); return err },
+		"Explain":   func(c *admin.Client) error { _, err := c.Explain(b.ctx, 1); return err },
 		"RemoveJob": func(c *admin.Client) error { _, err := c.RemoveJob(b.ctx, "key", nil); return err },
 		"RemoveJob detaching": func(c *admin.Client) error {
 			_, err := c.RemoveJob(b.ctx, "held", &admin.RemoveOptions{DetachLocked: true})
@@ -372,7 +373,7 @@ func TestServerErrors(t *testing.T) {
 			b.in(tx).exec(takes, []int64{1}, "pool-a", now())
 			for name, call := range b.calls() {
 				switch name {
-				case "Check", "GetJob", "AddJob", "AddJobs", "ForceUnlockWorkers", "Cleanup", "RemoveJob detaching", "RestoreQueues", "PauseQueue", "ResumeQueue":
+				case "Check", "GetJob", "Explain", "AddJob", "AddJobs", "ForceUnlockWorkers", "Cleanup", "RemoveJob detaching", "RestoreQueues", "PauseQueue", "ResumeQueue":
 					continue // these calls do not wait for a lock of the test
 				}
 				impatient := b.in(b.begin())
@@ -421,7 +422,7 @@ func TestServerErrors(t *testing.T) {
 			b.exec(`create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = 'TEST1'; end $$`)
 			b.exec(`create trigger refuse before insert or update or delete on graphile_worker._private_jobs execute function public.refuse()`)
 			for name, call := range b.calls() {
-				if slices.Contains([]string{"Check", "GetJob", "RestoreQueues", "PauseQueue", "ResumeQueue"}, name) {
+				if slices.Contains([]string{"Check", "GetJob", "Explain", "RestoreQueues", "PauseQueue", "ResumeQueue"}, name) {
 					continue // they change no job
 				}
 				if err := call(b.client); code(err) != "TEST1" || strings.Contains(err.Error(), "secret") {

@@ -540,6 +540,31 @@ func ExampleClient_ResumeQueue() {
 	// not paused
 }
 
+func ExampleClient_Explain() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "send_email", nil, &admin.AddJobOptions{QueueName: new("mail"), RunAt: admin.Never()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.PauseQueue(ctx, "mail", nil); err != nil {
+		log.Fatal(err)
+	}
+	explanation, err := client.Explain(ctx, job.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, reason := range explanation.Reasons {
+		fmt.Println(reason.Kind, "->", reason.Do)
+	}
+	// Output:
+	// never due -> gwadmin jobs reschedule 1 --run-at now
+	// paused -> gwadmin queues resume mail
+}
+
 func ExampleClient_Check() {
 	ctx := context.Background()
 	pool, done := database()

@@ -13,7 +13,7 @@ complete, fail, reschedule and retry take ids or the filters of list. The id
 done, and that is no error. 5000 ids are one transaction. A job that a worker
 holds is left alone.`,
 	}
-	cmd.AddCommand(jobsAddCommand(a), jobsListCommand(a), jobsCountCommand(a), jobsShowCommand(a), jobsExportCommand(a), jobsImportCommand(a),
+	cmd.AddCommand(jobsAddCommand(a), jobsListCommand(a), jobsCountCommand(a), jobsShowCommand(a), jobsExplainCommand(a), jobsExportCommand(a), jobsImportCommand(a),
 		jobsCompleteCommand(a), jobsFailCommand(a), jobsRescheduleCommand(a), jobsRetryCommand(a), jobsRemoveCommand(a))
 	return cmd
 }

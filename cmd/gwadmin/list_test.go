@@ -248,7 +248,7 @@ func TestDocumentedJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs := map[string][][]string{
-		"jobs list": {{"--limit", "1", "--payload", "10"}}, "jobs count": {nil}, "jobs import": {{"-", "--dry-run"}}, "jobs show": {{"1"}}, "jobs add": {{"send", "--dry-run"}},
+		"jobs list": {{"--limit", "1", "--payload", "10"}}, "jobs count": {nil}, "jobs import": {{"-", "--dry-run"}}, "jobs show": {{"1"}}, "jobs explain": {{"1"}}, "jobs add": {{"send", "--dry-run"}},
 		"jobs complete": {{"1", "3", "--dry-run"}}, "jobs fail": {{"1", "3", "--dry-run"}}, "jobs retry": {{"1", "3", "--dry-run"}},
 		"jobs complete --all": {{"--dry-run"}}, "jobs fail --all": {{"--dry-run"}}, "jobs retry --all": {{"--dry-run"}},
 		"jobs reschedule --all": {{"--dry-run", "--priority", "1"}},
