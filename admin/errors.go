@@ -72,7 +72,7 @@ func (c *Client) failure(call string, err error) error {
 	}
 	var connectErr *pgconn.ConnectError
 	if errors.As(err, &connectErr) { // its SQLSTATE is about the parameters of the connection
-		return fmt.Errorf("%s: %w", call, err)
+		return fmt.Errorf("%s: %w", call, graphile.Advise(err))
 	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
@@ -82,6 +82,8 @@ func (c *Client) failure(call string, err error) error {
 		// PostgreSQL reports this routine, in any language, for a row that no policy allows.
 		case pgErr.Code == "42501" && pgErr.Routine == "ExecWithCheckOptions":
 			err = fmt.Errorf("%w: %w", ErrRowSecurity, err)
+		default:
+			err = graphile.Advise(err)
 		}
 	}
 	return fmt.Errorf("%s: %w", call, err)

@@ -62,8 +62,10 @@ func (m *Migrator) write(ctx context.Context, fn func(*session) error) error {
 	for try := 1; ; try++ {
 		err := m.writeOnce(ctx, fn)
 		switch code := sqlState(err); {
-		case errors.Is(err, ErrLocked) || !slices.Contains(conflicts, code):
+		case errors.Is(err, ErrLocked):
 			return err
+		case !slices.Contains(conflicts, code):
+			return graphile.Advise(err)
 		case try == tries && code == lockTimeout:
 			return fmt.Errorf("nothing was changed: %w", notLocked(err))
 		case try == tries:
@@ -220,11 +222,12 @@ func (m *Migrator) read(ctx context.Context, level pgx.TxIsoLevel, fn func(pgx.T
 			return fn(tx)
 		})
 		if code := sqlState(err); code != undefinedTable && code != lockTimeout {
-			return err
+			return graphile.Advise(err)
 		}
 		if try == tries {
 			return notLocked(err)
 		}
+		time.Sleep(rand.N(time.Duration(try) * 10 * time.Millisecond)) // out of step with Down and Up
 	}
 }
 

@@ -198,6 +198,17 @@ var everyCall = []call{
 		}
 		return counted(1, len(result.Unlocked), nil)
 	}},
+	{"PauseQueue", true, func(ctx context.Context, c *admin.Client, s scene) error {
+		_, err := c.PauseQueue(ctx, s.queue, nil)
+		return err
+	}},
+	{"ResumeQueue", true, func(ctx context.Context, c *admin.Client, s scene) error {
+		result, err := c.ResumeQueue(ctx, s.queue, nil)
+		if err == nil && result.Pause == nil {
+			err = fmt.Errorf("queue %s was not paused", s.queue)
+		}
+		return err
+	}},
 	{"RestoreQueues", true, func(ctx context.Context, c *admin.Client, _ scene) error {
 		_, err := c.RestoreQueues(ctx, nil)
 		return err
