@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/internal/pgserver"
+	"github.com/gwadmin/gwadmin/internal/pgtest"
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
@@ -111,12 +112,7 @@ func open(t *testing.T, url string, configure ...func(*pgxpool.Config)) *pgxpool
 	for _, configure := range configure {
 		configure(config)
 	}
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return pool
+	return pgtest.OpenPool(t, config)
 }
 
 // named sets the application_name of a pool's sessions, for open.
