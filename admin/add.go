@@ -60,7 +60,7 @@ func (c *Client) AddJob(ctx context.Context, taskIdentifier string, payload any,
 	}
 	row, err := c.addOne(ctx, &spec, text, options.JobKeyMode)
 	if err != nil {
-		return nil, c.failure(call, err)
+		return nil, c.failure(call, sentAs(Sent{Jobs: 1}, err))
 	}
 	return new(newJob(row)), nil
 }
@@ -82,14 +82,14 @@ func (c *Client) addOne(ctx context.Context, spec *JobSpec, payload *string, mod
 		params.JobKeyMode = new(string(mode))
 	}
 	for range tries {
-		added, err := c.queries.JobAdd(ctx, c.conn, params)
+		added, err := changing(ctx, c, func(c *Client) (db.JobAddRow, error) { return c.queries.JobAdd(ctx, c.conn, params) })
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue
 		}
 		rows := []jobRow{jobRow(added)}
 		rows[0].TaskIdentifier, rows[0].QueueName = spec.TaskIdentifier, spec.QueueName
 		if err == nil && mode == UnsafeDedupe && added.Revision > 0 { // an existing job, which may be of another task
-			err = c.addNames(ctx, rows)
+			err = c.committed(c.addNames(ctx, rows))
 		}
 		return rows[0], err
 	}

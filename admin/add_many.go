@@ -124,7 +124,7 @@ func (c *Client) addMany(ctx context.Context, specs []JobSpec, options *AddJobsO
 		if err == nil {
 			addedOne(row)
 		}
-		return c.failure(call, err)
+		return c.failure(call, sentAs(Sent{Jobs: 1}, err))
 	}
 	var now time.Time
 	if relative {
@@ -137,9 +137,9 @@ func (c *Client) addMany(ctx context.Context, specs []JobSpec, options *AddJobsO
 		all.texts[i] = composite(&specs[i], payloads[i], now)
 		payloads[i] = nil
 	}
-	return c.failure(call, c.retryOnDeadlock(func() error {
+	return c.failure(call, sentAs(Sent{Jobs: len(specs)}, c.retryOnDeadlock(func() error {
 		return c.atomically(ctx, func(c *Client) error { return add(c, &all) })
-	}))
+	})))
 }
 
 // addAll adds the specs in batches. If no returned job has the key of a spec, add_jobs

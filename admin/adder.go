@@ -132,7 +132,7 @@ func (a *Adder) AddJob(ctx context.Context, taskIdentifier string, payload any, 
 			a.abandon(j)
 		}
 	}
-	return j.job, a.client.failure(call, j.err)
+	return j.job, a.client.failure(call, sentAs(Sent{Jobs: 1}, j.err))
 }
 
 // Close refuses further jobs, and waits until all that were accepted have been added or
@@ -356,7 +356,7 @@ func (a *Adder) abandon(j *adding) {
 		j.with.leave()
 	}
 	if j.stage == sent {
-		j.answer(nil, fmt.Errorf("%w: %w", ErrOutcomeUnknown, j.ctx.Err()))
+		j.answer(nil, &OutcomeUnknownError{Err: j.ctx.Err()})
 		return
 	}
 	err := fmt.Errorf("not added: %w", j.ctx.Err())

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/db"
+	"github.com/gwadmin/gwadmin/internal/outcome"
 )
 
 const (
@@ -144,9 +145,7 @@ func (a *Adder) add(batch []*adding) {
 	switch {
 	case err == nil:
 		a.succeed(batch, jobs)
-	case !settled(err):
-		a.fail(batch, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err))
-	case refused(err) && len(batch) > 1:
+	case len(batch) > 1 && outcome.Refused(err) && settled(err):
 		a.recall(batch)
 		a.addHalf(batch[:len(batch)/2])
 		a.addHalf(batch[len(batch)/2:])
@@ -309,14 +308,18 @@ func (a *Adder) addBatch(ctx context.Context, client *Client, batch []*adding) (
 	timeout := strconv.FormatInt(a.patience.Milliseconds(), 10)
 	var rows []jobRow
 	if batch[0].way == deduping {
-		added, err := client.queries.AdderJobAddDeduped(ctx, client.conn, db.AdderJobAddDedupedParams{LockTimeout: timeout, Specs: specs})
+		added, err := changing(ctx, client, func(c *Client) ([]db.AdderJobAddDedupedRow, error) {
+			return c.queries.AdderJobAddDeduped(ctx, c.conn, db.AdderJobAddDedupedParams{LockTimeout: timeout, Specs: specs})
+		})
 		if err != nil {
 			return nil, err
 		}
 		rows = rowsOf(added, func(row db.AdderJobAddDedupedRow) jobRow { return jobRow(row) })
 	} else {
-		added, err := client.queries.AdderJobAdd(ctx, client.conn, db.AdderJobAddParams{
-			LockTimeout: timeout, Specs: specs, JobKeyPreserveRunAt: batch[0].way == preserving,
+		added, err := changing(ctx, client, func(c *Client) ([]db.AdderJobAddRow, error) {
+			return c.queries.AdderJobAdd(ctx, c.conn, db.AdderJobAddParams{
+				LockTimeout: timeout, Specs: specs, JobKeyPreserveRunAt: batch[0].way == preserving,
+			})
 		})
 		if err != nil {
 			return nil, err
@@ -324,10 +327,7 @@ func (a *Adder) addBatch(ctx context.Context, client *Client, batch []*adding) (
 		rows = rowsOf(added, func(row db.AdderJobAddRow) jobRow { return jobRow(row) })
 	}
 	jobs, err := a.pair(ctx, client, batch, rows)
-	if err != nil { // after the commit
-		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	}
-	return jobs, err
+	return jobs, client.committed(err)
 }
 
 // pair returns the job of each of the batch, or nil if it has none. The order of the rows

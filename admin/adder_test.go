@@ -591,7 +591,7 @@ func TestAdderCanceledWhenSent(t *testing.T) {
 		unknown := func(answers []answer) {
 			b.Helper()
 			for _, answer := range answers {
-				b.check("error", "add job: outcome unknown: context canceled", fmt.Sprint(answer.err))
+				b.check("error", "add job: outcome unknown: sent 1 job: look before you repeat the call: context canceled", fmt.Sprint(answer.err))
 				b.check("it is the context's", true, errors.Is(answer.err, context.Canceled))
 				b.check("its outcome is unknown", true, errors.Is(answer.err, admin.ErrOutcomeUnknown))
 			}

@@ -110,20 +110,24 @@ func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []in
 		case len(ids) <= batchSize:
 			return batch(c, ids)
 		}
-		return c.atomically(ctx, func(c *Client) error {
+		batches := func(c *Client) error {
 			for ids := range slices.Chunk(ids, batchSize) {
 				if err := batch(c, ids); err != nil {
 					return err
 				}
 			}
 			return nil
-		})
+		}
+		if options.DryRun {
+			return batches(c)
+		}
+		return c.atomically(ctx, batches)
 	})
 	if err == nil && secured && result.nothingChanged() {
 		err = c.recheck(ctx, need)
 	}
 	if err != nil {
-		return nil, c.failure(call, err)
+		return nil, c.failure(call, sentAs(Sent{Jobs: len(ids), IDs: ids}, err))
 	}
 	return result, nil
 }
@@ -133,13 +137,14 @@ func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []in
 func (c *Client) changeBatch(ctx context.Context, result *ChangeResult, ids []int64, action action, want Returning) (secured bool, err error) {
 	var changed []int64
 	if want == ReturnJobs {
-		rows, err := action.jobs(ctx, c, ids)
+		rows, err := changing(ctx, c, func(c *Client) ([]jobRow, error) { return action.jobs(ctx, c, ids) })
 		if err != nil {
 			return false, err
 		}
 		changed = addJobs(result, rows)
 	} else {
-		if changed, err = action.ids(ctx, c, ids); err != nil {
+		changed, err = changing(ctx, c, func(c *Client) ([]int64, error) { return action.ids(ctx, c, ids) })
+		if err != nil {
 			return false, err
 		}
 		slices.Sort(changed)

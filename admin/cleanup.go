@@ -137,26 +137,31 @@ func (c *Client) cleanUpJobs(ctx context.Context, result *CleanupResult, dryRun 
 			last = first + int64(width-1)
 		}
 		err := c.retryOnDeadlock(func() error {
-			rows, err := c.queries.JobDeletePermafailed(ctx, customPlan(c.conn), db.JobDeletePermafailedParams{FirstID: first, LastID: last})
+			rows, err := changing(ctx, c, func(c *Client) (int64, error) {
+				return c.queries.JobDeletePermafailed(ctx, customPlan(c.conn), db.JobDeletePermafailedParams{FirstID: first, LastID: last})
+			})
 			result.Deleted[DeletePermafailedJobs] += rows
 			return err
 		})
 		if err != nil {
-			return err
+			return sentAs(Sent{Task: DeletePermafailedJobs, Batch: int(part) + 1}, err)
 		}
 	}
 	return nil
 }
 
 func (c *Client) cleanUpTasks(ctx context.Context, result *CleanupResult, keep []string, dryRun bool) error {
-	return c.retryOnDeadlock(func() (err error) {
+	err := c.retryOnDeadlock(func() (err error) {
 		if dryRun {
 			result.Deleted[GCTaskIdentifiers], err = c.queries.TaskCountUnused(ctx, c.conn, db.TaskCountUnusedParams{Keep: keep})
-		} else {
-			result.Deleted[GCTaskIdentifiers], err = c.queries.TaskDeleteUnused(ctx, c.conn, db.TaskDeleteUnusedParams{Keep: keep})
+			return err
 		}
+		result.Deleted[GCTaskIdentifiers], err = changing(ctx, c, func(c *Client) (int64, error) {
+			return c.queries.TaskDeleteUnused(ctx, c.conn, db.TaskDeleteUnusedParams{Keep: keep})
+		})
 		return err
 	})
+	return sentAs(Sent{Task: GCTaskIdentifiers, Batch: 1}, err)
 }
 
 func (c *Client) cleanUpQueues(ctx context.Context, result *CleanupResult, dryRun bool) error {
@@ -174,14 +179,18 @@ func (c *Client) cleanUpQueues(ctx context.Context, result *CleanupResult, dryRu
 	after := unused[0].LastJobID // jobs with greater ids were added later
 	ids := rowsOf(unused, func(r db.QueueUnusedIDsRow) int32 { return r.ID })
 	var deleted []int32
+	batches := 0
 	for batch := range slices.Chunk(ids, cleanupBatch) {
+		batches++
 		err := c.retryOnDeadlock(func() error {
-			ids, err := c.queries.QueueDelete(ctx, customPlan(c.conn), db.QueueDeleteParams{Ids: batch, AfterID: after})
+			ids, err := changing(ctx, c, func(c *Client) ([]int32, error) {
+				return c.queries.QueueDelete(ctx, customPlan(c.conn), db.QueueDeleteParams{Ids: batch, AfterID: after})
+			})
 			deleted = append(deleted, ids...)
 			return err
 		})
 		if err != nil {
-			return err
+			return sentAs(Sent{Task: GCJobQueues, Batch: batches, Queues: len(batch)}, err)
 		}
 		result.Deleted[GCJobQueues] = int64(len(deleted))
 	}

@@ -46,6 +46,7 @@ type Client struct {
 	conn    renamed
 	reader  DB // nil: the database of conn
 	queries *db.Queries
+	grace   time.Duration                          // of a COMMIT after its context has ended
 	found   *atomic.Pointer[db.InstallationGetRow] // the result of check; shared with the clients that WithTx returns
 	read    *atomic.Pointer[db.InstallationGetRow] // the result of check on reader
 	err     error                                  // if not nil, every call returns it
@@ -77,6 +78,7 @@ func New(on DB, options ...Option) *Client {
 	c := &Client{
 		conn:    renamed{db: on, schema: graphile.DefaultSchema, names: &sync.Map{}},
 		queries: db.New(),
+		grace:   CommitGrace,
 		found:   &atomic.Pointer[db.InstallationGetRow]{},
 		read:    &atomic.Pointer[db.InstallationGetRow]{},
 	}

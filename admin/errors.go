@@ -70,6 +70,9 @@ func (c *Client) failure(call string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if unknown, ok := errors.AsType[*OutcomeUnknownError](err); ok {
+		return &OutcomeUnknownError{Call: call, Sent: unknown.Sent, Err: unknown.Err}
+	}
 	var connectErr *pgconn.ConnectError
 	if errors.As(err, &connectErr) { // its SQLSTATE is about the parameters of the connection
 		return fmt.Errorf("%s: %w", call, graphile.Advise(err))

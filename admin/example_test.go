@@ -52,6 +52,23 @@ func ExampleWithReader() {
 	// 0 jobs
 }
 
+func ExampleWithCommitGrace() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	pool, done := database()
+	defer done()
+
+	// A call that adds many jobs may take a minute, and its COMMIT two seconds more.
+	client := admin.New(pool, admin.WithCommitGrace(2*time.Second))
+	ids, err := client.AddJobsIDs(ctx, []admin.JobSpec{{TaskIdentifier: "send_email"}, {TaskIdentifier: "send_email"}}, nil)
+	if errors.Is(err, admin.ErrOutcomeUnknown) {
+		log.Fatal("they may have been added: ", err)
+	}
+	fmt.Println(len(ids), err)
+	// Output:
+	// 2 <nil>
+}
+
 func ExampleClient_Schema() {
 	pool, done := database()
 	defer done()

@@ -106,17 +106,21 @@ func (c *Client) PauseQueue(ctx context.Context, queue string, options *PauseOpt
 		return nil, c.failure(call, err)
 	}
 	var result *PauseResult
+	pause := func(c *Client) (err error) {
+		result, err = c.pauseQueue(ctx, queue, options)
+		return err
+	}
 	err := c.retryOnDeadlock(func() error {
-		return c.batch(ctx, func(c *Client) (err error) {
-			result, err = c.pauseQueue(ctx, queue, options)
-			return err
-		})
+		if options.DryRun {
+			return pause(c)
+		}
+		return c.batch(ctx, pause)
 	})
 	if err == nil && result.Added {
 		err = c.recheck(ctx, need) // row security may hide the queue
 	}
 	if err != nil {
-		return nil, c.failure(call, err)
+		return nil, c.failure(call, sentAs(Sent{Queues: 1}, err))
 	}
 	return result, nil
 }
@@ -239,17 +243,21 @@ func (c *Client) ResumeQueue(ctx context.Context, queue string, options *ResumeO
 	whole := !c.inTransaction()
 	var result *ResumeResult
 	var held *heldQueue
+	resume := func(c *Client) (err error) {
+		result, held, err = c.resumeQueue(ctx, queue, options.DryRun, whole)
+		return err
+	}
 	err := c.retryOnDeadlock(func() error {
-		return c.batch(ctx, func(c *Client) (err error) {
-			result, held, err = c.resumeQueue(ctx, queue, options.DryRun, whole)
-			return err
-		})
+		if options.DryRun {
+			return resume(c)
+		}
+		return c.batch(ctx, resume)
 	})
 	if err == nil && !result.Found {
 		err = c.recheck(ctx, need)
 	}
 	if err != nil {
-		return nil, c.failure(call, err)
+		return nil, c.failure(call, sentAs(Sent{Queues: 1}, err))
 	}
 	if held != nil {
 		err = c.settleQueue(ctx, *held)

@@ -63,9 +63,11 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 	// again. Nothing has been changed yet.
 	for range tries {
 		if !options.DryRun {
-			rows, err := c.queries.JobRemove(ctx, c.conn, db.JobRemoveParams{JobKey: key, DetachLocked: options.DetachLocked})
+			rows, err := changing(ctx, c, func(c *Client) ([]db.JobRemoveRow, error) {
+				return c.queries.JobRemove(ctx, c.conn, db.JobRemoveParams{JobKey: key, DetachLocked: options.DetachLocked})
+			})
 			if err != nil {
-				return nil, c.failure(call, err)
+				return nil, c.failure(call, sentAs(Sent{Jobs: 1}, err))
 			}
 			if len(rows) > 0 {
 				result := &RemoveResult{Outcome: Removed, Job: new(newJob(jobRow(rows[0])))}

@@ -57,17 +57,24 @@ func (c *Client) RestoreQueues(ctx context.Context, options *RestoreOptions) (*R
 		return nil, c.failure(call, err)
 	}
 	var result *RestoreResult
+	restore := func(c *Client) (err error) {
+		result, err = c.restore(ctx, options)
+		return err
+	}
 	err := c.retryOnDeadlock(func() error {
-		return c.atomically(ctx, func(c *Client) (err error) {
-			result, err = c.restore(ctx, options)
-			return err
-		})
+		if options.DryRun {
+			return restore(c)
+		}
+		return c.atomically(ctx, restore)
 	})
 	if err == nil && len(result.Queues) == 0 {
 		err = c.recheck(ctx, need)
 	}
 	if err != nil {
-		return nil, c.failure(call, err)
+		if result == nil {
+			result = &RestoreResult{}
+		}
+		return nil, c.failure(call, sentAs(Sent{Jobs: int(result.Jobs), Queues: len(result.Queues)}, err))
 	}
 	return result, nil
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gwadmin/gwadmin/internal/outcome"
 )
 
 // atomically runs fn in a transaction, or in a savepoint if the client is in one.
@@ -29,20 +31,28 @@ func (c *Client) batch(ctx context.Context, fn func(*Client) error) error {
 // transaction runs fn in a transaction that begin starts. If somebody has begun a
 // transaction on the connection by hand, fn runs in a savepoint of that.
 func (c *Client) transaction(ctx context.Context, begin func(context.Context) (pgx.Tx, error), fn func(*Client) error) error {
-	if _, begun := c.conn.db.(pgx.Tx); !begun && c.inTransaction() {
+	inside := c.inTransaction()
+	if _, begun := c.conn.db.(pgx.Tx); !begun && inside {
 		begin = func(ctx context.Context) (pgx.Tx, error) { return beginSavepoint(ctx, c.conn.db) }
 	}
 	tx, err := begin(ctx)
 	if err != nil {
 		return err
 	}
-	// A cancelled COMMIT would leave its outcome unknown.
-	uncancelled := context.WithoutCancel(ctx)
-	defer func() { _ = tx.Rollback(uncancelled) }() // does nothing after the commit
+	// The end of ctx does not end COMMIT, whose outcome would be unknown.
+	graced, cancel := outcome.Graced(ctx, c.grace)
+	defer cancel()
+	defer func() { _ = tx.Rollback(graced) }() // does nothing after the commit
 	if err := fn(c.WithTx(tx)); err != nil {
 		return err
 	}
-	return tx.Commit(uncancelled)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err = outcome.Commit(ctx, tx, c.grace); inside { // the caller's COMMIT decides
+		return err
+	}
+	return unknown(err)
 }
 
 // A savepoint is one in a transaction that was begun by SQL.
@@ -94,7 +104,7 @@ func (c *Client) retryOnDeadlock(fn func() error) error {
 	for try := 1; ; try++ {
 		err := fn()
 		var pgErr *pgconn.PgError
-		if try == tries || c.inTransaction() || !errors.As(err, &pgErr) || pgErr.Code != "40P01" && pgErr.Code != "40001" {
+		if try == tries || c.inTransaction() || !outcome.Refused(err) || !errors.As(err, &pgErr) || pgErr.Code != "40P01" && pgErr.Code != "40001" {
 			return err
 		}
 	}

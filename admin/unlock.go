@@ -77,11 +77,13 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 			rows = rowsOf(held, func(r db.WorkerLocksRow) db.WorkerUnlockRow { return db.WorkerUnlockRow(r) })
 			return err
 		}
-		rows, err = c.queries.WorkerUnlock(ctx, c.conn, db.WorkerUnlockParams{WorkerIds: ids})
+		rows, err = changing(ctx, c, func(c *Client) ([]db.WorkerUnlockRow, error) {
+			return c.queries.WorkerUnlock(ctx, c.conn, db.WorkerUnlockParams{WorkerIds: ids})
+		})
 		return err
 	})
 	if err != nil {
-		return nil, c.failure(call, err)
+		return nil, c.failure(call, sentAs(Sent{Workers: len(ids)}, err))
 	}
 	held := map[string]db.WorkerUnlockRow{}
 	for _, row := range rows {

@@ -87,6 +87,7 @@ type bulk struct {
 	sample  int
 	params  db.JobMatchParams // from the last job found to the greatest id at the start of the call
 	result  *ChangeResult
+	batches int // that were sent
 }
 
 func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter Filter, action action, options *WhereOptions) (*ChangeResult, error) {
@@ -204,6 +205,7 @@ func (b *bulk) match(ctx context.Context, most int64) ([]match, error) {
 // runBatch changes a batch of the jobs found, in one transaction.
 func (b *bulk) runBatch(ctx context.Context, found []match) error {
 	var part *ChangeResult
+	b.batches++
 	err := b.retryOnDeadlock(func() error {
 		return b.batch(ctx, func(c *Client) (err error) {
 			part, err = b.changeFound(ctx, c, found)
@@ -211,7 +213,8 @@ func (b *bulk) runBatch(ctx context.Context, found []match) error {
 		})
 	})
 	if err != nil {
-		return err
+		ids := unlocked(found).Ids
+		return sentAs(Sent{Jobs: len(ids), IDs: ids, Batch: b.batches}, err)
 	}
 	b.result.Matched += part.Matched
 	b.result.Changed += part.Changed
@@ -230,13 +233,7 @@ func (b *bulk) runBatch(ctx context.Context, found []match) error {
 // what happened to each.
 func (b *bulk) changeFound(ctx context.Context, c *Client, found []match) (*ChangeResult, error) {
 	part := newChangeResult(false)
-	var lock db.JobLockParams
-	for _, job := range found {
-		if job.state != Running {
-			lock.Ids, lock.Versions = append(lock.Ids, job.id), append(lock.Versions, job.version)
-		}
-	}
-	locked, err := c.queries.JobLock(ctx, c.conn, lock)
+	locked, err := c.queries.JobLock(ctx, c.conn, unlocked(found))
 	if err != nil {
 		return nil, err
 	}
@@ -260,6 +257,16 @@ func (b *bulk) changeFound(ctx context.Context, c *Client, found []match) (*Chan
 	}
 	part.Changed, part.Matched = int64(len(changed)), int64(len(changed))
 	return part, b.skipFound(ctx, c, part, found, changed)
+}
+
+// unlocked returns those of the jobs found that no worker held.
+func unlocked(found []match) (lock db.JobLockParams) {
+	for _, job := range found {
+		if job.state != Running {
+			lock.Ids, lock.Versions = append(lock.Ids, job.id), append(lock.Versions, job.version)
+		}
+	}
+	return lock
 }
 
 // skipFound adds the jobs that were not changed to the result, with the reason of each.
