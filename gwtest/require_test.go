@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/gwtest"
@@ -203,6 +204,21 @@ func TestInTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	gwtest.RequireNotAdded(t, conn, SendReceipt)
+
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close()
+	sqlTx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := SendReceipt.Add(t.Context(), admin.New(admin.SQL(sqlTx)), Receipt{Order: 7}, nil); err != nil {
+		t.Fatal(err)
+	}
+	gwtest.RequireAdded(t, admin.SQL(sqlTx), SendReceipt)
+	gwtest.RequireNotAdded(t, admin.SQL(db), SendReceipt)
+	if err := sqlTx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestManyJobs are more than a page of a list, and more than a failure shows.
