@@ -5,8 +5,11 @@ package faults
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -200,4 +203,84 @@ func TestIdleInTransaction(t *testing.T) {
 		t.Errorf("a pause between batches: %v", err)
 	}
 	row(t, "an idle transaction was ended, with an error that says what to do and without effect; pauses of a call by filter are outside of transactions")
+}
+
+// The client's clock is wrong by decades, and steps ahead: a bubble of synctest begins in the
+// year 2000. All times are those of the database's clock.
+func TestClockSteps(t *testing.T) {
+	s := server(t, nil)
+	url := migrated(t, s)
+	const year = 365 * 24 * time.Hour
+	steps := []time.Duration{0, time.Hour, 25 * year, 2 * year, 50 * year}
+	calls := 0
+	synctest.Test(t, func(t *testing.T) {
+		timeless := func(config *pgxpool.Config) { config.HealthCheckPeriod = math.MaxInt64 }
+		look := open(t, url, timeless)
+		client := admin.New(open(t, url, timeless))
+		adder := admin.NewAdder(client, nil)
+		in := admin.In(time.Hour)
+		for n, step := range steps {
+			time.Sleep(step)
+			scene, err := newScene(t.Context(), look, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check := func(what string, want time.Duration, err error, ids ...int64) {
+				t.Helper()
+				calls++
+				var got []time.Duration // AddJobs asks for the time before it adds the jobs
+				if err == nil {
+					err = look.QueryRow(t.Context(), `select array_agg(date_trunc('minute', run_at - updated_at + '30 seconds'))
+						from graphile_worker._private_jobs where id = any ($1)`, ids).Scan(&got)
+				}
+				if err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				if diff := cmp.Diff(slices.Repeat([]time.Duration{want}, len(ids)), got); diff != "" {
+					t.Errorf("the client's clock is at %s: %s: run_at after the call: -want +got\n%s", time.Now(), what, diff)
+				}
+			}
+			state := func(id int64, want admin.State) {
+				t.Helper()
+				job, err := client.GetJob(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if job.State != want {
+					t.Errorf("the client's clock is at %s: job %d is %s, want %s", time.Now(), id, job.State, want)
+				}
+			}
+			job, err := client.AddJob(t.Context(), scene.task, nil, nil)
+			check("AddJob", 0, err, job.ID)
+			state(job.ID, admin.Ready)
+			later, err := client.AddJob(t.Context(), scene.task, nil, &admin.AddJobOptions{RunAt: in})
+			check("AddJob in an hour", time.Hour, err, later.ID)
+			state(later.ID, admin.Scheduled)
+			later, err = adder.AddJob(t.Context(), scene.task, nil, &admin.AddJobOptions{RunAt: in})
+			check("Adder.AddJob in an hour", time.Hour, err, later.ID)
+			ids, err := client.AddJobsIDs(t.Context(), []admin.JobSpec{{TaskIdentifier: scene.task, RunAt: in}, {TaskIdentifier: scene.task, RunAt: in}}, nil)
+			check("AddJobs in an hour", time.Hour, err, ids...)
+			_, err = client.RescheduleJobs(t.Context(), scene.ids, admin.RescheduleValues{RunAt: in}, nil)
+			check("RescheduleJobs in an hour", time.Hour, err, scene.ids...)
+			_, err = client.RetryJobs(t.Context(), scene.ids, nil)
+			check("RetryJobs", 0, err, scene.ids...)
+			_, err = client.RescheduleWhere(t.Context(), admin.Filter{IDs: scene.ids}, admin.RescheduleValues{RunAt: in}, nil)
+			check("RescheduleWhere in an hour", time.Hour, err, scene.ids...)
+			_, err = client.RetryWhere(t.Context(), admin.Filter{IDs: scene.ids}, nil)
+			check("RetryWhere", 0, err, scene.ids...)
+			for age, want := range map[string]admin.State{"3 hours": admin.Running, "5 hours": admin.Stale} {
+				exec(t, look, "update graphile_worker._private_jobs set locked_at = now() - $1::text::interval, locked_by = 'w' where id = $2", age, job.ID)
+				state(job.ID, want)
+			}
+			now, err := client.Now(t.Context())
+			var server time.Time
+			if err == nil {
+				err = look.QueryRow(t.Context(), "select now()").Scan(&server)
+			}
+			if err != nil || server.Sub(now).Abs() > time.Minute {
+				t.Errorf("Now returns %s (%v), and the database's time is %s", now, err, server)
+			}
+		}
+	})
+	row(t, "the client's clock at 2000 to 2077: %d calls set run_at by the database's clock, which decides what is scheduled and which locks are stale", calls)
 }
