@@ -65,6 +65,7 @@ type outcome struct {
 	Error   string
 	IDs     map[int64]int64  // of added jobs, by n
 	Changed int              // by a call by filter, also if it failed
+	Batch   int              // which batch of such a call is unknown, from 1
 	Each    map[int64]answer // of the jobs of a group
 }
 
@@ -282,6 +283,9 @@ func (a *actor) perform(ctx context.Context, act act) (o outcome) {
 	if o.State = answerOf(err); err != nil {
 		o.Error = err.Error()
 	}
+	if unknown, ok := errors.AsType[*admin.OutcomeUnknownError](err); ok {
+		o.Batch = unknown.Sent.Batch
+	}
 	return o
 }
 
@@ -412,6 +416,9 @@ func (a *actor) verify(t *testing.T, pool *pgxpool.Pool) {
 	want := []map[int64]job{a.jobs}
 	if a.pending != nil {
 		want = possible(a.jobs, *a.pending, a.outcome)
+		if batch := a.outcome.Changed/max(1, a.pending.Batch) + 1; a.pending.Batch > 0 && a.outcome.State == answerUnknown && a.outcome.Batch != batch {
+			t.Errorf("%s: batch %d is unknown, and the error says %d: %s", a.name, batch, a.outcome.Batch, a.outcome.Error)
+		}
 	}
 	for i, jobs := range want {
 		jobs = maps.Clone(jobs)
