@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/outcome"
 )
 
 var (
@@ -216,12 +217,15 @@ func (x *Indexes) changeOne(ctx context.Context, name string, sql func(Index) []
 			if _, err := s.tx.Exec(ctx, lock); err != nil {
 				return err
 			}
-			steps, err = x.plan(ctx, s.tx, []string{name}, sql)
-			return err
+			if steps, err = x.plan(ctx, s.tx, []string{name}, sql); err != nil {
+				return err
+			}
+			return errPlanned
 		})
-		if err != nil {
+		if !errors.Is(err, errPlanned) {
 			return step, err
 		}
+		err = nil
 		for _, todo := range steps {
 			for _, statement := range todo.SQL {
 				if err = x.exec(ctx, statement); err != nil {
@@ -230,7 +234,7 @@ func (x *Indexes) changeOne(ctx context.Context, name string, sql func(Index) []
 				step.SQL = append(step.SQL, statement)
 			}
 		}
-		if try == tries || !slices.Contains(conflicts, sqlState(err)) {
+		if try == tries || !slices.Contains(conflicts, sqlState(err)) || errors.Is(err, ErrOutcomeUnknown) {
 			return step, err
 		}
 	}
@@ -244,10 +248,19 @@ func (x *Indexes) exec(ctx context.Context, statement string) error {
 		defer cancel()
 	}
 	return x.m.onConn(ctx, func(conn *stdlib.Conn) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		_, err := conn.Conn().Exec(ctx, statement)
-		return err
+		if err == nil || outcome.Settled(err) {
+			return err
+		}
+		return fmt.Errorf("%w: look at the state of the index, and repeat the call, it does what is left to do: %w", ErrOutcomeUnknown, err)
 	})
 }
+
+// errPlanned ends a transaction that has only looked.
+var errPlanned = errors.New("planned")
 
 func checkIndexes(names []string) error {
 	if len(names) == 0 {

@@ -32,6 +32,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/outcome"
 )
 
 // Files holds the migrations as Goose reads them, for the schema graphile_worker. They
@@ -67,6 +68,12 @@ var (
 	// ErrLocked says that another migrator of the schema was still at work after
 	// Options.WaitLock, or is building an index.
 	ErrLocked = errors.New("another migrator is at work")
+	// ErrOutcomeUnknown says that the COMMIT of a call, or a statement about an index, was
+	// sent, and that the connection was lost or the context ended before the answer came.
+	// What was sent is done whole or not at all. Every call can be repeated: it does what is
+	// left to do. With any other error of [Migrator.Up], [Migrator.Down] or [Grants] nothing
+	// was changed. It is the sentinel of package admin, too.
+	ErrOutcomeUnknown = outcome.ErrUnknown
 )
 
 // RevisionError says at which unsupported revision a schema is.
@@ -88,6 +95,9 @@ type Options struct {
 	// StatementTimeout is how long a statement may take; 0 means the setting of the
 	// server or the role.
 	StatementTimeout time.Duration
+	// CommitGrace is how long a COMMIT may go on after the context has ended; 0 means 10
+	// seconds. Then the connection is closed, and the error is [ErrOutcomeUnknown].
+	CommitGrace time.Duration
 }
 
 // A Migrator migrates one schema of one database. It is safe for concurrent use.
@@ -126,11 +136,12 @@ func newMigrator(options *Options) (*Migrator, error) {
 	}
 	m := &Migrator{schema: cmp.Or(options.Schema, graphile.DefaultSchema), options: *options}
 	m.options.LockTimeout = cmp.Or(options.LockTimeout, 5*time.Second)
+	m.options.CommitGrace = cmp.Or(options.CommitGrace, 10*time.Second)
 	if err := graphile.CheckSchema(m.schema); err != nil {
 		return nil, err
 	}
 	for name, d := range map[string]time.Duration{
-		"WaitLock": options.WaitLock, "LockTimeout": options.LockTimeout, "StatementTimeout": options.StatementTimeout,
+		"WaitLock": options.WaitLock, "LockTimeout": options.LockTimeout, "StatementTimeout": options.StatementTimeout, "CommitGrace": options.CommitGrace,
 	} {
 		if d < 0 {
 			return nil, fmt.Errorf("%s is negative: %s", name, d)

@@ -22,6 +22,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/outcome"
 )
 
 // A session is a transaction that holds the lock of the schema's migrators, and a Goose
@@ -62,7 +63,7 @@ func (m *Migrator) write(ctx context.Context, fn func(*session) error) error {
 	for try := 1; ; try++ {
 		err := m.writeOnce(ctx, fn)
 		switch code := sqlState(err); {
-		case errors.Is(err, ErrLocked):
+		case errors.Is(err, ErrLocked), errors.Is(err, ErrOutcomeUnknown):
 			return err
 		case !slices.Contains(conflicts, code):
 			return graphile.Advise(err)
@@ -131,7 +132,24 @@ func (m *Migrator) onConn(ctx context.Context, fn func(*stdlib.Conn) error) erro
 // inTransaction runs fn in a transaction on a connection.
 func (m *Migrator) inTransaction(ctx context.Context, options pgx.TxOptions, fn func(*stdlib.Conn, pgx.Tx) error) error {
 	return m.onConn(ctx, func(conn *stdlib.Conn) error {
-		return pgx.BeginTxFunc(ctx, conn.Conn(), options, func(tx pgx.Tx) error { return fn(conn, tx) })
+		tx, err := conn.Conn().BeginTx(ctx, options)
+		if err != nil {
+			return err
+		}
+		graced, cancel := outcome.Graced(ctx, m.options.CommitGrace)
+		defer cancel()
+		defer func() { _ = tx.Rollback(graced) }() // does nothing after the commit
+		if err := fn(conn, tx); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err = outcome.Commit(ctx, tx, m.options.CommitGrace)
+		if err == nil || outcome.Settled(err) || options.AccessMode == pgx.ReadOnly {
+			return err
+		}
+		return fmt.Errorf("%w: sent COMMIT: repeat the call, it does what is left to do: %w", ErrOutcomeUnknown, err)
 	})
 }
 
