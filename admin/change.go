@@ -96,7 +96,7 @@ func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []in
 	var secured bool
 	batch := func(c *Client, ids []int64) (err error) {
 		if options.DryRun {
-			secured, err = c.previewBatch(ctx, result, ids, options.Return)
+			secured, err = c.previewBatch(ctx, result, ids, action, options.Return)
 		} else {
 			secured, err = c.changeBatch(ctx, result, ids, action, options.Return)
 		}
@@ -169,22 +169,22 @@ func (c *Client) changeBatch(ctx context.Context, result *ChangeResult, ids []in
 		}
 		return false, nil
 	}
-	result.skip(math.MaxInt, rowsOf(locks, newSkip)...)
+	result.skip(math.MaxInt, rowsOf(locks, action.skip)...)
 	return locks[0].Secured, nil
 }
 
 // previewBatch adds to the result what changing the jobs would do.
-func (c *Client) previewBatch(ctx context.Context, result *ChangeResult, ids []int64, want Returning) (secured bool, err error) {
+func (c *Client) previewBatch(ctx context.Context, result *ChangeResult, ids []int64, action action, want Returning) (secured bool, err error) {
 	locks, err := c.locks(ctx, c.conn, ids)
 	if err != nil {
 		return false, err
 	}
 	var free []int64
 	for _, lock := range locks {
-		if lock.Found && !lock.Held {
+		if skip := action.skip(lock); skip.Reason == Contended { // nothing keeps the call from changing it
 			free = append(free, lock.ID)
 		} else {
-			result.skip(math.MaxInt, newSkip(lock))
+			result.skip(math.MaxInt, skip)
 		}
 	}
 	if want == ReturnJobs {
@@ -259,6 +259,7 @@ func without(ids, others []int64) []int64 {
 // return these jobs or only their ids.
 type action struct {
 	deletes bool
+	onHold  *bool // the jobs that it changes are on hold, or are not; nil: it makes no difference
 	jobs    func(ctx context.Context, c *Client, ids []int64) ([]jobRow, error)
 	ids     func(ctx context.Context, c *Client, ids []int64) ([]int64, error)
 }

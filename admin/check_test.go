@@ -39,6 +39,11 @@ func (b *bench) calls() map[string]func(*admin.Client) error {
 			return err
 		},
 		"RetryJobs": func(c *admin.Client) error { _, err := c.RetryJobs(b.ctx, ids, nil); return err },
+		"HoldJobs":  func(c *admin.Client) error { _, err := c.HoldJobs(b.ctx, ids, nil); return err },
+		"ReleaseJobs": func(c *admin.Client) error {
+			_, err := c.ReleaseJobs(b.ctx, ids, nil)
+			return err
+		},
 		"GetJob":    func(c *admin.Client) error { _, err := c.GetJob(b.ctx, 1); return err },
 		"Explain":   func(c *admin.Client) error { _, err := c.Explain(b.ctx, 1); return err },
 		"RemoveJob": func(c *admin.Client) error { _, err := c.RemoveJob(b.ctx, "key", nil); return err },
@@ -273,7 +278,7 @@ func TestRowSecurity(t *testing.T) {
 		{"a policy for another role", []string{"to pg_monitor using (true)"}, nil},
 		{
 			"a role that may only read", []string{sees},
-			[]string{"AddJob", "AddJobs", "CompleteJobs", "FailJobs", "RescheduleJobs", "RetryJobs", "RemoveJob", "RemoveJob detaching", "ForceUnlockWorkers", "Cleanup", "RestoreQueues", "PauseQueue", "ResumeQueue"},
+			[]string{"AddJob", "AddJobs", "CompleteJobs", "FailJobs", "RescheduleJobs", "RetryJobs", "RemoveJob", "RemoveJob detaching", "ForceUnlockWorkers", "Cleanup", "RestoreQueues", "PauseQueue", "ResumeQueue", "HoldJobs", "ReleaseJobs"},
 		},
 		{
 			"a role that may not delete", []string{sees, changes, adds},
@@ -373,7 +378,7 @@ func TestServerErrors(t *testing.T) {
 			b.in(tx).exec(takes, []int64{1}, "pool-a", now())
 			for name, call := range b.calls() {
 				switch name {
-				case "Check", "GetJob", "Explain", "AddJob", "AddJobs", "ForceUnlockWorkers", "Cleanup", "RemoveJob detaching", "RestoreQueues", "PauseQueue", "ResumeQueue":
+				case "Check", "GetJob", "Explain", "AddJob", "AddJobs", "ForceUnlockWorkers", "Cleanup", "RemoveJob detaching", "RestoreQueues", "PauseQueue", "ResumeQueue", "ReleaseJobs":
 					continue // these calls do not wait for a lock of the test
 				}
 				impatient := b.in(b.begin())
@@ -422,7 +427,7 @@ func TestServerErrors(t *testing.T) {
 			b.exec(`create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = 'TEST1'; end $$`)
 			b.exec(`create trigger refuse before insert or update or delete on graphile_worker._private_jobs execute function public.refuse()`)
 			for name, call := range b.calls() {
-				if slices.Contains([]string{"Check", "GetJob", "Explain", "RestoreQueues", "PauseQueue", "ResumeQueue"}, name) {
+				if slices.Contains([]string{"Check", "GetJob", "Explain", "RestoreQueues", "PauseQueue", "ResumeQueue", "ReleaseJobs"}, name) {
 					continue // they change no job
 				}
 				if err := call(b.client); code(err) != "TEST1" || strings.Contains(err.Error(), "secret") {

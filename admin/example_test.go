@@ -557,6 +557,84 @@ func ExampleClient_ResumeQueue() {
 	// not paused
 }
 
+func ExampleClient_HoldJobs() {
+	ctx := admin.WithActor(context.Background(), "ada")
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "send_email", nil, &admin.AddJobOptions{RunAt: admin.At(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))})
+	if err != nil {
+		log.Fatal(err)
+	}
+	held, err := client.HoldJobs(ctx, []int64{job.ID}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(held.Jobs[0].RunAt, "by", held.Jobs[0].Hold.By)
+	// Output:
+	// infinity by ada
+}
+
+func ExampleClient_ReleaseJobs() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+
+	job, err := client.AddJob(ctx, "send_email", nil, &admin.AddJobOptions{RunAt: admin.At(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.HoldJobs(ctx, []int64{job.ID}, nil); err != nil {
+		log.Fatal(err)
+	}
+	released, err := client.ReleaseJobs(ctx, []int64{job.ID}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(released.Jobs[0].RunAt)
+	// Output:
+	// 2030-01-01T00:00:00Z
+}
+
+func ExampleClient_HoldWhere() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+	addEmails(ctx, client, 3)
+
+	emails := admin.Filter{TaskIdentifiers: []string{"send_email"}}
+	held, err := client.HoldWhere(ctx, emails, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(held.Changed, "on hold")
+	// Output:
+	// 3 on hold
+}
+
+func ExampleClient_ReleaseWhere() {
+	ctx := context.Background()
+	pool, done := database()
+	defer done()
+	client := admin.New(pool)
+	addEmails(ctx, client, 3)
+
+	emails := admin.Filter{TaskIdentifiers: []string{"send_email"}}
+	if _, err := client.HoldWhere(ctx, emails, &admin.WhereOptions{Limit: 2}); err != nil {
+		log.Fatal(err)
+	}
+	released, err := client.ReleaseWhere(ctx, emails, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(released.Changed, "released")
+	// Output:
+	// 2 released
+}
+
 func ExampleClient_Explain() {
 	ctx := context.Background()
 	pool, done := database()

@@ -22,6 +22,7 @@ const (
 	ReasonTaskGone    ReasonKind = "task gone"        // the task does not exist
 	ReasonNotDue      ReasonKind = "not due"          // run_at is in the future
 	ReasonNever       ReasonKind = "never due"        // run_at is infinity
+	ReasonOnHold      ReasonKind = "on hold"          // the job is on hold
 	ReasonPaused      ReasonKind = "paused"           // the queue is paused
 	ReasonQueueHeld   ReasonKind = "queue held"       // another job of the queue runs
 	ReasonQueueStale  ReasonKind = "queue stale"      // the lock of the queue is older than StaleAfter
@@ -212,6 +213,12 @@ func (e *explaining) ofJob() {
 	do := fmt.Sprintf("gwadmin jobs reschedule %d --run-at now", job.ID)
 	switch {
 	case job.LockedAt != nil:
+	case job.Hold != nil:
+		by := ""
+		if job.Hold.By != "" {
+			by = " by " + job.Hold.By
+		}
+		e.add(ReasonOnHold, true, fmt.Sprintf("gwadmin jobs release %d", job.ID), "The job has been on hold since %s%s. Its run_at was %s.", moment(job.Hold.Since), by, job.Hold.RunAt.String())
 	case job.RunAt.Infinity == pgtype.Infinity:
 		e.add(ReasonNever, true, do, "run_at is infinity: the job never becomes due by itself.")
 	case job.RunAt.Infinity == pgtype.Finite && job.RunAt.Time.After(e.Now):

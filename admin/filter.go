@@ -27,6 +27,7 @@ type Filter struct {
 	KeyPrefix       *string
 	WorkerIDs       []string // the worker that holds the job, see Job.LockedBy
 	Flags           []string // the job has at least one of them
+	OnHold          *bool    // the job is on hold, or is not: see Client.HoldJobs
 	Priority        IntRange
 	Attempts        IntRange
 	RunAt           TimeRange
@@ -59,6 +60,7 @@ func (f *faults) filter(filter Filter) db.JobListParams {
 		KeyPrefix:       filter.KeyPrefix,
 		WorkerIds:       filter.WorkerIDs,
 		Flags:           filter.Flags,
+		OnHold:          filter.OnHold,
 		ErrorText:       filter.ErrorText,
 		PayloadPath:     filter.PayloadPath,
 	}

@@ -30,8 +30,9 @@ type Job struct {
 	// LockedBy is the id of the worker pool that holds the job. Before Graphile Worker
 	// 0.17 it is the id of the worker.
 	LockedBy *string  `json:"locked_by"`
-	Revision int      `json:"revision"` // how often an added job with its key has updated it
-	Flags    []string `json:"flags"`    // sorted; nil: no flags
+	Revision int      `json:"revision"`       // how often an added job with its key has updated it
+	Flags    []string `json:"flags"`          // sorted; nil: no flags
+	Hold     *Hold    `json:"hold,omitempty"` // nil: not on hold, see Client.HoldJobs
 }
 
 // Permafailed reports whether the job has used all its attempts. No worker takes it again.
@@ -42,6 +43,7 @@ func (j *Job) Permafailed() bool { return j.Attempts >= j.MaxAttempts }
 type jobRow = db.JobCompleteRow
 
 func newJob(row jobRow) Job {
+	lockedBy, hold := jobLock(row)
 	return Job{
 		ID:             row.ID,
 		TaskIdentifier: row.TaskIdentifier,
@@ -56,9 +58,10 @@ func newJob(row jobRow) Job {
 		UpdatedAt:      newTime(row.UpdatedAt),
 		Key:            row.Key,
 		LockedAt:       optionalTime(row.LockedAt),
-		LockedBy:       row.LockedBy,
+		LockedBy:       lockedBy,
 		Revision:       int(row.Revision),
 		Flags:          newFlags(row.Flags),
+		Hold:           hold,
 	}
 }
 

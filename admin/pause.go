@@ -100,7 +100,7 @@ func (c *Client) PauseQueue(ctx context.Context, queue string, options *PauseOpt
 	}
 	need := updateQueues
 	if options.DryRun {
-		need = readJobs
+		c, need = c.onReader(), readJobs
 	}
 	if err := c.ready(ctx, need); err != nil {
 		return nil, c.failure(call, err)
@@ -235,7 +235,7 @@ func (c *Client) ResumeQueue(ctx context.Context, queue string, options *ResumeO
 	}
 	need := updateQueues
 	if options.DryRun {
-		need = readJobs
+		c, need = c.onReader(), readJobs
 	}
 	if err := c.ready(ctx, need); err != nil {
 		return nil, c.failure(call, err)

@@ -48,6 +48,8 @@ type SkipReason string
 const (
 	NotFound SkipReason = "not found" // no job has the id
 	Locked   SkipReason = "locked"    // a worker holds it
+	OnHold   SkipReason = "on hold"   // the job is on hold: see Client.HoldJobs
+	NotHeld  SkipReason = "not on hold"
 	// Contended means that a worker took the job or another transaction changed or
 	// deleted it at the same time, or that the reason could not be read. The call can be
 	// repeated.
@@ -55,7 +57,7 @@ const (
 )
 
 // SkipReasons are all reasons.
-var SkipReasons = []SkipReason{NotFound, Locked, Contended}
+var SkipReasons = []SkipReason{NotFound, Locked, OnHold, NotHeld, Contended}
 
 // String returns the id and the reason, and for a locked job the worker and the time of the
 // lock.
@@ -70,14 +72,19 @@ func (s Skip) String() string {
 	return text
 }
 
-// newSkip returns the reason why a call did not change a job. A job that is unlocked now was
-// locked or changed during the call.
-func newSkip(row db.JobLocksRow) Skip {
+// skip returns the reason why the action did not change a job. If nothing keeps it from
+// changing the job now, the job was locked or changed during the call.
+func (a action) skip(row db.JobLocksRow) Skip {
 	switch {
 	case !row.Found:
 		return Skip{ID: row.ID, Reason: NotFound}
 	case row.Held:
 		return Skip{ID: row.ID, Reason: Locked, LockedBy: row.LockedBy, LockedAt: optionalTime(row.LockedAt)}
+	case a.onHold != nil && row.OnHold != *a.onHold:
+		if row.OnHold {
+			return Skip{ID: row.ID, Reason: OnHold}
+		}
+		return Skip{ID: row.ID, Reason: NotHeld}
 	}
 	return Skip{ID: row.ID, Reason: Contended}
 }

@@ -36,7 +36,7 @@ type UnlockResult struct {
 // ForceUnlockWorkers clears every lock of the workers, on jobs and on queues, by the SQL
 // function force_unlock_workers. The ids are those of [Job.LockedBy].
 //
-// It does not end the pause of a queue. Use it only for dead workers. A live worker continues its job, and another worker starts
+// It does not end the pause of a queue or the hold of a job. Use it only for dead workers. A live worker continues its job, and another worker starts
 // the same job at the same time. Attempts do not change: the interrupted attempt counts.
 // The rows are locked and counted before they are unlocked. If a live worker takes a job or
 // a queue in the meantime, its lock is cleared and not counted.
@@ -47,8 +47,11 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 	var ids []string
 	for i, id := range workerIDs {
 		f.text(fmt.Sprintf("worker_ids[%d]", i), id, anyLength)
-		if strings.HasPrefix(id, pausePrefix) {
+		switch {
+		case strings.HasPrefix(id, pausePrefix):
 			f.add(fmt.Sprintf("worker_ids[%d]", i), "is the pause of a queue, not a worker: use ResumeQueue")
+		case strings.HasPrefix(id, holdPrefix):
+			f.add(fmt.Sprintf("worker_ids[%d]", i), "is the hold of a job, not a worker: use ReleaseJobs")
 		}
 		if !seen[id] {
 			seen[id] = true

@@ -96,6 +96,12 @@ func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter
 		b.options = *options
 	}
 	b.params = f.where(filter, b.options.All)
+	if action.onHold != nil {
+		if filter.OnHold != nil && *filter.OnHold != *action.onHold {
+			f.add("filter on_hold", "matches no job that the call would change: leave it nil")
+		}
+		b.params.OnHold = action.onHold
+	}
 	f.whereOptions(b)
 	if err := f.err(call); err != nil {
 		return nil, err
@@ -280,8 +286,8 @@ func (b *bulk) skipFound(ctx context.Context, c *Client, part *ChangeResult, fou
 		return err
 	}
 	for _, lock := range locks {
-		skip := newSkip(lock)
-		if skip.Reason == NotFound { // it was deleted after it matched
+		skip := b.action.skip(lock)
+		if skip.Reason != Locked { // it was changed or deleted after it matched
 			skip.Reason = Contended
 		}
 		part.skip(b.sample-len(b.result.SkippedJobs), skip)
@@ -365,7 +371,7 @@ func (f *faults) where(filter Filter, all bool) db.JobMatchParams {
 	}
 	return db.JobMatchParams{
 		Ids: list.Ids, States: list.States, TaskIdentifiers: list.TaskIdentifiers, QueueNames: list.QueueNames,
-		Keys: list.Keys, KeyPrefix: list.KeyPrefix, WorkerIds: list.WorkerIds, Flags: list.Flags,
+		Keys: list.Keys, KeyPrefix: list.KeyPrefix, WorkerIds: list.WorkerIds, Flags: list.Flags, OnHold: list.OnHold,
 		PriorityFrom: list.PriorityFrom, PriorityTo: list.PriorityTo, AttemptsFrom: list.AttemptsFrom, AttemptsTo: list.AttemptsTo,
 		RunFrom: list.RunFrom, RunBefore: list.RunBefore, CreatedFrom: list.CreatedFrom, CreatedBefore: list.CreatedBefore,
 		UpdatedFrom: list.UpdatedFrom, UpdatedBefore: list.UpdatedBefore, LockedFrom: list.LockedFrom, LockedBefore: list.LockedBefore,

@@ -495,6 +495,7 @@ select
   coalesce(jobs.locked_at >= now() - interval '4 hours', false)::boolean as held,
   jobs.locked_at,
   jobs.locked_by,
+  coalesce((jobs.locked_at is null and jobs.run_at = 'infinity' and starts_with(jobs.locked_by, 'gwadmin:held:')), false)::boolean as on_hold,
   coalesce((
     select row_security_active(relation.oid)
     from pg_catalog.pg_class as relation
@@ -503,7 +504,7 @@ select
   ), true)::boolean as secured
 from unnest($1::bigint[]) as asked (id)
 left join lateral (
-  select jobs.id, jobs.locked_at, jobs.locked_by
+  select jobs.id, jobs.run_at, jobs.locked_at, jobs.locked_by
   from graphile_worker._private_jobs as jobs
   where jobs.id = asked.id
   offset 0
@@ -520,11 +521,12 @@ type JobLocksRow struct {
 	Held     bool
 	LockedAt pgtype.Timestamptz
 	LockedBy *string
+	OnHold   bool
 	Secured  bool
 }
 
 // Reads for each id whether its job exists, whether a worker holds it, which worker and
-// since when. Secured is true if row security applies to the role. The role may then not
+// since when, and whether it is on hold. Secured is true if row security applies to the role. The role may then not
 // see every job.
 //
 // Offset 0 makes the planner look up each id in the primary key, however many ids there
@@ -544,6 +546,7 @@ func (q *Queries) JobLocks(ctx context.Context, db DBTX, arg JobLocksParams) ([]
 			&i.Held,
 			&i.LockedAt,
 			&i.LockedBy,
+			&i.OnHold,
 			&i.Secured,
 		); err != nil {
 			return nil, err

@@ -309,35 +309,21 @@ from (
   and ($6::text[] is null or jobs.key = any ($6::text[]))
   and ($7::text is null or jobs.key like regexp_replace($7::text, '([\\%_])', '\\\1', 'g') || '%')
   and ($8::text[] is null or jobs.locked_by = any ($8::text[]))
-  and ($9::text[] is null or jobs.flags ?| $9::text[])
-  and ($10::integer is null or jobs.priority >= $10::integer)
-  and ($11::integer is null or jobs.priority <= $11::integer)
-  and ($12::integer is null or jobs.attempts >= $12::integer)
-  and ($13::integer is null or jobs.attempts <= $13::integer)
-  and ($14::timestamptz is null or jobs.run_at >= $14::timestamptz)
-  and ($15::timestamptz is null or jobs.run_at < $15::timestamptz)
-  and ($16::timestamptz is null or jobs.created_at >= $16::timestamptz)
-  and ($17::timestamptz is null or jobs.created_at < $17::timestamptz)
-  and ($18::timestamptz is null or jobs.updated_at >= $18::timestamptz)
-  and ($19::timestamptz is null or jobs.updated_at < $19::timestamptz)
-  and ($20::timestamptz is null or jobs.locked_at >= $20::timestamptz)
-  and ($21::timestamptz is null or jobs.locked_at < $21::timestamptz)
-  and ($22::text is null or strpos(lower(jobs.last_error), lower($22::text)) > 0)
-  and ($23::text is null or case when (
-      strpos(jobs.payload::text, '\u') = 0
-      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
-    ) and (
-      jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
-      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
-    ) and (
-      octet_length(jobs.payload::text) <= 6000
-      or not exists (
-        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
-        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
-        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
-      )
-    )
-    then jobs.payload::jsonb @> $23::text::jsonb else false end)
+  and ($9::boolean is null or (jobs.locked_at is null and jobs.run_at = 'infinity' and starts_with(jobs.locked_by, 'gwadmin:held:')) is true = $9::boolean)
+  and ($10::text[] is null or jobs.flags ?| $10::text[])
+  and ($11::integer is null or jobs.priority >= $11::integer)
+  and ($12::integer is null or jobs.priority <= $12::integer)
+  and ($13::integer is null or jobs.attempts >= $13::integer)
+  and ($14::integer is null or jobs.attempts <= $14::integer)
+  and ($15::timestamptz is null or jobs.run_at >= $15::timestamptz)
+  and ($16::timestamptz is null or jobs.run_at < $16::timestamptz)
+  and ($17::timestamptz is null or jobs.created_at >= $17::timestamptz)
+  and ($18::timestamptz is null or jobs.created_at < $18::timestamptz)
+  and ($19::timestamptz is null or jobs.updated_at >= $19::timestamptz)
+  and ($20::timestamptz is null or jobs.updated_at < $20::timestamptz)
+  and ($21::timestamptz is null or jobs.locked_at >= $21::timestamptz)
+  and ($22::timestamptz is null or jobs.locked_at < $22::timestamptz)
+  and ($23::text is null or strpos(lower(jobs.last_error), lower($23::text)) > 0)
   and ($24::text is null or case when (
       strpos(jobs.payload::text, '\u') = 0
       or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
@@ -352,46 +338,62 @@ from (
         or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
       )
     )
-    then jobs.payload::jsonb @? $24::text::jsonpath else false end)
+    then jobs.payload::jsonb @> $24::text::jsonb else false end)
+  and ($25::text is null or case when (
+      strpos(jobs.payload::text, '\u') = 0
+      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
+    ) and (
+      jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
+      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
+    ) and (
+      octet_length(jobs.payload::text) <= 6000
+      or not exists (
+        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
+        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
+        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
+      )
+    )
+    then jobs.payload::jsonb @? $25::text::jsonpath else false end)
   and ($3::text[] <@ array['running', 'stale'] is not true or jobs.locked_at is not null)
   and ($3::text[] <@ array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
   and ($3::text[] <@ array['stranded', 'scheduled', 'retrying', 'waiting', 'paused', 'ready'] is not true or jobs.is_available)
   and ($3::text[] <@ array['stranded', 'waiting', 'paused'] is not true or jobs.job_queue_id is not null)
   and ($3::text[] <@ array['scheduled', 'retrying'] is not true or jobs.run_at > now())
   and ($3::text[] <@ array['waiting', 'paused', 'ready'] is not true or jobs.run_at <= now())
-  and ($25::integer[] is null or jobs.job_queue_id = any ($25::integer[]))
+  and ($9::boolean is not true or jobs.locked_by is not null)
+  and ($26::integer[] is null or jobs.job_queue_id = any ($26::integer[]))
   and ($4::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[])))
   and ($5::text[] is null or exists (select from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[])))
-  and ($26::bigint is null or case $27::text
-    when 'id' then jobs.id > $26::bigint
-    when '-id' then jobs.id < $26::bigint
-    when 'run_at' then (jobs.run_at, jobs.id) > ($28::text::timestamptz, $26::bigint)
-    when '-run_at' then (jobs.run_at, jobs.id) < ($28::text::timestamptz, $26::bigint)
-    when 'created_at' then (jobs.created_at, jobs.id) > ($28::text::timestamptz, $26::bigint)
-    when '-created_at' then (jobs.created_at, jobs.id) < ($28::text::timestamptz, $26::bigint)
-    when 'priority' then (jobs.priority, jobs.id) > ($29::integer, $26::bigint)
-    when '-priority' then (jobs.priority, jobs.id) < ($29::integer, $26::bigint)
-    when 'attempts' then (jobs.attempts, jobs.id) > ($29::integer, $26::bigint)
-    when '-attempts' then (jobs.attempts, jobs.id) < ($29::integer, $26::bigint)
+  and ($27::bigint is null or case $28::text
+    when 'id' then jobs.id > $27::bigint
+    when '-id' then jobs.id < $27::bigint
+    when 'run_at' then (jobs.run_at, jobs.id) > ($29::text::timestamptz, $27::bigint)
+    when '-run_at' then (jobs.run_at, jobs.id) < ($29::text::timestamptz, $27::bigint)
+    when 'created_at' then (jobs.created_at, jobs.id) > ($29::text::timestamptz, $27::bigint)
+    when '-created_at' then (jobs.created_at, jobs.id) < ($29::text::timestamptz, $27::bigint)
+    when 'priority' then (jobs.priority, jobs.id) > ($30::integer, $27::bigint)
+    when '-priority' then (jobs.priority, jobs.id) < ($30::integer, $27::bigint)
+    when 'attempts' then (jobs.attempts, jobs.id) > ($30::integer, $27::bigint)
+    when '-attempts' then (jobs.attempts, jobs.id) < ($30::integer, $27::bigint)
   end)
   order by 
-    case $27::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
-    case $27::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,
-    case $27::text when 'priority' then jobs.priority when 'attempts' then jobs.attempts end,
-    case $27::text when '-priority' then jobs.priority when '-attempts' then jobs.attempts end desc,
-    case when $27::text not like '-%' then jobs.id end,
-    case when $27::text like '-%' then jobs.id end desc
-  limit $30::integer
+    case $28::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
+    case $28::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,
+    case $28::text when 'priority' then jobs.priority when 'attempts' then jobs.attempts end,
+    case $28::text when '-priority' then jobs.priority when '-attempts' then jobs.attempts end desc,
+    case when $28::text not like '-%' then jobs.id end,
+    case when $28::text like '-%' then jobs.id end desc
+  limit $31::integer
 ) as jobs
 left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
 left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
 order by 
-    case $27::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
-    case $27::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,
-    case $27::text when 'priority' then jobs.priority when 'attempts' then jobs.attempts end,
-    case $27::text when '-priority' then jobs.priority when '-attempts' then jobs.attempts end desc,
-    case when $27::text not like '-%' then jobs.id end,
-    case when $27::text like '-%' then jobs.id end desc
+    case $28::text when 'run_at' then jobs.run_at when 'created_at' then jobs.created_at end,
+    case $28::text when '-run_at' then jobs.run_at when '-created_at' then jobs.created_at end desc,
+    case $28::text when 'priority' then jobs.priority when 'attempts' then jobs.attempts end,
+    case $28::text when '-priority' then jobs.priority when '-attempts' then jobs.attempts end desc,
+    case when $28::text not like '-%' then jobs.id end,
+    case when $28::text like '-%' then jobs.id end desc
 `
 
 type JobListParams struct {
@@ -403,6 +405,7 @@ type JobListParams struct {
 	Keys            []string
 	KeyPrefix       *string
 	WorkerIds       []string
+	OnHold          *bool
 	Flags           []string
 	PriorityFrom    *int32
 	PriorityTo      *int32
@@ -469,6 +472,7 @@ func (q *Queries) JobList(ctx context.Context, db DBTX, arg JobListParams) ([]Jo
 		arg.Keys,
 		arg.KeyPrefix,
 		arg.WorkerIds,
+		arg.OnHold,
 		arg.Flags,
 		arg.PriorityFrom,
 		arg.PriorityTo,

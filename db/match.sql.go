@@ -88,35 +88,21 @@ with matched as materialized (
   and ($8::text[] is null or jobs.key = any ($8::text[]))
   and ($9::text is null or jobs.key like regexp_replace($9::text, '([\\%_])', '\\\1', 'g') || '%')
   and ($10::text[] is null or jobs.locked_by = any ($10::text[]))
-  and ($11::text[] is null or jobs.flags ?| $11::text[])
-  and ($12::integer is null or jobs.priority >= $12::integer)
-  and ($13::integer is null or jobs.priority <= $13::integer)
-  and ($14::integer is null or jobs.attempts >= $14::integer)
-  and ($15::integer is null or jobs.attempts <= $15::integer)
-  and ($16::timestamptz is null or jobs.run_at >= $16::timestamptz)
-  and ($17::timestamptz is null or jobs.run_at < $17::timestamptz)
-  and ($18::timestamptz is null or jobs.created_at >= $18::timestamptz)
-  and ($19::timestamptz is null or jobs.created_at < $19::timestamptz)
-  and ($20::timestamptz is null or jobs.updated_at >= $20::timestamptz)
-  and ($21::timestamptz is null or jobs.updated_at < $21::timestamptz)
-  and ($22::timestamptz is null or jobs.locked_at >= $22::timestamptz)
-  and ($23::timestamptz is null or jobs.locked_at < $23::timestamptz)
-  and ($24::text is null or strpos(lower(jobs.last_error), lower($24::text)) > 0)
-  and ($25::text is null or case when (
-      strpos(jobs.payload::text, '\u') = 0
-      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
-    ) and (
-      jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
-      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
-    ) and (
-      octet_length(jobs.payload::text) <= 6000
-      or not exists (
-        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
-        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
-        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
-      )
-    )
-    then jobs.payload::jsonb @> $25::text::jsonb else false end)
+  and ($11::boolean is null or (jobs.locked_at is null and jobs.run_at = 'infinity' and starts_with(jobs.locked_by, 'gwadmin:held:')) is true = $11::boolean)
+  and ($12::text[] is null or jobs.flags ?| $12::text[])
+  and ($13::integer is null or jobs.priority >= $13::integer)
+  and ($14::integer is null or jobs.priority <= $14::integer)
+  and ($15::integer is null or jobs.attempts >= $15::integer)
+  and ($16::integer is null or jobs.attempts <= $16::integer)
+  and ($17::timestamptz is null or jobs.run_at >= $17::timestamptz)
+  and ($18::timestamptz is null or jobs.run_at < $18::timestamptz)
+  and ($19::timestamptz is null or jobs.created_at >= $19::timestamptz)
+  and ($20::timestamptz is null or jobs.created_at < $20::timestamptz)
+  and ($21::timestamptz is null or jobs.updated_at >= $21::timestamptz)
+  and ($22::timestamptz is null or jobs.updated_at < $22::timestamptz)
+  and ($23::timestamptz is null or jobs.locked_at >= $23::timestamptz)
+  and ($24::timestamptz is null or jobs.locked_at < $24::timestamptz)
+  and ($25::text is null or strpos(lower(jobs.last_error), lower($25::text)) > 0)
   and ($26::text is null or case when (
       strpos(jobs.payload::text, '\u') = 0
       or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
@@ -131,18 +117,34 @@ with matched as materialized (
         or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
       )
     )
-    then jobs.payload::jsonb @? $26::text::jsonpath else false end)
+    then jobs.payload::jsonb @> $26::text::jsonb else false end)
+  and ($27::text is null or case when (
+      strpos(jobs.payload::text, '\u') = 0
+      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
+    ) and (
+      jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
+      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
+    ) and (
+      octet_length(jobs.payload::text) <= 6000
+      or not exists (
+        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
+        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
+        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
+      )
+    )
+    then jobs.payload::jsonb @? $27::text::jsonpath else false end)
   and ($5::text[] <@ array['running', 'stale'] is not true or jobs.locked_at is not null)
   and ($5::text[] <@ array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
   and ($5::text[] <@ array['stranded', 'scheduled', 'retrying', 'waiting', 'paused', 'ready'] is not true or jobs.is_available)
   and ($5::text[] <@ array['stranded', 'waiting', 'paused'] is not true or jobs.job_queue_id is not null)
   and ($5::text[] <@ array['scheduled', 'retrying'] is not true or jobs.run_at > now())
   and ($5::text[] <@ array['waiting', 'paused', 'ready'] is not true or jobs.run_at <= now())
-  and ($27::integer[] is null or jobs.job_queue_id = any ($27::integer[]))
+  and ($11::boolean is not true or jobs.locked_by is not null)
+  and ($28::integer[] is null or jobs.job_queue_id = any ($28::integer[]))
   and ($6::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[])))
   and ($7::text[] is null or exists (select from graphile_worker._private_job_queues as queues where queues.queue_name = any ($7::text[])))
-  order by case when $28::bigint is not null then jobs.id end
-  limit $28::bigint
+  order by case when $29::bigint is not null then jobs.id end
+  limit $29::bigint
 )
 select
   matched.state,
@@ -165,6 +167,7 @@ type JobMatchParams struct {
 	Keys            []string
 	KeyPrefix       *string
 	WorkerIds       []string
+	OnHold          *bool
 	Flags           []string
 	PriorityFrom    *int32
 	PriorityTo      *int32
@@ -211,6 +214,7 @@ func (q *Queries) JobMatch(ctx context.Context, db DBTX, arg JobMatchParams) ([]
 		arg.Keys,
 		arg.KeyPrefix,
 		arg.WorkerIds,
+		arg.OnHold,
 		arg.Flags,
 		arg.PriorityFrom,
 		arg.PriorityTo,

@@ -62,7 +62,7 @@ select jobs.id from graphile_worker.permanently_fail_jobs(@ids::bigint[], sqlc.n
 
 -- name: JobLocks :many
 -- Reads for each id whether its job exists, whether a worker holds it, which worker and
--- since when. Secured is true if row security applies to the role. The role may then not
+-- since when, and whether it is on hold. Secured is true if row security applies to the role. The role may then not
 -- see every job.
 --
 -- Offset 0 makes the planner look up each id in the primary key, however many ids there
@@ -73,6 +73,7 @@ select
   coalesce(jobs.locked_at >= now() - interval '4 hours', false)::boolean as held,
   jobs.locked_at,
   jobs.locked_by,
+  coalesce({{template "on hold"}}, false)::boolean as on_hold,
   coalesce((
     select row_security_active(relation.oid)
     from pg_catalog.pg_class as relation
@@ -81,7 +82,7 @@ select
   ), true)::boolean as secured
 from unnest(@ids::bigint[]) as asked (id)
 left join lateral (
-  select jobs.id, jobs.locked_at, jobs.locked_by
+  select jobs.id, jobs.run_at, jobs.locked_at, jobs.locked_by
   from graphile_worker._private_jobs as jobs
   where jobs.id = asked.id
   offset 0

@@ -19,6 +19,7 @@ type filterFlags struct {
 	fields                        admin.Filter
 	states                        []string
 	contains                      *string
+	onHold                        bool
 	run, created, updated, locked timeRange
 }
 
@@ -35,6 +36,7 @@ func (f *filterFlags) flags(others *pflag.FlagSet) {
 	f.set.Var(searchedText(&f.fields.KeyPrefix), "key-prefix", "what the key begins with")
 	f.set.StringSliceVar(&f.fields.WorkerIDs, "worker", nil, "ids of the workers that hold the jobs")
 	f.set.StringSliceVar(&f.fields.Flags, "flag", nil, "flags, of which the job has at least one")
+	f.set.BoolVar(&f.onHold, "on-hold", false, "jobs that are on hold; =false for the others")
 	f.set.Var(optionalInt(&f.fields.Priority.From), "priority-from", "the least priority")
 	f.set.Var(optionalInt(&f.fields.Priority.To), "priority-to", "the greatest priority")
 	f.set.Var(optionalInt(&f.fields.Attempts.From), "attempts-from", "the fewest attempts")
@@ -90,6 +92,9 @@ func (f *filterFlags) filter(ctx context.Context, client *admin.Client) (admin.F
 	}
 	for _, state := range f.states {
 		f.fields.States = append(f.fields.States, admin.State(state))
+	}
+	if f.set.Changed("on-hold") {
+		f.fields.OnHold = &f.onHold
 	}
 	if f.contains != nil {
 		f.fields.PayloadContains = []byte(*f.contains)

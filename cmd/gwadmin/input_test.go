@@ -165,6 +165,8 @@ var changingVerbs = map[string][]string{
 	"fail":       {"jobs", "fail", "1"},
 	"reschedule": {"jobs", "reschedule", "1", "--priority", "9"},
 	"retry":      {"jobs", "retry", "5"},
+	"hold":       {"jobs", "hold", "1", "--by", "ada"},
+	"pause":      {"queues", "pause", "busy", "--by", "ada"},
 	"add":        {"jobs", "add", "send", "{}", "--key", "key 2"},
 	"remove":     {"jobs", "remove", "key 2"},
 	"unlock":     {"workers", "unlock", "pool-a"},

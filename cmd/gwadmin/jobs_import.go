@@ -32,8 +32,8 @@ queue_name, priority, run_at, max_attempts, key and flags have the defaults of
 jobs add.
 
 The SQL function add_jobs adds the jobs. It cannot set everything: the jobs get
-new ids, and no attempts, last error or lock. A job that was running or had
-used up its attempts will run. The command says how many lines had such values.
+new ids, and no attempts, last error, lock or hold. A job that was running or
+had used up its attempts will run, and one on hold never will. The command says how many lines had such values.
 It ignores state, revision, payload_bytes, created_at, updated_at and the locks
 of queues.
 
@@ -139,6 +139,7 @@ type imported struct {
 		Attempts  int64 `json:"attempts"`
 		LastError int64 `json:"last_error"`
 		Locks     int64 `json:"locks"`
+		Holds     int64 `json:"holds"`
 	} `json:"reset"`
 }
 
@@ -152,7 +153,7 @@ func (r *imported) sentence() string {
 	for _, part := range []struct {
 		lines int64
 		what  string
-	}{{r.Reset.Attempts, "attempts"}, {r.Reset.LastError, "a last error"}, {r.Reset.Locks, "a lock"}} {
+	}{{r.Reset.Attempts, "attempts"}, {r.Reset.LastError, "a last error"}, {r.Reset.Locks, "a lock"}, {r.Reset.Holds, "a hold"}} {
 		if part.lines > 0 {
 			reset = append(reset, fmt.Sprintf("%d had %s", part.lines, part.what))
 		}
@@ -182,6 +183,9 @@ func (r *imported) count(batch *importBatch, jobs []admin.Job) {
 		}
 		if job.LockedAt != nil {
 			r.Reset.Locks++
+		}
+		if job.Hold != nil {
+			r.Reset.Holds++
 		}
 	}
 }

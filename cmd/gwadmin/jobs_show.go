@@ -86,6 +86,7 @@ func (j shownJob) tables(a *app) []table.Writer {
 		{"key", deref(j.Key)},
 		{"priority", j.Priority},
 		{"run at", runAt(j.RunAt, a.moment)},
+		{"on hold", onHold(a, &j.Job)},
 		{"attempts", j.Attempts},
 		{"max attempts", j.MaxAttempts},
 		{"last error", block(deref(j.LastError))},
@@ -170,7 +171,10 @@ func (j shownJob) standing(a *app) string {
 	case admin.Stranded:
 		said = "stranded: its queue is gone, and no worker takes it; gwadmin queues restore adds the queue again"
 	}
-	if (j.State == admin.Scheduled || j.State == admin.Retrying) && j.RunAt.Infinity == pgtype.Infinity {
+	switch {
+	case j.Hold != nil:
+		said += ", because it is on hold; gwadmin jobs release ends that"
+	case (j.State == admin.Scheduled || j.State == admin.Retrying) && j.RunAt.Infinity == pgtype.Infinity:
 		said += ", and never will be unless it is rescheduled"
 	}
 	if j.TaskIdentifier == "" {
@@ -183,6 +187,18 @@ func (j shownJob) standing(a *app) string {
 		said += fmt.Sprintf("; the last error is %q", a.firstLine(*j.LastError))
 	}
 	return said
+}
+
+// onHold says since when a job has been on hold, by whom, and its run_at before.
+func onHold(a *app, job *admin.Job) string {
+	if job.Hold == nil {
+		return ""
+	}
+	text := "since " + string(a.moment(&job.Hold.Since))
+	if job.Hold.By != "" {
+		text += " by " + job.Hold.By
+	}
+	return text + "; run at was " + string(runAt(job.Hold.RunAt, a.moment))
 }
 
 func (j shownJob) holder() string { return someone(j.LockedBy) }

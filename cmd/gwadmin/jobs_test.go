@@ -110,6 +110,7 @@ var idVerbs = map[string][]string{
 	"fail":       {"jobs", "fail", "--reason", "gone <&>"},
 	"reschedule": {"jobs", "reschedule", "--run-at", "2100-01-01T00:00:00Z", "--priority", "3"},
 	"retry":      {"jobs", "retry"},
+	"hold":       {"jobs", "hold", "--by", "ada"},
 }
 
 // Each verb does what it prints, and what its dry run has printed, and nothing else.

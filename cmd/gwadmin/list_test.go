@@ -249,8 +249,8 @@ func TestDocumentedJSON(t *testing.T) {
 	}
 	runs := map[string][][]string{
 		"jobs list": {{"--limit", "1", "--payload", "10"}}, "jobs count": {nil}, "jobs import": {{"-", "--dry-run"}}, "jobs show": {{"1"}}, "jobs explain": {{"1"}}, "jobs add": {{"send", "--dry-run"}},
-		"jobs complete": {{"1", "3", "--dry-run"}}, "jobs fail": {{"1", "3", "--dry-run"}}, "jobs retry": {{"1", "3", "--dry-run"}},
-		"jobs complete --all": {{"--dry-run"}}, "jobs fail --all": {{"--dry-run"}}, "jobs retry --all": {{"--dry-run"}},
+		"jobs complete": {{"1", "3", "--dry-run"}}, "jobs fail": {{"1", "3", "--dry-run"}}, "jobs retry": {{"1", "3", "--dry-run"}}, "jobs hold": {{"1", "3", "--dry-run"}}, "jobs release": {{"3", "6", "--dry-run"}},
+		"jobs complete --all": {{"--dry-run"}}, "jobs fail --all": {{"--dry-run"}}, "jobs retry --all": {{"--dry-run"}}, "jobs hold --all": {{"--dry-run"}}, "jobs release --all": {{"--dry-run"}},
 		"jobs reschedule --all": {{"--dry-run", "--priority", "1"}},
 		"jobs reschedule":       {{"1", "3", "--dry-run", "--priority", "1"}},
 		"jobs remove":           {{"key 3", "--dry-run"}}, "queues": {nil}, "queues restore": {{"--dry-run"}}, "queues pause": {{"mails", "--dry-run"}}, "queues resume": {{"mails", "--dry-run"}}, "tasks": {nil}, "tasks --declared": {{"else"}}, "crontabs": {nil}, "workers list": {nil},
@@ -263,6 +263,7 @@ func TestDocumentedJSON(t *testing.T) {
 	s, drifted := fixture(t), ours(t)
 	s.exec(`insert into graphile_worker._private_known_crontabs values ('hourly', now(), null)`)
 	s.strand()
+	s.exec(`update graphile_worker._private_jobs set locked_by = 'gwadmin:held:{}' where id = 6`)
 	drifted.exec("alter table graphile_worker._private_jobs alter column priority set default 7")
 	documented := 0
 	for line := range strings.Lines(string(page)) {

@@ -164,7 +164,7 @@ func TestCompletedValues(t *testing.T) {
 		args []string
 		want string
 	}{
-		{at, []string{"jobs", "re"}, "remove reschedule retry"},
+		{at, []string{"jobs", "re"}, "release remove reschedule retry"},
 		{at, []string{"queues", ""}, "pause restore resume"},
 		{at, []string{"jobs", "list", "--state", "s"}, "scheduled stale stranded"},
 		{at, []string{"jobs", "list", "--state", "stale,s"}, "stale,scheduled stale,stranded"},

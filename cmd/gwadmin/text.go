@@ -74,7 +74,7 @@ var inputNames = map[string]string{
 	"error_text": "--error", "payload_contains": "--payload-contains", "payload_path": "--payload-path",
 	"payload_path or payload_contains": "--payload-path or --payload-contains",
 	"filter worker_ids":                "--worker", "filter priority": "--priority-from, --priority-to:", "filter attempts": "--attempts-from, --attempts-to:",
-	"filter run_at": "--run-after, --run-before:", "created_at": "--created-after, --created-before:",
+	"filter run_at": "--run-after, --run-before:", "filter on_hold": "--on-hold", "created_at": "--created-after, --created-before:",
 	"updated_at": "--updated-after, --updated-before:", "locked_at": "--locked-after, --locked-before:",
 	"sort": "--sort", "page_size": "--limit", "payload_bytes": "--payload", "cursor": "--cursor",
 	"filter": "the filter", "all": "--all", "limit": "--limit", "batch_size": "--batch", "pause": "--pause", "sample": "--sample",
@@ -87,6 +87,8 @@ var inputProblems = strings.NewReplacer(
 	": take it from Page.Next as it is", ": give it as it was printed",
 	"needs the task", "needs --tasks",
 	": use ResumeQueue", ": use gwadmin queues resume",
+	": use ReleaseJobs", ": use gwadmin jobs release",
+	"would change: leave it nil", "would change: leave it out",
 )
 
 // describe is the text of an error, with flags in place of Go's fields.
