@@ -95,6 +95,12 @@ func New(on DB, options ...Option) *Client {
 	return c
 }
 
+// DB returns the database that the client works on.
+func (c *Client) DB() DB { return c.conn.db }
+
+// Reader returns the database that [WithReader] has set, or nil.
+func (c *Client) Reader() DB { return c.reader }
+
 // Schema returns the name of the schema that the client administers.
 func (c *Client) Schema() string { return c.conn.schema }
 

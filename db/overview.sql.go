@@ -366,6 +366,55 @@ func (q *Queries) QueueList(ctx context.Context, db DBTX) ([]QueueListRow, error
 	return items, nil
 }
 
+const queuePage = `-- name: QueuePage :many
+select queues.queue_name, queues.locked_at, queues.locked_by
+from graphile_worker._private_job_queues as queues
+where starts_with(queues.queue_name, $1::text)
+  and (queues.queue_name > $2::text or $2::text = '')
+  and (queues.locked_at is not null or not $3::boolean)
+order by queues.queue_name
+limit $4::integer
+`
+
+type QueuePageParams struct {
+	Prefix     string
+	After      string
+	OnlyLocked bool
+	MaxQueues  int32
+}
+
+type QueuePageRow struct {
+	QueueName *string
+	LockedAt  pgtype.Timestamptz
+	LockedBy  *string
+}
+
+// Reads queues in the order of their names, after a name, without counting their jobs.
+func (q *Queries) QueuePage(ctx context.Context, db DBTX, arg QueuePageParams) ([]QueuePageRow, error) {
+	rows, err := db.Query(ctx, queuePage,
+		arg.Prefix,
+		arg.After,
+		arg.OnlyLocked,
+		arg.MaxQueues,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []QueuePageRow{}
+	for rows.Next() {
+		var i QueuePageRow
+		if err := rows.Scan(&i.QueueName, &i.LockedAt, &i.LockedBy); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const workerList = `-- name: WorkerList :many
 with locks as (
   select jobs.locked_by, jobs.locked_at, true as is_job from graphile_worker._private_jobs as jobs

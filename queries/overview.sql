@@ -223,3 +223,13 @@ select
 from locks
 group by locks.locked_by
 order by 1;
+
+-- name: QueuePage :many
+-- Reads queues in the order of their names, after a name, without counting their jobs.
+select queues.queue_name, queues.locked_at, queues.locked_by
+from graphile_worker._private_job_queues as queues
+where starts_with(queues.queue_name, @prefix::text)
+  and (queues.queue_name > @after::text or @after::text = '')
+  and (queues.locked_at is not null or not @only_locked::boolean)
+order by queues.queue_name
+limit @max_queues::integer;
