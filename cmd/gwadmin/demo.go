@@ -19,7 +19,8 @@ import (
 )
 
 func demoCommand(a *app) *cobra.Command {
-	var keep, yes bool
+	var keep, yes, page bool
+	var listen string
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show what the calls that change jobs do, on a server of its own",
@@ -30,18 +31,30 @@ each call. It starts a PostgreSQL server of its own, from the programs on this
 machine or from npm, and removes it at the end.
 
 If there is a --database-url or DATABASE_URL it asks, and then uses that
-database. It works in the schema gwadmin_demo, which it drops at the end.`,
-		Example: "  gwadmin demo\n  gwadmin demo --keep",
+database. It works in the schema gwadmin_demo, which it drops at the end.
+
+--ui serves the admin page of a queue that lives: simulated workers take, fail
+and finish jobs until Ctrl-C.`,
+		Example: "  gwadmin demo\n  gwadmin demo --keep\n  gwadmin demo --ui",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDemo(a, cmd, keep, yes)
+			if !page && cmd.Flags().Changed("listen") {
+				return usage(errors.New("--listen is for --ui"))
+			}
+			if !page {
+				listen = ""
+			}
+			return runDemo(a, cmd, keep, yes, listen)
 		},
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep the database until Ctrl-C")
+	cmd.Flags().BoolVar(&page, "ui", false, "serve the admin page of a queue that lives, until Ctrl-C")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:7070", "with --ui, address and port of the page")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before using --database-url or DATABASE_URL")
 	return cmd
 }
 
-func runDemo(a *app, cmd *cobra.Command, keep, yes bool) (err error) {
+// runDemo runs the demo. If listen is not empty, it is that of the admin page.
+func runDemo(a *app, cmd *cobra.Command, keep, yes bool, listen string) (err error) {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	schema, given, psql := demo.Schema, "--database-url is given", "psql with that connection string"
 	if a.databaseURL == "" {
@@ -92,6 +105,12 @@ func runDemo(a *app, cmd *cobra.Command, keep, yes bool) (err error) {
 			err = errors.Join(err, demo.Drop(ctx, pool))
 		}()
 	}
+	if err := a.migrateDemo(ctx, pool, schema); err != nil {
+		return err
+	}
+	if listen != "" {
+		return a.demoUI(ctx, pool, schema, listen)
+	}
 	if err := demonstrate(ctx, a, pool, schema); err != nil {
 		return err
 	}
@@ -102,8 +121,25 @@ func runDemo(a *app, cmd *cobra.Command, keep, yes bool) (err error) {
 	return nil
 }
 
-func demonstrate(ctx context.Context, a *app, pool *pgxpool.Pool, schema string) error {
-	out := a.stdout
+// demoUI serves the admin page of a queue that lives.
+func (a *app) demoUI(ctx context.Context, pool *pgxpool.Pool, schema, listen string) error {
+	flags := uiFlags{listen: listen}
+	options, token, err := flags.options()
+	if err != nil {
+		return usage(err)
+	}
+	ctx, end := context.WithCancel(ctx)
+	living := make(chan error, 1)
+	go func() {
+		defer end() // without it the page would show a queue that stands still
+		living <- demo.Live(ctx, pool, schema)
+	}()
+	err = a.serveUI(ctx, pool, schema, listen, options, token)
+	end()
+	return errors.Join(err, <-living)
+}
+
+func (a *app) migrateDemo(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 	migrator, err := migrations.New(pool, &migrations.Options{Schema: schema})
 	if err != nil {
 		return err
@@ -117,9 +153,13 @@ func demonstrate(ctx context.Context, a *app, pool *pgxpool.Pool, schema string)
 	for i, m := range result.Applied {
 		names[i] = m.Name
 	}
-	fmt.Fprintf(out, "Migrated schema %s to revision %d in %d ms: %s.\n",
+	fmt.Fprintf(a.stdout, "Migrated schema %s to revision %d in %d ms: %s.\n",
 		schema, result.After, time.Since(start).Milliseconds(), strings.Join(names, ", "))
+	return nil
+}
 
+func demonstrate(ctx context.Context, a *app, pool *pgxpool.Pool, schema string) error {
+	out := a.stdout
 	jobs, steps, err := demo.Run(ctx, pool, schema)
 	if err != nil {
 		return err

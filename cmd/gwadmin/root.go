@@ -112,6 +112,7 @@ switches colours off.
 		cleanupCommand(a),
 		group(migrateCommand(a)),
 		schemaCommand(a),
+		uiCommand(a),
 		demoCommand(a),
 		versionCommand(a),
 	)

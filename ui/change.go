@@ -1,0 +1,447 @@
+package ui
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// A verb changes jobs.
+type verb struct {
+	Name        string
+	Title       string
+	Past        string // what the jobs are then
+	Help        string
+	Action      Action
+	Destructive bool // it asks for the number that the preview showed
+	Fields      bool // it needs values, see reschedule
+
+	byIDs    func(c *admin.Client, ctx context.Context, ids []int64, form url.Values, options *admin.ChangeOptions) (*admin.ChangeResult, error)
+	byFilter func(c *admin.Client, ctx context.Context, filter admin.Filter, form url.Values, options *admin.WhereOptions) (*admin.ChangeResult, error)
+	words    func(form url.Values) (flags []string, method, argument string) // for the snippet
+}
+
+var verbs = []*verb{
+	{
+		Name: "retry", Title: "Retry", Past: "given all attempts again, due now", Action: Retry,
+		Help: "Workers run the jobs again as soon as they can, with all attempts.",
+		byIDs: func(c *admin.Client, ctx context.Context, ids []int64, _ url.Values, o *admin.ChangeOptions) (*admin.ChangeResult, error) {
+			return c.RetryJobs(ctx, ids, o)
+		},
+		byFilter: func(c *admin.Client, ctx context.Context, f admin.Filter, _ url.Values, o *admin.WhereOptions) (*admin.ChangeResult, error) {
+			return c.RetryWhere(ctx, f, o)
+		},
+		words: func(url.Values) ([]string, string, string) { return nil, "Retry", "" },
+	},
+	{
+		Name: "reschedule", Title: "Reschedule", Past: "rescheduled", Action: Reschedule, Fields: true,
+		Help: "Change when the jobs run, and how often. What is left empty stays as it is.",
+		byIDs: func(c *admin.Client, ctx context.Context, ids []int64, form url.Values, o *admin.ChangeOptions) (*admin.ChangeResult, error) {
+			values, err := rescheduleValues(form)
+			if err != nil {
+				return nil, err
+			}
+			return c.RescheduleJobs(ctx, ids, values, o)
+		},
+		byFilter: func(c *admin.Client, ctx context.Context, f admin.Filter, form url.Values, o *admin.WhereOptions) (*admin.ChangeResult, error) {
+			values, err := rescheduleValues(form)
+			if err != nil {
+				return nil, err
+			}
+			return c.RescheduleWhere(ctx, f, values, o)
+		},
+		words: rescheduleWords,
+	},
+	{
+		Name: "fail", Title: "Fail", Past: "failed permanently", Action: Fail, Destructive: true,
+		Help: "No worker takes the jobs again, until somebody retries them.",
+		byIDs: func(c *admin.Client, ctx context.Context, ids []int64, form url.Values, o *admin.ChangeOptions) (*admin.ChangeResult, error) {
+			return c.FailJobs(ctx, ids, reason(form), o)
+		},
+		byFilter: func(c *admin.Client, ctx context.Context, f admin.Filter, form url.Values, o *admin.WhereOptions) (*admin.ChangeResult, error) {
+			return c.FailWhere(ctx, f, reason(form), o)
+		},
+		words: func(form url.Values) ([]string, string, string) {
+			if why := reason(form); why != nil {
+				return []string{"--reason", *why}, "Fail", "new(" + strconv.Quote(*why) + ")"
+			}
+			return nil, "Fail", "nil"
+		},
+	},
+	{
+		Name: "complete", Title: "Complete", Past: "completed, and so deleted", Action: Complete, Destructive: true,
+		Help: "The jobs are deleted, as if they had run.",
+		byIDs: func(c *admin.Client, ctx context.Context, ids []int64, _ url.Values, o *admin.ChangeOptions) (*admin.ChangeResult, error) {
+			return c.CompleteJobs(ctx, ids, o)
+		},
+		byFilter: func(c *admin.Client, ctx context.Context, f admin.Filter, _ url.Values, o *admin.WhereOptions) (*admin.ChangeResult, error) {
+			return c.CompleteWhere(ctx, f, o)
+		},
+		words: func(url.Values) ([]string, string, string) { return nil, "Complete", "" },
+	},
+}
+
+func reason(form url.Values) *string {
+	if text := strings.TrimSpace(form.Get("reason")); text != "" {
+		return &text
+	}
+	return nil
+}
+
+// rescheduleValues reads the fields of a rescheduling.
+func rescheduleValues(form url.Values) (admin.RescheduleValues, error) {
+	var values admin.RescheduleValues
+	var err error
+	if values.RunAt, err = formRunAt(form); err != nil {
+		return values, err
+	}
+	for name, to := range map[string]**int{"priority": &values.Priority, "attempts": &values.Attempts, "max_attempts": &values.MaxAttempts} {
+		if *to, err = formInt(form, name); err != nil {
+			return values, err
+		}
+	}
+	return values, nil
+}
+
+// formRunAt reads a time, or a duration from now: +5m, now, never.
+func formRunAt(form url.Values) (*admin.RunAt, error) {
+	text := strings.TrimSpace(form.Get("run_at"))
+	switch text {
+	case "":
+		return nil, nil
+	case "now":
+		return admin.In(0), nil
+	case "never", "infinity":
+		return admin.Never(), nil
+	}
+	if relative, ok := strings.CutPrefix(text, "+"); ok {
+		if d, err := parseDuration(relative); err == nil {
+			return admin.In(d), nil
+		}
+	} else {
+		at := new(admin.RunAt)
+		if at.UnmarshalText([]byte(text)) == nil {
+			return at, nil
+		}
+	}
+	return nil, badInput(fmt.Errorf("%q is no time to run at: write now, never, +5m, +3d or 2026-11-20T08:00:00Z", text))
+}
+
+func formInt(form url.Values, name string) (*int, error) {
+	text := strings.TrimSpace(form.Get(name))
+	if text == "" {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, badInput(fmt.Errorf("%q is no number for %s", text, strings.ReplaceAll(name, "_", " ")))
+	}
+	return &n, nil
+}
+
+func rescheduleWords(form url.Values) (flags []string, method, argument string) {
+	var fields []string
+	if text := strings.TrimSpace(form.Get("run_at")); text != "" {
+		flags = append(flags, "--run-at", text)
+		switch at, _ := formRunAt(form); {
+		case at == nil:
+		case at.In != nil:
+			fields = append(fields, fmt.Sprintf("RunAt: admin.In(%d)", *at.In))
+		case at.Infinity != 0:
+			fields = append(fields, "RunAt: admin.Never()")
+		default:
+			fields = append(fields, "RunAt: admin.At("+goTime(at.Time)+")")
+		}
+	}
+	for _, f := range [][3]string{{"priority", "--priority", "Priority"}, {"attempts", "--attempts", "Attempts"}, {"max_attempts", "--max-attempts", "MaxAttempts"}} {
+		if n, err := formInt(form, f[0]); err == nil && n != nil {
+			flags = append(flags, f[1], strconv.Itoa(*n))
+			fields = append(fields, fmt.Sprintf("%s: new(%d)", f[2], *n))
+		}
+	}
+	return flags, "Reschedule", "admin.RescheduleValues{" + strings.Join(fields, ", ") + "}"
+}
+
+// A selection is the jobs that a form selects: by ids, or all that match a search.
+type selection struct {
+	IDs    []int64
+	Search string // with absolute times; meaningful if IDs is nil
+	All    bool   // every job
+	Filter admin.Filter
+}
+
+// selection reads the jobs that a form selects.
+func (h *Handler) selection(r *http.Request) (s selection, err error) {
+	if r.PostForm.Get("scope") != "matching" {
+		for _, text := range r.PostForm["id"] {
+			id, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				return s, badInput(errors.New("an id of a selected job is not a number"))
+			}
+			s.IDs = append(s.IDs, id)
+		}
+		if s.IDs == nil {
+			return s, badInput(errors.New("no job is selected: select some, or all that match"))
+		}
+		slices.Sort(s.IDs)
+		s.IDs = slices.Compact(s.IDs)
+		return s, nil
+	}
+	if s.Filter, err = h.filter(r.Context(), r.PostForm.Get("q")); err != nil {
+		return s, err
+	}
+	s.Search = formatSearch(s.Filter)
+	s.All = s.Search == ""
+	return s, nil
+}
+
+// What says which jobs are selected, for people and for the log.
+func (s selection) What() string {
+	switch {
+	case len(s.IDs) == 1:
+		return fmt.Sprintf("job %d", s.IDs[0])
+	case s.IDs != nil:
+		return fmt.Sprintf("%d selected jobs", len(s.IDs))
+	case s.All:
+		return "all jobs"
+	}
+	return "all jobs that match " + s.Search
+}
+
+// loggable is What without anything that somebody may have typed from a payload, an error
+// or a key.
+func (s selection) loggable() string {
+	if s.IDs != nil {
+		return s.What()
+	}
+	hidden := s.Filter
+	if hidden.Keys != nil {
+		hidden.Keys = []string{"…"}
+	}
+	for _, text := range []**string{&hidden.KeyPrefix, &hidden.ErrorText, &hidden.PayloadPath} {
+		if *text != nil {
+			*text = new("…")
+		}
+	}
+	if hidden.PayloadContains != nil {
+		hidden.PayloadContains = json.RawMessage(`"…"`)
+	}
+	return selection{Search: formatSearch(hidden), All: s.All}.What()
+}
+
+// A preview is what a verb would do to the selected jobs.
+type preview struct {
+	Verb      *verb
+	Selection selection
+	Form      url.Values // the verb's values
+	Result    *admin.ChangeResult
+	Missing   bool // the verb's values are not there yet
+	Typed     string
+	Back      string
+	Slow      *slowSearch
+}
+
+// valueFields are the fields of forms that hold the values of verbs.
+var valueFields = []string{"reason", "run_at", "priority", "attempts", "max_attempts"}
+
+// previewJobs shows what a verb would do.
+func (h *Handler) previewJobs(w http.ResponseWriter, r *http.Request) error {
+	v := findVerb(r.PostForm.Get("verb"))
+	if v == nil {
+		return badInput(errors.New("choose what to do with the jobs"))
+	}
+	return h.showPreview(w, r, v, http.StatusOK, nil)
+}
+
+func findVerb(name string) *verb {
+	for _, v := range verbs {
+		if v.Name == name {
+			return v
+		}
+	}
+	return nil
+}
+
+// showPreview runs the verb as a dry run. After a refused confirmation it shows the error,
+// and keeps what was typed.
+func (h *Handler) showPreview(w http.ResponseWriter, r *http.Request, v *verb, status int, refusal error) error {
+	selected, err := h.selection(r)
+	if err != nil {
+		return err
+	}
+	p := preview{Verb: v, Selection: selected, Form: url.Values{}, Typed: r.PostForm.Get("confirm"), Back: "jobs?" + url.Values{"q": {r.PostForm.Get("q")}}.Encode()}
+	for _, name := range valueFields {
+		if value := r.PostForm.Get(name); value != "" {
+			p.Form.Set(name, value)
+		}
+	}
+	page := view{Title: v.Title + " jobs", Section: "jobs", Search: r.PostForm.Get("q"), Snippet: h.verbSnippet(v, selected, p.Form)}
+	if refusal != nil {
+		_, page.Error = h.explain(r, refusal)
+	}
+	if v.Fields {
+		values, err := rescheduleValues(p.Form)
+		if err != nil {
+			status, page.Error = h.explain(r, err)
+		}
+		p.Missing = err != nil || values == (admin.RescheduleValues{})
+	}
+	if !p.Missing {
+		key := "preview?" + r.PostForm.Encode()
+		p.Result, _, err = readPatiently(r.Context(), &h.reads, key, 0, 0, func(ctx context.Context) (*admin.ChangeResult, error) {
+			if selected.IDs != nil {
+				return v.byIDs(h.client, ctx, selected.IDs, p.Form, &admin.ChangeOptions{DryRun: true})
+			}
+			return v.byFilter(h.client, ctx, selected.Filter, p.Form, &admin.WhereOptions{DryRun: true, All: selected.All})
+		})
+		if err != nil {
+			status, page.Error = h.explain(r, err)
+			p.Missing = true
+		} else {
+			result := *p.Result
+			result.Jobs = result.Jobs[:min(len(result.Jobs), 10)]
+			result.SkippedJobs = result.SkippedJobs[:min(len(result.SkippedJobs), 10)]
+			h.redactResult(&result)
+			p.Result = &result
+		}
+	}
+	page.Page = p
+	return h.render(w, r, status, "preview", page)
+}
+
+// runVerb runs what was previewed, in the background.
+func (h *Handler) runVerb(w http.ResponseWriter, r *http.Request, v *verb) error {
+	selected, err := h.selection(r)
+	if err != nil {
+		return err
+	}
+	aim, err := strconv.ParseInt(r.PostForm.Get("previewed"), 10, 64)
+	if err != nil {
+		return h.showPreview(w, r, v, http.StatusOK, nil)
+	}
+	if typed := strings.NewReplacer(" ", "", ",", "").Replace(r.PostForm.Get("confirm")); v.Destructive && typed != strconv.FormatInt(aim, 10) {
+		return h.showPreview(w, r, v, http.StatusUnprocessableEntity, badInput(fmt.Errorf("type the number of jobs, %d, to %s them", aim, v.Name)))
+	}
+	form := url.Values{}
+	for _, name := range valueFields {
+		form.Set(name, r.PostForm.Get(name))
+	}
+	if v.Fields {
+		if _, err := rescheduleValues(form); err != nil {
+			return h.showPreview(w, r, v, http.StatusUnprocessableEntity, err)
+		}
+	}
+	o := &operation{Verb: v, What: selected.loggable(), Search: selected.Search, Aim: aim, Snippet: h.verbSnippet(v, selected, form)}
+	h.start(r, o, func(ctx context.Context, progress func(admin.ChangeResult)) (*admin.ChangeResult, error) {
+		if selected.IDs != nil {
+			return v.byIDs(h.client, ctx, selected.IDs, form, nil)
+		}
+		return v.byFilter(h.client, ctx, selected.Filter, form, &admin.WhereOptions{All: selected.All, Sample: new(sampleSize), Progress: progress})
+	})
+	return redirect(w, r, fmt.Sprintf("operations/%d", o.ID))
+}
+
+// verbSnippet is the verb as a command and as Go.
+func (h *Handler) verbSnippet(v *verb, s selection, form url.Values) snippet {
+	flags, method, argument := v.words(form)
+	words := []string{"jobs", v.Name}
+	var selected string
+	if s.IDs != nil {
+		for _, id := range s.IDs {
+			words = append(words, strconv.FormatInt(id, 10))
+		}
+		method, selected = method+"Jobs", goIDs(s.IDs)
+	} else {
+		words = append(words, filterFlags(s.Filter)...)
+		method, selected = method+"Where", goFilter(s.Filter)
+	}
+	options := "nil"
+	if s.IDs == nil && s.All {
+		words = append(words, "--all")
+		options = "&admin.WhereOptions{All: true}"
+	}
+	if argument != "" {
+		argument += ", "
+	}
+	return snippet{
+		Command: h.command(append(words, flags...)...),
+		Go:      fmt.Sprintf("result, err := client.%s(ctx, %s, %s%s)", method, selected, argument, options),
+	}
+}
+
+// A reasonCount is how many jobs are left alone for a reason.
+type reasonCount struct {
+	Reason admin.SkipReason
+	Jobs   int64
+}
+
+func reasons(skipped map[admin.SkipReason]int64) []reasonCount {
+	var counts []reasonCount
+	for _, reason := range admin.SkipReasons {
+		if jobs := skipped[reason]; jobs > 0 {
+			counts = append(counts, reasonCount{reason, jobs})
+		}
+	}
+	return counts
+}
+
+// unlock unlocks what a dead worker holds. Its first answer is a preview.
+func (h *Handler) unlock(w http.ResponseWriter, r *http.Request) error {
+	worker := r.PostForm.Get("worker")
+	if worker == "" {
+		return badInput(errors.New("no worker is given"))
+	}
+	type unlocking struct {
+		Worker    string
+		Locks     *admin.WorkerLocks
+		Held      int64 // the number of its locks
+		Confirmed bool
+	}
+	confirmed := r.PostForm.Get("confirm") != "" && r.PostForm.Get("confirm") == r.PostForm.Get("previewed")
+	result, err := h.client.ForceUnlockWorkers(r.Context(), []string{worker}, &admin.UnlockOptions{DryRun: !confirmed})
+	if err != nil {
+		return err
+	}
+	page := unlocking{Worker: worker, Confirmed: confirmed}
+	if len(result.Unlocked) > 0 {
+		page.Locks = &result.Unlocked[0]
+		page.Held = page.Locks.Jobs + page.Locks.Queues
+	}
+	if confirmed {
+		h.reads.forget()
+		h.logChange(r.Context(), "unlock worker", User(r), nil, slog.Any("locks", page.Locks))
+	}
+	v := view{Title: "Unlock a worker", Section: "workers", Page: page, Snippet: snippet{
+		Command: h.command("workers", "unlock", worker),
+		Go:      "result, err := client.ForceUnlockWorkers(ctx, " + goStrings("string", []string{worker}) + ", nil)",
+	}}
+	if r.PostForm.Get("previewed") != "" && !confirmed {
+		v.Error = "Type the number of locks to clear them."
+	}
+	return h.render(w, r, http.StatusOK, "unlock", v)
+}
+
+// age is how long ago something was, in one unit.
+func age(d time.Duration) string {
+	d = max(d, -d)
+	for _, unit := range []struct {
+		length time.Duration
+		name   string
+	}{{365 * 24 * time.Hour, "y"}, {24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}} {
+		if d >= unit.length {
+			return fmt.Sprintf("%d %s", d/unit.length, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d s", cmp.Or(d, 0)/time.Second)
+}

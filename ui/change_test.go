@@ -1,0 +1,268 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+func (s *site) waitForOperation(t *testing.T, id int64) standing {
+	t.Helper()
+	for {
+		for _, o := range s.operations.all() {
+			if o.ID == id && !o.Running {
+				return o
+			}
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the operation did not end")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// The jobs of a search are changed after a preview: those that match, on all pages, and no
+// locked one.
+func TestChangeMatching(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{Authenticate: Basic(func(user, password string) bool { return user == "ada" })})
+	ada := []string{"Authorization", "Basic YWRhOng="}
+	specs := make([]admin.JobSpec, 300)
+	for i := range specs {
+		specs[i] = admin.JobSpec{TaskIdentifier: []string{"mail", "image"}[i%2]}
+	}
+	s.addJobs(t, specs...)
+	s.exec(t, `update graphile_worker._private_jobs set locked_at = now(), locked_by = 'w' where id in (1, 3)`)
+	form := url.Values{"scope": {"matching"}, "q": {"task:mail"}, "verb": {"complete"}}
+	got := s.send(t, "POST", "/jobs/preview", form, ada...)
+	contains(t, got.text, "148 jobs would be completed, and so deleted, 2 jobs would be left alone", "2 locked", `name="previewed" value="148"`, "Type 148 to confirm")
+
+	form.Set("previewed", "148")
+	form.Set("confirm", "147")
+	got = s.send(t, "POST", "/jobs/complete", form, ada...)
+	if got.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("with a wrong number: %s", got.Status)
+	}
+	contains(t, got.text, "type the number of jobs, 148, to complete them", `value="147"`)
+	if stats, err := s.client.Stats(t.Context(), nil); err != nil || stats.Jobs.Total() != 300 {
+		t.Fatalf("%v %v", stats, err)
+	}
+
+	form.Set("confirm", "148")
+	got = s.send(t, "POST", "/jobs/complete", form, ada...)
+	if location := got.Header.Get("Location"); got.StatusCode != http.StatusSeeOther || location != "../operations/1" {
+		t.Fatalf("%s to %q", got.Status, location)
+	}
+	if o := s.waitForOperation(t, 1); o.Result.Changed != 148 || o.Err != nil {
+		t.Errorf("%d changed, error %v", o.Result.Changed, o.Err)
+	}
+	contains(t, s.send(t, "GET", "/operations/1", nil, ada...).text, "148 jobs completed, and so deleted, 2 jobs left alone", "by ada", "gwadmin jobs complete --task mail")
+	contains(t, s.send(t, "GET", "/operations/1/result.ndjson", nil, ada...).text, `"changed":148`, `"skipped_job":{"id":1,"reason":"locked"`)
+	contains(t, s.log.String(), "change=complete", "user=ada", "previewed=148", "changed=148")
+	stats, err := s.client.Stats(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]admin.Counts{"mail": {admin.Running: 2}, "image": {admin.Ready: 150}}
+	if diff := cmp.Diff(want, stats.Tasks); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Times of a search that count from now are those of the preview, not of the click.
+func TestPreviewFixesTimes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a"})
+	got := s.send(t, "POST", "/jobs/preview", url.Values{"scope": {"matching"}, "q": {"created:..now"}, "verb": {"retry"}})
+	_, rest, _ := strings.Cut(got.text, `name="q" value="created:..2`)
+	if !strings.HasPrefix(rest, "0") {
+		t.Errorf("the form has no absolute time:\n%s", got.text)
+	}
+}
+
+func TestChangeSelected(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	jobs := s.addJobs(t, admin.JobSpec{TaskIdentifier: "a"}, admin.JobSpec{TaskIdentifier: "a"}, admin.JobSpec{TaskIdentifier: "a"})
+	ids := []string{fmt.Sprint(jobs[0].ID), fmt.Sprint(jobs[2].ID)}
+	for i, tc := range []struct {
+		verb string
+		form url.Values
+		want func(admin.Job) bool
+	}{
+		{"fail", url.Values{"reason": {"by hand"}, "confirm": {"2"}}, func(j admin.Job) bool {
+			return j.Permafailed() && *j.LastError == "by hand"
+		}},
+		{"retry", nil, func(j admin.Job) bool { return !j.Permafailed() && j.Attempts == 0 }},
+		{"reschedule", url.Values{"run_at": {"2030-01-01T00:00:00Z"}, "priority": {"7"}}, func(j admin.Job) bool {
+			return j.RunAt.Time.Year() == 2030 && j.Priority == 7
+		}},
+	} {
+		form := url.Values{"id": ids, "verb": {tc.verb}, "previewed": {"2"}}
+		for name, values := range tc.form {
+			form[name] = values
+		}
+		preview := s.send(t, "POST", "/jobs/preview", form)
+		contains(t, preview.text, "2 jobs would be")
+		if got := s.send(t, "POST", "/jobs/"+tc.verb, form); got.StatusCode != http.StatusSeeOther {
+			t.Fatalf("%s: %s\n%s", tc.verb, got.Status, got.text)
+		}
+		if o := s.waitForOperation(t, int64(i+1)); o.Err != nil || o.Result.Changed != 2 {
+			t.Fatalf("%s: %v", tc.verb, o.Err)
+		}
+		for i, job := range jobs {
+			now, err := s.client.GetJob(t.Context(), job.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.want(now.Job) != (i != 1) && tc.verb != "retry" {
+				t.Errorf("%s: job %d is %+v", tc.verb, job.ID, now.Job)
+			}
+		}
+	}
+}
+
+func TestChangeRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a"})
+	for _, tc := range []struct {
+		path string
+		form url.Values
+		want string
+	}{
+		{"/jobs/preview", url.Values{"verb": {"retry"}}, "no job is selected"},
+		{"/jobs/preview", url.Values{"verb": {"destroy"}, "id": {"1"}}, "choose what to do"},
+		{"/jobs/preview", url.Values{"verb": {"retry"}, "id": {"one"}}, "not a number"},
+		{"/jobs/preview", url.Values{"verb": {"retry"}, "scope": {"matching"}, "q": {"colour:red"}}, "there is no field"},
+		{"/jobs/preview", url.Values{"verb": {"reschedule"}, "id": {"1"}, "run_at": {"soon"}}, "is no time to run at"},
+		{"/jobs/preview", url.Values{"verb": {"reschedule"}, "id": {"1"}, "priority": {"99999"}}, "-32768"},
+		{"/jobs/reschedule", url.Values{"id": {"1"}, "previewed": {"1"}, "priority": {"high"}}, "is no number"},
+		{"/jobs/fail", url.Values{"id": {"1"}, "previewed": {"1"}}, "type the number of jobs"},
+		{"/workers/unlock", url.Values{}, "no worker is given"},
+	} {
+		got := s.send(t, "POST", tc.path, tc.form)
+		if got.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("%s %v: %s", tc.path, tc.form, got.Status)
+		}
+		contains(t, got.text, tc.want)
+	}
+	if len(s.operations.all()) > 0 {
+		t.Error("an operation was started")
+	}
+}
+
+func TestUnlock(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a"}, admin.JobSpec{TaskIdentifier: "a"})
+	s.exec(t, `update graphile_worker._private_jobs set locked_at = now() - interval '1 day', locked_by = 'dead'`)
+	contains(t, s.page(t, "/workers"), "dead", "1 d ago")
+	contains(t, s.page(t, "/jobs/1"), "dead")
+	got := s.send(t, "POST", "/workers/unlock", url.Values{"worker": {"dead"}})
+	contains(t, got.text, "This clears all locks of dead: 2 jobs and 0 queues")
+	got = s.send(t, "POST", "/workers/unlock", url.Values{"worker": {"dead"}, "previewed": {"2"}, "confirm": {"3"}})
+	contains(t, got.text, "Type the number of locks")
+	got = s.send(t, "POST", "/workers/unlock", url.Values{"worker": {"dead"}, "previewed": {"2"}, "confirm": {"2"}})
+	contains(t, got.text, "2 jobs and 0 queues of dead unlocked")
+	workers, err := s.client.Workers(t.Context())
+	if err != nil || len(workers) > 0 {
+		t.Errorf("%v %v", workers, err)
+	}
+}
+
+func TestPauseAndResume(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a", QueueName: new("mails")})
+	s.send(t, "POST", "/queues/pause", url.Values{"queue": {"mails"}, "reason": {"the mail server moves"}})
+	contains(t, s.page(t, "/queues"), "the mail server moves", "Resume")
+	contains(t, s.page(t, "/queues?only=locked"), "mails")
+	contains(t, s.page(t, "/jobs/1"), "paused")
+	s.send(t, "POST", "/queues/resume", url.Values{"queue": {"mails"}})
+	lacks(t, s.page(t, "/queues"), "the mail server moves")
+	if got := s.page(t, "/queues?only=locked"); !strings.Contains(got, "No such queue.") {
+		t.Errorf("the queue is still held:\n%s", got)
+	}
+}
+
+// A bulk change stops after the batch in hand.
+func TestCancelOperation(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.exec(t, `select graphile_worker.add_job('a', '{}') from generate_series(1, 5000)`)
+	s.exec(t, `create function graphile_worker.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.001); return new; end $$`)
+	s.exec(t, `create trigger slow before update on graphile_worker._private_jobs for each row execute function graphile_worker.slow()`)
+	s.send(t, "POST", "/jobs/retry", url.Values{"scope": {"matching"}, "q": {"task:a"}, "previewed": {"5000"}})
+	for s.operations.all()[0].Result.Changed == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	s.send(t, "POST", "/operations/1/cancel", url.Values{})
+	o := s.waitForOperation(t, 1)
+	if !o.Cancelled || o.Result.Changed%1000 != 0 || o.Result.Changed == 5000 {
+		t.Errorf("cancelled %v after %d", o.Cancelled, o.Result.Changed)
+	}
+	contains(t, s.page(t, "/operations/1"), "It was stopped before the end.")
+	contains(t, s.page(t, "/operations"), "stopped")
+	var done int64
+	if err := s.pool.QueryRow(t.Context(), `select count(*) from graphile_worker._private_jobs where updated_at > created_at`).Scan(&done); err != nil || done != o.Result.Changed {
+		t.Errorf("%d jobs were changed, the operation says %d: %v", done, o.Result.Changed, err)
+	}
+}
+
+// Only who may do a change may stop it.
+func TestCancelIsAuthorized(t *testing.T) {
+	t.Parallel()
+	may := true
+	s := newSite(t, Options{Authorize: func(_ *http.Request, action Action) error {
+		if action == Retry && !may {
+			return errors.New("no")
+		}
+		return nil
+	}})
+	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a"})
+	s.send(t, "POST", "/jobs/retry", url.Values{"id": {"1"}, "previewed": {"1"}})
+	may = false
+	if got := s.send(t, "POST", "/operations/1/cancel", url.Values{}); got.StatusCode != http.StatusForbidden {
+		t.Error(got.Status)
+	}
+}
+
+func TestSnippets(t *testing.T) {
+	t.Parallel()
+	h := &Handler{client: admin.New(nil, admin.WithSchema("my schema"))}
+	now := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+	filter, err := parseSearch(`state:permafailed task:a,b key:"it's" priority:1..5 run:..now error:"x y" payload:{"a":1}`, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := h.verbSnippet(findVerb("fail"), selection{Filter: filter}, url.Values{"reason": {"why"}})
+	want := snippet{
+		Command: `gwadmin jobs fail --state permafailed --task '"a,b"' --key 'it'\''s' --priority-from 1 --priority-to 5 --error 'x y' --payload-contains '{"a":1}' --run-before 2026-11-20T08:00:00Z --reason why --schema 'my schema'`,
+		Go: "result, err := client.FailWhere(ctx, admin.Filter{States: []admin.State{admin.Permafailed}, TaskIdentifiers: []string{\"a,b\"}, Keys: []string{\"it's\"}, " +
+			"Priority: admin.IntRange{From: new(1), To: new(5)}, RunAt: admin.TimeRange{Before: new(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))}, ErrorText: new(\"x y\"), " +
+			"PayloadContains: json.RawMessage(`{\"a\":1}`)}, new(\"why\"), nil)",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	got = h.verbSnippet(findVerb("reschedule"), selection{IDs: []int64{1, 2}}, url.Values{"run_at": {"+5m"}, "attempts": {"0"}})
+	want = snippet{
+		Command: `gwadmin jobs reschedule 1 2 --run-at +5m --attempts 0 --schema 'my schema'`,
+		Go:      "result, err := client.RescheduleJobs(ctx, []int64{1, 2}, admin.RescheduleValues{RunAt: admin.In(" + strconv.Itoa(int(5*time.Minute)) + "), Attempts: new(0)}, nil)",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,214 @@
+package ui
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gwadmin/gwadmin/admin"
+)
+
+// operations are the bulk changes that this handler has started. They outlive the request
+// that started them, but not the process.
+type operations struct {
+	mu   sync.Mutex
+	last int64
+	kept []*operation
+}
+
+// An operation is a bulk change that runs or has ended.
+type operation struct {
+	ID      int64
+	Verb    *verb
+	What    string // the jobs, as a search or as ids
+	Search  string // empty: by ids
+	User    string
+	Began   time.Time
+	Aim     int64 // how many jobs the preview said would be changed
+	Snippet snippet
+
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	ended  time.Time // zero: it runs
+	result admin.ChangeResult
+	err    error
+}
+
+// Standing is how far an operation has come.
+type standing struct {
+	*operation
+
+	Running   bool
+	Cancelled bool
+	Took      time.Duration
+	Result    *admin.ChangeResult
+	Percent   int
+	Err       error
+	Error     string
+	ErrStatus int
+}
+
+func (o *operation) standing() standing {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := standing{operation: o, Running: o.ended.IsZero(), Took: o.ended.Sub(o.Began), Result: new(o.result), Err: o.err}
+	if s.Running {
+		s.Took = time.Since(o.Began)
+	}
+	s.Cancelled = errors.Is(o.err, context.Canceled)
+	if o.Aim > 0 {
+		s.Percent = int(min(100, 100*o.result.Matched/o.Aim))
+	}
+	if !s.Running && o.err == nil {
+		s.Percent = 100
+	}
+	return s
+}
+
+const (
+	mostOperations = 200
+	sampleSize     = 100 // the jobs of a result that are shown and can be downloaded
+)
+
+// start runs a change in the background.
+func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Context, progress func(admin.ChangeResult)) (*admin.ChangeResult, error)) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	o.cancel, o.User, o.Began = cancel, User(r), time.Now()
+	h.operations.mu.Lock()
+	h.operations.last++
+	o.ID = h.operations.last
+	h.operations.kept = append(h.operations.kept, o)
+	if len(h.operations.kept) > mostOperations {
+		i := max(0, slices.IndexFunc(h.operations.kept, func(o *operation) bool { return !o.standing().Running }))
+		h.operations.kept = slices.Delete(h.operations.kept, i, i+1)
+	}
+	h.operations.mu.Unlock()
+	go func() {
+		defer cancel()
+		result, err := run(ctx, func(result admin.ChangeResult) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.result = result
+		})
+		h.reads.forget()
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if result != nil {
+			o.result = *result
+		}
+		o.err, o.ended = err, time.Now()
+		h.logChange(ctx, o.Verb.Name, o.User, err, slog.String("jobs", o.What), slog.Int64("previewed", o.Aim),
+			slog.Int64("matched", o.result.Matched), slog.Int64("changed", o.result.Changed), slog.Duration("duration", o.ended.Sub(o.Began)))
+	}()
+}
+
+// all are the operations that are kept, the newest first.
+func (o *operations) all() []standing {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make([]standing, 0, len(o.kept))
+	for _, o := range slices.Backward(o.kept) {
+		all = append(all, o.standing())
+	}
+	return all
+}
+
+// logChange logs what a user changed.
+func (h *Handler) logChange(ctx context.Context, what, user string, err error, attributes ...slog.Attr) {
+	attributes = append([]slog.Attr{slog.String("change", what), slog.String("user", user), slog.Bool("failed", err != nil)}, attributes...)
+	h.log.LogAttrs(ctx, slog.LevelInfo, "admin page", attributes...)
+}
+
+func (h *Handler) findOperation(r *http.Request) (*operation, error) {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	h.operations.mu.Lock()
+	defer h.operations.mu.Unlock()
+	for _, o := range h.operations.kept {
+		if err == nil && o.ID == id {
+			return o, nil
+		}
+	}
+	return nil, &statusError{http.StatusNotFound, errors.New("there is no such operation: the server keeps the last ones until it ends")}
+}
+
+// operation shows a bulk change as it runs, and its result.
+func (h *Handler) operation(w http.ResponseWriter, r *http.Request) error {
+	o, err := h.findOperation(r)
+	if err != nil {
+		return err
+	}
+	s := o.standing()
+	v := view{Title: fmt.Sprintf("%s jobs", o.Verb.Title), Section: "operations", Snippet: o.Snippet}
+	if s.Running {
+		v.Reload = 1
+	}
+	if s.Err != nil && !s.Cancelled {
+		s.ErrStatus, s.Error = h.explain(r, s.Err)
+	}
+	h.redactResult(s.Result)
+	v.Page = s
+	return h.render(w, r, http.StatusOK, "operation", v)
+}
+
+func (h *Handler) listOperations(w http.ResponseWriter, r *http.Request) error {
+	all := h.operations.all()
+	v := view{Title: "Operations", Section: "operations", Page: all}
+	if slices.ContainsFunc(all, func(s standing) bool { return s.Running }) {
+		v.Reload = 2
+	}
+	return h.render(w, r, http.StatusOK, "operations", v)
+}
+
+// cancelOperation ends a bulk change after the batch in hand.
+func (h *Handler) cancelOperation(w http.ResponseWriter, r *http.Request) error {
+	o, err := h.findOperation(r)
+	if err != nil {
+		return err
+	}
+	if err := h.may(r, o.Verb.Action); err != nil {
+		return &forbiddenError{err}
+	}
+	o.cancel()
+	return redirect(w, r, fmt.Sprintf("operations/%d", o.ID))
+}
+
+// operationResult is the result as NDJSON: a line for each job of the sample and for each
+// job that was left alone, and one with the numbers.
+func (h *Handler) operationResult(w http.ResponseWriter, r *http.Request) error {
+	o, err := h.findOperation(r)
+	if err != nil {
+		return err
+	}
+	s := o.standing()
+	h.redactResult(s.Result)
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="operation-%d.ndjson"`, o.ID))
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	for _, id := range s.Result.IDs {
+		_ = lines.Encode(map[string]int64{"changed_id": id})
+	}
+	for _, job := range s.Result.Jobs {
+		_ = lines.Encode(map[string]any{"job": job})
+	}
+	for _, skip := range s.Result.SkippedJobs {
+		_ = lines.Encode(map[string]any{"skipped_job": skip})
+	}
+	numbers := *s.Result
+	numbers.Jobs, numbers.SkippedJobs, numbers.IDs = nil, nil, nil
+	return lines.Encode(struct {
+		Operation string              `json:"operation"`
+		Jobs      string              `json:"selected"`
+		Running   bool                `json:"running"`
+		Cancelled bool                `json:"cancelled"`
+		Result    *admin.ChangeResult `json:"result"`
+	}{o.Verb.Name, o.What, s.Running, s.Cancelled, &numbers})
+}
