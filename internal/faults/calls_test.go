@@ -103,8 +103,8 @@ var everyCall = []call{
 		return err
 	}},
 	{"QueueNames", false, func(ctx context.Context, c *admin.Client, s scene) error {
-		names, err := c.QueueNames(ctx, s.queue, 1)
-		return counted(1, len(names), err)
+		_, err := c.QueueNames(ctx, s.queue, 1) // another client's Cleanup may have deleted the queue
+		return err
 	}},
 	{"Tasks", false, func(ctx context.Context, c *admin.Client, _ scene) error {
 		_, err := c.Tasks(ctx)

@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,58 +42,83 @@ func replicated(t *testing.T) (primary, standby *pgserver.Server) {
 	return primary, standby
 }
 
-// eitherOf is the URL of the database on the server that takes writes.
-func eitherOf(t *testing.T, servers ...*pgserver.Server) string {
+// A pair is a primary and a synchronous standby.
+type pair struct {
+	primary, standby string // their URLs
+	writes           string // the URL by which clients reach the server that takes writes
+	fail             func() // kills the primary, and returns when the standby is promoted
+}
+
+// newPair starts a pair of servers. The test promotes the standby itself.
+func newPair(t *testing.T) pair {
 	t.Helper()
-	u, err := url.Parse(servers[0].URL("postgres"))
+	primary, standby := replicated(t)
+	migrated(t, primary)
+	p := pair{primary: primary.URL("postgres"), standby: standby.URL("postgres")}
+	p.fail = func() {
+		if err := primary.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond) // until somebody has noticed
+		exec(t, open(t, p.standby), "select pg_promote()")
+	}
+	return p
+}
+
+// eitherOf is the URL of the database on the server that takes writes.
+func eitherOf(t *testing.T, urls ...string) string {
+	t.Helper()
+	var hosts, ports []string
+	for _, url := range urls {
+		config, err := pgx.ParseConfig(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hosts, ports = append(hosts, config.Host), append(ports, strconv.Itoa(int(config.Port)))
+	}
+	u, err := url.Parse(urls[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	query := u.Query()
-	hosts, ports := "", ""
-	for i, s := range servers {
-		config, err := pgxpool.ParseConfig(s.URL("postgres"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		comma := []string{"", ","}[min(i, 1)]
-		hosts += comma + config.ConnConfig.Host
-		ports += comma + fmt.Sprint(config.ConnConfig.Port)
-	}
-	query.Set("host", hosts)
-	query.Set("port", ports)
+	query.Set("host", strings.Join(hosts, ","))
+	query.Set("port", strings.Join(ports, ","))
 	query.Set("target_session_attrs", "read-write")
-	u.RawQuery = query.Encode()
+	u.Host, u.RawQuery = "", query.Encode()
 	return u.String()
 }
 
 // The synchronous standby is promoted while calls run. Clients find it by a connection
 // string with both hosts.
 func TestFailover(t *testing.T) {
-	failOver(t, func(t *testing.T, primary, standby *pgserver.Server) string { return eitherOf(t, primary, standby) })
+	failOver(t, form(1, 20), func(t *testing.T) pair {
+		p := newPair(t)
+		p.writes = eitherOf(t, p.primary, p.standby)
+		return p
+	})
 }
 
 // The same, but clients are led to the primary by HAProxy.
 func TestFailoverHAProxy(t *testing.T) {
 	proxies.Find(t, "haproxy")
-	failOver(t, func(t *testing.T, primary, standby *pgserver.Server) string {
-		return proxies.HAProxy(t, primary.URL("postgres"), standby.URL("postgres"))
+	failOver(t, form(1, 20), func(t *testing.T) pair {
+		p := newPair(t)
+		p.writes = proxies.HAProxy(t, p.primary, p.standby)
+		return p
 	})
 }
 
-func failOver(t *testing.T, connect func(t *testing.T, primary, standby *pgserver.Server) string) {
+func failOver(t *testing.T, rounds int, start func(*testing.T) pair) {
 	t.Helper()
 	from := seed(t)
-	rounds := form(1, 20)
 	var sum beliefs
 	var reads int64
 	var longest, longestRead time.Duration
 	for round := range rounds {
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
-			primary, standby := replicated(t)
-			migrated(t, primary)
-			writes := open(t, connect(t, primary, standby), named("writes"))
-			replica := open(t, standby.URL("postgres"), named("reads"))
+			p := start(t)
+			writes := open(t, p.writes, named("writes"))
+			replica := open(t, p.standby, named("reads"))
 			client := admin.New(writes, admin.WithReader(replica))
 			b := newBeliefs()
 			ctx, stop := context.WithCancel(t.Context())
@@ -121,11 +148,7 @@ func failOver(t *testing.T, connect func(t *testing.T, primary, standby *pgserve
 			}
 			settled()
 			start := time.Now()
-			if err := primary.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(200 * time.Millisecond) // until somebody has noticed
-			exec(t, replica, "select pg_promote()")
+			p.fail()
 			before := b.successes.Load()
 			wait(t, "a call succeeds on the new primary", func(context.Context) bool { return b.successes.Load() > before })
 			outage := time.Since(start)
