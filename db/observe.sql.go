@@ -56,6 +56,19 @@ func (q *Queries) DueCount(ctx context.Context, db DBTX, arg DueCountParams) (in
 	return jobs, err
 }
 
+const pausedQueueCount = `-- name: PausedQueueCount :one
+select count(*)::bigint as queues from graphile_worker._private_job_queues as queues
+where queues.locked_at is not null and starts_with(queues.locked_by, 'gwadmin:paused:')
+`
+
+// Counts the paused queues.
+func (q *Queries) PausedQueueCount(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, pausedQueueCount)
+	var queues int64
+	err := row.Scan(&queues)
+	return queues, err
+}
+
 const readingBegin = `-- name: ReadingBegin :one
 select
   now()::timestamptz as at,

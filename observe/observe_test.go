@@ -119,7 +119,7 @@ func TestSnapshot(t *testing.T) {
 				Schema:  schema,
 				TakenAt: now(),
 				Due: observe.Due{
-					Part: read, OldestReady: ago(20 * time.Minute), NextRunAt: ago(-5 * time.Minute), TimesExact: true, Jobs: 3,
+					Part: read, OldestReady: ago(20 * time.Minute), NextRunAt: ago(-5 * time.Minute), TimesExact: true, Jobs: 4,
 					Crontabs: []admin.Crontab{
 						{Identifier: "new", KnownSince: now()},
 						{Identifier: "nightly", KnownSince: *ago(30 * 24 * time.Hour), LastExecution: ago(3 * time.Hour)},
@@ -128,23 +128,23 @@ func TestSnapshot(t *testing.T) {
 				Activity: observe.Activity{
 					Part: read, SeesTransactions: true,
 					Tables: []observe.Table{
-						{Name: "job_queues", Inserted: 3, Live: 3, LastAnalyze: new(now())},
-						{Name: "jobs", Inserted: 12, Live: 12, LastAnalyze: new(now())},
+						{Name: "job_queues", Inserted: 4, Live: 4, LastAnalyze: new(now())},
+						{Name: "jobs", Inserted: 13, Live: 13, LastAnalyze: new(now())},
 						{Name: "known_crontabs", Inserted: 2, Live: 2, LastAnalyze: new(now())},
 						{Name: "tasks", Inserted: 2, Live: 2, LastAnalyze: new(now())},
 					},
 				},
 				Counts: observe.Counts{Part: read, Stats: &admin.Stats{
-					Jobs: admin.Counts{admin.Ready: 2, admin.Waiting: 1, admin.Scheduled: 2, admin.Retrying: 1, admin.Running: 1, admin.Stale: 1, admin.Permafailed: 4},
+					Jobs: admin.Counts{admin.Ready: 2, admin.Waiting: 1, admin.Scheduled: 2, admin.Retrying: 1, admin.Running: 1, admin.Stale: 1, admin.Permafailed: 4, admin.Paused: 1},
 					Tasks: map[string]admin.Counts{
 						"send":   {admin.Ready: 2, admin.Running: 1, admin.Stale: 1, admin.Permafailed: 4},
-						"resize": {admin.Waiting: 1, admin.Scheduled: 2, admin.Retrying: 1},
+						"resize": {admin.Waiting: 1, admin.Scheduled: 2, admin.Retrying: 1, admin.Paused: 1},
 					},
-					Queues:      map[string]admin.Counts{"free": {admin.Ready: 1}, "held": {admin.Waiting: 1, admin.Running: 1}},
+					Queues:      map[string]admin.Counts{"free": {admin.Ready: 1}, "held": {admin.Waiting: 1, admin.Running: 1}, "closed": {admin.Paused: 1}},
 					OldestReady: ago(20 * time.Minute), NextRunAt: ago(-5 * time.Minute),
-					Attempts: []admin.AttemptCount{{Attempts: 0, Jobs: 5}, {Attempts: 1, Jobs: 2}, {Attempts: 2, Jobs: 1}, {Attempts: 3, Jobs: 4}},
+					Attempts: []admin.AttemptCount{{Attempts: 0, Jobs: 6}, {Attempts: 1, Jobs: 2}, {Attempts: 2, Jobs: 1}, {Attempts: 3, Jobs: 4}},
 				}},
-				Locks:  observe.Locks{Part: read, Holders: 1, StaleHolders: 1, Jobs: 2, Queues: 2, Stale: 2, Oldest: ago(6 * time.Hour)},
+				Locks:  observe.Locks{Part: read, Holders: 1, StaleHolders: 1, Jobs: 2, Queues: 2, Paused: 1, Stale: 2, Oldest: ago(6 * time.Hour)},
 				Health: observe.Health{Part: read, Revision: new(20), Supported: true, SeesAll: true, Drift: []migrations.Difference{}},
 				Errors: observe.Errors{Part: read, Other: 1, Shapes: []admin.ErrorShape{
 					{Shape: "timeout after * s", Jobs: 2, ExampleID: 9, Example: "timeout after 10 s"},
@@ -152,7 +152,7 @@ func TestSnapshot(t *testing.T) {
 				}},
 			}
 			o := b.observer(everything())
-			for b.snapshot(o).Activity.Tables[1].Inserted < 12 { // the server's statistics come later
+			for b.snapshot(o).Activity.Tables[1].Inserted < 13 { // the server's statistics come later
 				time.Sleep(20 * time.Millisecond)
 			}
 			for _, table := range []string{"jobs", "job_queues", "tasks", "known_crontabs"} {
@@ -185,7 +185,7 @@ func (b *bench) checkSizes(sizes observe.Sizes) {
 		}
 		b.check("bytes of "+name, bytes, r.Bytes)
 		if r.Index == "" {
-			b.check("rows of "+name, map[string]float64{"jobs": 12, "job_queues": 3, "tasks": 2, "known_crontabs": 2}[r.Table], r.Rows)
+			b.check("rows of "+name, map[string]float64{"jobs": 13, "job_queues": 4, "tasks": 2, "known_crontabs": 2}[r.Table], r.Rows)
 		}
 	}
 	b.check("relations", []string{
@@ -245,7 +245,7 @@ func TestSnapshotOnce(t *testing.T) {
 	want := map[string]int{
 		"ReadingBegin": 6, "begin": 7, "commit": 7, // one of them is that of the comparison of the schema
 		"CrontabList": 1, "JobTimes": 1, "DueCount": 1, "TableActivityList": 1, "ServerActivityGet": 1,
-		"JobSpan": 1, "JobCount": 1, "WorkerList": 1, "TableSizeList": 1, "RevisionGetNewest": 1,
+		"JobSpan": 1, "JobCount": 1, "WorkerList": 1, "PausedQueueCount": 1, "TableSizeList": 1, "RevisionGetNewest": 1,
 	}
 	got := sent.take()
 	for name := range got {
@@ -348,10 +348,10 @@ func TestRates(t *testing.T) {
 	}
 	first := b.snapshot(b.observer(everything()))
 	b.check("rates of the first reading", (*observe.Rates)(nil), first.Activity.Rates)
-	before := until("the fixture", func(s *observe.Snapshot) bool { return jobs(s).Inserted == 12 })
+	before := until("the fixture", func(s *observe.Snapshot) bool { return jobs(s).Inserted == 13 })
 
 	b.exec("insert into graphile_worker._private_jobs (task_id) select 1 from generate_series(1, 100)")
-	b.exec("delete from graphile_worker._private_jobs where id between 10 and 49")
+	b.exec("delete from graphile_worker._private_jobs where id between 11 and 50")
 	err := pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(b.ctx, "insert into graphile_worker._private_jobs (task_id) select 1 from generate_series(1, 50)"); err != nil {
 			return err
@@ -365,7 +365,7 @@ func TestRates(t *testing.T) {
 			inserted += rates.Inserted * rates.Seconds
 			deleted += rates.Deleted * rates.Seconds
 		}
-		return jobs(s).Inserted == 162 && jobs(s).Deleted == 40
+		return jobs(s).Inserted == 163 && jobs(s).Deleted == 40
 	})
 	b.check("inserted by the rates", float64(jobs(after).Inserted-jobs(before).Inserted), inserted, cmpopts.EquateApprox(1e-6, 0))
 	b.check("deleted by the rates", float64(jobs(after).Deleted-jobs(before).Deleted), deleted, cmpopts.EquateApprox(1e-6, 0))
@@ -499,7 +499,7 @@ func TestReader(t *testing.T) {
 		}
 		return found
 	}
-	tables := []string{"CrontabList", "DueCount", "JobCount", "JobTimes", "WorkerList"}
+	tables := []string{"CrontabList", "DueCount", "JobCount", "JobTimes", "PausedQueueCount", "WorkerList"}
 	statistics := []string{"ServerActivityGet", "TableActivityList", "TableSizeList"}
 	primarySent, standbySent := onPrimary.take(), onStandby.take()
 	b.check("tables on the replica", tables, has(standbySent, tables...))

@@ -161,6 +161,9 @@ func (o *Observer) readLocks(ctx context.Context, _ Locks) (locks Locks, asOf ti
 				locks.Oldest = &worker.Oldest
 			}
 		}
+		if err == nil {
+			locks.Paused, err = o.queries.PausedQueueCount(ctx, r)
+		}
 		return err
 	})
 	return locks, asOf, err

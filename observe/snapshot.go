@@ -164,7 +164,8 @@ type Locks struct {
 	Holders      int64 `json:"holders"`       // workers with a lock, none of whose locks is stale
 	StaleHolders int64 `json:"stale_holders"` // workers with a lock older than admin.StaleAfter
 	Jobs         int64 `json:"jobs"`          // locked jobs
-	Queues       int64 `json:"queues"`        // locked queues
+	Queues       int64 `json:"queues"`        // queues that workers hold
+	Paused       int64 `json:"paused"`        // paused queues
 	Stale        int64 `json:"stale"`         // locked jobs and queues whose locks are stale
 	// Oldest is the time of the oldest lock; nil if there is none.
 	Oldest *time.Time `json:"oldest"`

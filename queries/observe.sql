@@ -15,6 +15,11 @@ from (
   limit @most::integer
 ) as due;
 
+-- name: PausedQueueCount :one
+-- Counts the paused queues.
+select count(*)::bigint as queues from graphile_worker._private_job_queues as queues
+where queues.locked_at is not null and {{template "paused"}};
+
 -- name: ReadingBegin :one
 -- Makes the rest of the transaction read-only, bounds each statement in it, and returns the
 -- database's time. It also turns off just-in-time compilation, which takes longer here than

@@ -77,6 +77,10 @@ var everyCall = []call{
 		_, err := c.GetJobByKey(ctx, s.key)
 		return err
 	}},
+	{"Explain", false, func(ctx context.Context, c *admin.Client, s scene) error {
+		_, err := c.Explain(ctx, s.ids[0])
+		return err
+	}},
 	{"ListJobs", false, func(ctx context.Context, c *admin.Client, s scene) error {
 		page, err := c.ListJobs(ctx, s.filter(), nil)
 		if err != nil {

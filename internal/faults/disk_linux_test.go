@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/pgserver"
 )
 
 // smallDisk mounts a file system of so many megabytes. Who may not mount one skips the row,
@@ -41,6 +43,23 @@ func smallDisk(t *testing.T, megabytes int) (dir string) {
 	return dir
 }
 
+// ownedBy gives a file to the server's user.
+func ownedBy(t *testing.T, s *pgserver.Server, name string) {
+	t.Helper()
+	config, err := pgconn.ParseConfig(s.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(config.Host) // the socket's directory
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if err := os.Chown(name, int(owner.Uid), int(owner.Gid)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fill uses all space of the tablespace that the database is in.
 func fill(t *testing.T, pool *pgxpool.Pool) (free func()) {
 	t.Helper()
@@ -65,14 +84,7 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Mkdir(space, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(base.Config().ConnConfig.Host) // the socket's directory, which is the server's
-	if err != nil {
-		t.Fatal(err)
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	if err := os.Chown(space, int(owner.Uid), int(owner.Gid)); err != nil {
-		t.Fatal(err)
-	}
+	ownedBy(t, s, space)
 	exec(t, base, "create tablespace small location '"+space+"'")
 	exec(t, base, "create database small tablespace small")
 	pool := open(t, s.URL("small"))
@@ -161,4 +173,48 @@ func TestDiskFull(t *testing.T) {
 	}
 	row(t, "a full disk: migrations and %d calls failed with what to do, without effect or in whole batches (RescheduleWhere did %d jobs of %d, and says so); %d jobs were completed meanwhile; all goes on with room again",
 		refused+3, result.Changed, jobs, jobs)
+}
+
+// The disk with the write-ahead log is full while clients work. PostgreSQL then panics, and
+// starts again when there is room.
+func TestDiskFullOfWAL(t *testing.T) {
+	if !full() {
+		t.Skip("not run: only in full")
+	}
+	disk := smallDisk(t, 192)
+	s := startServer(t, pgserver.Options{Dir: disk, Settings: map[string]string{
+		"max_wal_size": "10GB", "checkpoint_timeout": "1h", "shared_buffers": "16MB", "autovacuum": "off",
+	}})
+	url := migrated(t, s)
+	ballast := filepath.Join(disk, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 64<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client := admin.New(open(t, url))
+	b, from := newBeliefs(), seed(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var running sync.WaitGroup
+	for actor := range 8 {
+		running.Go(func() { b.call(ctx, client, source(from, actor)) })
+	}
+	wait(t, "calls succeed", func(context.Context) bool { return b.successes.Load() > 100 })
+	look := open(t, url)
+	written := 0
+	for b.troubled() == 0 {
+		if written++; written > 200 {
+			t.Fatal("the disk is not full")
+		}
+		_, _ = look.Exec(t.Context(), "select pg_logical_emit_message(true, 'ballast', repeat('x', 1000000))")
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	before := b.successes.Load()
+	wait(t, "calls succeed again", func(context.Context) bool { return b.successes.Load() > before+100 })
+	stop()
+	running.Wait()
+	b.check(t, look)
+	row(t, "the log's disk was full, PostgreSQL panicked and started again: %d calls acknowledged and kept, %d failed and without effect, %d of unknown outcome, of which %d were done",
+		b.successes.Load(), b.failed, b.unknown, b.done)
 }

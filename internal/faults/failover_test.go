@@ -228,6 +228,13 @@ func (b *beliefs) learn(err error, state int, jobs ...int) {
 	}
 }
 
+// troubled is how many calls have not succeeded.
+func (b *beliefs) troubled() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failed + b.unknown
+}
+
 // add adds what others believe, but for the jobs.
 func (b *beliefs) add(other *beliefs) {
 	b.successes.Add(other.successes.Load())

@@ -30,10 +30,10 @@ func TestLoad(t *testing.T) {
 	upstream.Ensure(t)
 	s := server(t, nil)
 	l := newLoad(t, migrated(t, s), seed(t))
-	const clients, simulated = 8, 6
+	const clients, simulated = 8, 4
 	var (
 		drivers = form(2, 8)
-		target  = form[int64](8_000, 1_000_000)
+		target  = form[int64](20_000, 1_000_000) // changes of jobs
 		least   = form(3*time.Second, time.Minute)
 	)
 	l.startJavaScript(s.URL("postgres")+"&application_name=worker%20js", drivers, 8/drivers)
@@ -65,13 +65,16 @@ func TestLoad(t *testing.T) {
 		return
 	}
 	l.settle()
-	var changes, deadlocks int64
-	l.query("select n_tup_ins + n_tup_upd + n_tup_del from pg_catalog.pg_stat_user_tables where relname = '_private_jobs'", &changes)
+	var deadlocks int64
 	l.query("select deadlocks from pg_catalog.pg_stat_database where datname = current_database()", &deadlocks)
-	row(t, "%d operations in %s (%.0f/s) by %d clients, 8 JavaScript workers and %d simulated; %d changes of jobs; "+
+	calls := 0
+	for _, n := range l.calls {
+		calls += n
+	}
+	row(t, "%d changes of jobs in %s (%.0f/s) by %d clients with %d calls, 8 JavaScript workers and %d simulated; "+
 		"%d jobs added, %d run (%d by JavaScript), %d completed, %d removed, %d cleaned up; %d locks of dead workers cleared; "+
 		"every job accounted for; no locked job changed (%d left alone); no deadlock reached a caller (%d in the server)",
-		l.operations.Load(), took.Round(time.Second), float64(l.operations.Load())/took.Seconds(), clients, simulated, changes,
+		l.operations.Load(), took.Round(time.Second), float64(l.operations.Load())/took.Seconds(), clients, calls, simulated,
 		len(l.told.Added), len(l.told.Run), l.runs["worker js"], len(l.told.Completed), len(l.told.Removed), l.told.Cleaned, l.told.Unlocked,
 		l.skips[string(admin.Locked)], deadlocks)
 	t.Logf("calls %v\nskips %v", l.calls, l.skips)
@@ -92,7 +95,7 @@ type load struct {
 	drivers   []*upstream.Driver
 	listening sync.WaitGroup
 
-	operations atomic.Int64 // calls, and starts and ends of jobs by workers
+	operations atomic.Int64 // changes of a job, as they were told
 	ready      atomic.Int64 // jobs that workers could take, a moment ago
 	last       atomic.Int64 // the last n
 
@@ -207,7 +210,7 @@ func loadKey(random *rand.Rand) *string { return new(fmt.Sprint("key ", random.I
 // pick returns ids of jobs that were started or added lately, or are gone.
 func (l *load) pick(random *rand.Rand) (ids []int64) {
 	l.locked(func() {
-		for range 1 + random.IntN(10) {
+		for range 1 + random.IntN(40) {
 			list := l.known
 			if random.IntN(2) == 0 && len(l.recent) > 0 {
 				list = l.recent
@@ -233,6 +236,7 @@ func (l *load) added(spec admin.JobSpec, job *admin.Job) {
 	l.locked(func() {
 		l.known = push(l.known, 3000, job.ID)
 		if e.N == asked {
+			l.operations.Add(1)
 			l.told.Added[e]++
 		} else if spec.JobKey == nil {
 			l.Errorf("a call that added the payload %s returned job %d with the payload %s", asked, e.Job, e.N)
@@ -250,10 +254,10 @@ func (l *load) callAll(random *rand.Rand, over *atomic.Bool) {
 			continue
 		}
 		result, err := l.callOne(name, random)
-		l.operations.Add(1)
 		l.locked(func() {
 			l.calls[name]++
 			if result != nil {
+				l.operations.Add(result.Changed)
 				for reason, jobs := range result.Skipped {
 					l.skips[string(reason)] += int(jobs)
 				}
@@ -271,7 +275,7 @@ func (l *load) callOne(name string, random *rand.Rand) (*admin.ChangeResult, err
 	ctx := l.Context()
 	values := admin.RescheduleValues{RunAt: admin.In(time.Duration(random.IntN(200)) * time.Millisecond), Priority: new(random.IntN(5)), Attempts: new(0), MaxAttempts: new(1)}
 	filter := admin.Filter{TaskIdentifiers: loadTasks[:1+random.IntN(3)], Priority: admin.IntRange{From: new(random.IntN(5) - 2)}}
-	where := &admin.WhereOptions{Limit: 1 + random.Int64N(50), BatchSize: 10, Sample: new(50)}
+	where := &admin.WhereOptions{Limit: 1 + random.Int64N(500), BatchSize: 10 + random.IntN(200), Sample: new(50)}
 	completed := func(result *admin.ChangeResult, err error) (*admin.ChangeResult, error) {
 		if result != nil {
 			l.locked(func() {
@@ -305,7 +309,7 @@ func (l *load) callOne(name string, random *rand.Rand) (*admin.ChangeResult, err
 			}
 			adding.Go(func() {
 				job, err := l.adder.AddJob(ctx, spec.TaskIdentifier, spec.Payload, options)
-				l.operations.Add(1)
+				l.locked(func() { l.calls["adder"]++ })
 				switch {
 				case err == nil:
 					l.added(spec, job)
@@ -335,7 +339,7 @@ func (l *load) callOne(name string, random *rand.Rand) (*admin.ChangeResult, err
 	case "complete":
 		return completed(l.office.CompleteJobs(ctx, l.pick(random), nil))
 	case "complete where":
-		where.Limit = min(where.Limit, 10)
+		where.Limit = min(where.Limit, 20)
 		return completed(l.office.CompleteWhere(ctx, filter, where))
 	case "fail":
 		return l.office.FailJobs(ctx, l.pick(random), new("by hand"), &admin.ChangeOptions{Return: admin.ReturnIDs})
@@ -355,6 +359,7 @@ func (l *load) callOne(name string, random *rand.Rand) (*admin.ChangeResult, err
 			l.locked(func() {
 				l.skips["remove: "+string(removed.Outcome)]++
 				if removed.Outcome == admin.Removed {
+					l.operations.Add(1)
 					l.told.Removed[entryOf(removed.Job.ID, removed.Job.Payload)]++
 				}
 			})
@@ -366,6 +371,7 @@ func (l *load) callOne(name string, random *rand.Rand) (*admin.ChangeResult, err
 			KeepTasks: loadTasks,
 		})
 		if cleaned != nil {
+			l.operations.Add(cleaned.Deleted[admin.DeletePermafailedJobs])
 			l.locked(func() { l.told.Cleaned += int(cleaned.Deleted[admin.DeletePermafailedJobs]) })
 		}
 		return nil, err
@@ -379,6 +385,7 @@ func (l *load) callOne(name string, random *rand.Rand) (*admin.ChangeResult, err
 		if err == nil {
 			l.locked(func() {
 				for _, worker := range unlocked.Unlocked {
+					l.operations.Add(worker.Jobs)
 					l.told.Unlocked += int(worker.Jobs)
 				}
 			})
@@ -444,15 +451,22 @@ func (l *load) stopJavaScript() {
 	}
 }
 
-// The statements of a simulated worker.
+// The statements of a simulated worker. It takes one job of a queue, or up to ten others.
 const (
 	loadFetch = `
 		with job as (
+			select id from graphile_worker._private_jobs
+			where is_available and run_at <= now() and job_queue_id is null
+			order by priority, run_at limit 10 for update skip locked
+		)
+		update graphile_worker._private_jobs as jobs set locked_by = $1, locked_at = now(), attempts = attempts + 1
+		from job where jobs.id = job.id returning jobs.id, jobs.payload`
+	loadFetchQueued = `
+		with job as (
 			select id, job_queue_id from graphile_worker._private_jobs as jobs
-			where is_available and run_at <= now()
-			and (job_queue_id is null or exists (
+			where is_available and run_at <= now() and exists (
 				select from graphile_worker._private_job_queues as queues
-				where queues.id = jobs.job_queue_id and queues.is_available for update skip locked))
+				where queues.id = jobs.job_queue_id and queues.is_available for update skip locked)
 			order by priority, run_at limit 1 for update skip locked
 		), queue as (
 			update graphile_worker._private_job_queues as queues set locked_by = $1, locked_at = now() from job where queues.id = job.job_queue_id
@@ -461,7 +475,7 @@ const (
 		from job where jobs.id = job.id returning jobs.id, jobs.payload`
 	loadSucceed = `
 		with job as (
-			delete from graphile_worker._private_jobs where id = $1 and locked_by = $2 returning job_queue_id
+			delete from graphile_worker._private_jobs where id = any($1) and locked_by = $2 returning job_queue_id
 		), queue as (
 			update graphile_worker._private_job_queues as queues set locked_by = null, locked_at = null
 			from job where queues.id = job.job_queue_id and queues.locked_by = $2
@@ -470,7 +484,7 @@ const (
 	loadFail = `
 		with job as (
 			update graphile_worker._private_jobs set last_error = 'no luck', run_at = now() + interval '50 ms', locked_by = null, locked_at = null
-			where id = $1 and locked_by = $2 returning job_queue_id
+			where id = any($1) and locked_by = $2 returning job_queue_id
 		), queue as (
 			update graphile_worker._private_job_queues as queues set locked_by = null, locked_at = null
 			from job where queues.id = job.job_queue_id and queues.locked_by = $2
@@ -478,7 +492,13 @@ const (
 		select from job`
 )
 
-// work simulates a worker. Some lives of it end with a job and perhaps a queue locked.
+// A loadJob is a job that a simulated worker has taken.
+type loadJob struct {
+	ID      int64
+	Payload json.RawMessage
+}
+
+// work simulates a worker. Some of its lives end with jobs and perhaps a queue locked.
 func (l *load) work(name string, random *rand.Rand, over *atomic.Bool) {
 	conn, err := l.works.Acquire(l.Context())
 	if err != nil {
@@ -486,43 +506,56 @@ func (l *load) work(name string, random *rand.Rand, over *atomic.Bool) {
 		return
 	}
 	defer conn.Release()
-	id, left, lives := name, -1, 0
+	id, left, lives := name, -1, 0 // left: before this life ends; negative: it does not
 	for !over.Load() && !l.Failed() {
-		var job int64
-		var payload json.RawMessage
-		err := conn.QueryRow(l.Context(), loadFetch, id).Scan(&job, &payload)
-		if errors.Is(err, pgx.ErrNoRows) {
-			time.Sleep(5 * time.Millisecond)
-			continue
+		fetch := loadFetch
+		if random.IntN(3) == 0 {
+			fetch = loadFetchQueued
 		}
+		rows, _ := conn.Query(l.Context(), fetch, id)
+		jobs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[loadJob])
 		if err != nil {
 			l.fail("worker's fetch", err)
 			return
 		}
-		e := entryOf(job, payload)
-		l.started(e)
-		var p loadPayload
-		_ = json.Unmarshal(payload, &p)
-		time.Sleep(time.Duration(p.Sleep) * time.Millisecond)
-		if left == 0 { // this life ends here
+		if len(jobs) == 0 {
+			time.Sleep(2 * time.Millisecond)
+			continue
+		}
+		ids, sleep := map[string][]int64{}, 0
+		for _, job := range jobs {
+			l.started(entryOf(job.ID, job.Payload))
+			var p loadPayload
+			_ = json.Unmarshal(job.Payload, &p)
+			sleep = max(sleep, p.Sleep)
+			end := loadSucceed
+			if p.Fail != "" {
+				end = loadFail
+			}
+			ids[end] = append(ids[end], job.ID)
+		}
+		time.Sleep(time.Duration(sleep) * time.Millisecond)
+		if left == 0 {
 			l.locked(func() { l.dead = append(l.dead, id) })
 			id, left = name, -1
 			continue
 		}
 		left--
-		sql := loadSucceed
-		if p.Fail != "" {
-			sql = loadFail
+		for end, ids := range ids {
+			tag, err := conn.Exec(l.Context(), end, ids, id)
+			switch {
+			case err != nil:
+				l.fail("worker's end of jobs", err)
+				return
+			case tag.RowsAffected() != int64(len(ids)):
+				l.Errorf("some of the jobs %v were taken from their worker", ids)
+			}
+			for _, job := range jobs {
+				if slices.Contains(ids, job.ID) {
+					l.finished(entryOf(job.ID, job.Payload), end == loadSucceed)
+				}
+			}
 		}
-		tag, err := conn.Exec(l.Context(), sql, job, id)
-		switch {
-		case err != nil:
-			l.fail("worker's end of a job", err)
-			return
-		case tag.RowsAffected() != 1:
-			l.Errorf("job %d was taken from its worker", job)
-		}
-		l.finished(e, p.Fail == "")
 		if left < 0 && random.IntN(50) == 0 { // another life begins
 			lives++
 			id, left = fmt.Sprintf("dead %s/%d", name, lives), random.IntN(5)

@@ -16,7 +16,7 @@ import (
 func Ours(schema string) *pgtest.Template { return pgtest.Migrated(schema, nil) }
 
 // Kinds is SQL that adds a job in every state but stranded, two cron items, and the locks of
-// two workers, to an empty schema graphile_worker.
+// two workers and a paused queue, to an empty schema graphile_worker.
 //
 //go:embed kinds.sql
 var Kinds string

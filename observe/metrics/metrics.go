@@ -110,6 +110,7 @@ var (
 	lockHolders  = gauge("graphile_worker_lock_holders", "Workers that hold locks; stale are those with a lock older than four hours.", "state")
 	oldestLock   = gauge("graphile_worker_oldest_lock_age_seconds", "Age of the oldest lock of a job or queue; 0 if there is none.")
 	lockedQueues = gauge("graphile_worker_locked_queues", "Queues of which a worker holds a job.")
+	pausedQueues = gauge("graphile_worker_paused_queues", "Queues that are paused: no job of them starts.")
 
 	cronLast = gauge("graphile_worker_cron_last_execution_timestamp_seconds", "When a cron item last ran; missing if it never has.", "identifier")
 
@@ -264,6 +265,7 @@ func (c *collector) locks(out sink, locks *observe.Locks) {
 	out.put(lockHolders, float64(locks.StaleHolders), "stale")
 	out.put(oldestLock, locks.OldestAge().Seconds())
 	out.put(lockedQueues, float64(locks.Queues))
+	out.put(pausedQueues, float64(locks.Paused))
 }
 
 func (c *collector) sizes(out sink, sizes *observe.Sizes) {

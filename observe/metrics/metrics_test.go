@@ -90,7 +90,7 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, &metrics.Options{Version: "v1.2.3"})
 	b.exec(testdb.Kinds)
-	for b.gather()[`graphile_worker_table_rows_inserted_total{table="jobs"}`] < 12 { // the server's statistics come later
+	for b.gather()[`graphile_worker_table_rows_inserted_total{table="jobs"}`] < 13 { // the server's statistics come later
 		time.Sleep(20 * time.Millisecond)
 	}
 	b.exec("vacuum analyze graphile_worker._private_jobs")
@@ -109,13 +109,14 @@ func TestMetrics(t *testing.T) {
 	want := map[string]float64{
 		`gwadmin_build_info{goversion="` + runtime.Version() + `",version="v1.2.3"}`: 1,
 		"gwadmin_up":                                                                  1,
-		"graphile_worker_due_jobs":                                                    3,
+		"graphile_worker_due_jobs":                                                    4,
 		"graphile_worker_oldest_ready_age_seconds":                                    20 * 60,
 		"graphile_worker_next_run_timestamp_seconds":                                  now + 5*60,
 		`graphile_worker_lock_holders{state="live"}`:                                  1,
 		`graphile_worker_lock_holders{state="stale"}`:                                 1,
 		"graphile_worker_oldest_lock_age_seconds":                                     6 * 3600,
 		"graphile_worker_locked_queues":                                               2,
+		"graphile_worker_paused_queues":                                               1,
 		`graphile_worker_cron_last_execution_timestamp_seconds{identifier="nightly"}`: now - 3*3600,
 		"graphile_worker_oldest_transaction_age_seconds":                              0,
 		"graphile_worker_notify_queue_usage_ratio":                                    0,
@@ -138,14 +139,15 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	states("graphile_worker_jobs{%s}", "state=%q", map[string]float64{
-		"ready": 2, "waiting": 1, "scheduled": 2, "retrying": 1, "running": 1, "stale": 1, "permafailed": 4,
+		"ready": 2, "waiting": 1, "scheduled": 2, "retrying": 1, "running": 1, "stale": 1, "permafailed": 4, "paused": 1,
 	})
 	states("graphile_worker_jobs_margin{%s}", "state=%q", nil)
 	states("graphile_worker_task_jobs{%s,task=\"send\"}", "state=%q", map[string]float64{"ready": 2, "running": 1, "stale": 1, "permafailed": 4})
-	states("graphile_worker_task_jobs{%s,task=\"resize\"}", "state=%q", map[string]float64{"waiting": 1, "scheduled": 2, "retrying": 1})
+	states("graphile_worker_task_jobs{%s,task=\"resize\"}", "state=%q", map[string]float64{"waiting": 1, "scheduled": 2, "retrying": 1, "paused": 1})
+	states("graphile_worker_queue_jobs{queue=\"closed\",%s}", "state=%q", map[string]float64{"paused": 1})
 	states("graphile_worker_queue_jobs{queue=\"free\",%s}", "state=%q", map[string]float64{"ready": 1})
 	states("graphile_worker_queue_jobs{queue=\"held\",%s}", "state=%q", map[string]float64{"waiting": 1, "running": 1})
-	for table, rows := range map[string]float64{"jobs": 12, "job_queues": 3, "tasks": 2, "known_crontabs": 2} {
+	for table, rows := range map[string]float64{"jobs": 13, "job_queues": 4, "tasks": 2, "known_crontabs": 2} {
 		want[`graphile_worker_table_rows_inserted_total{table="`+table+`"}`] = rows
 		want[`graphile_worker_table_rows_updated_total{table="`+table+`"}`] = 0
 		want[`graphile_worker_table_rows_deleted_total{table="`+table+`"}`] = 0
