@@ -18,6 +18,10 @@ const batchSize = 5000
 type ChangeOptions struct {
 	Return Returning // how the result contains the changed jobs; default: ReturnJobs
 	DryRun bool      // change nothing, and return what the call would do
+	// Save is called with the deleted jobs before the deletion commits. If it returns an
+	// error, nothing is deleted. A transaction that is repeated or fails after Save has
+	// passed its jobs to Save as well. It is refused by calls that do not delete jobs.
+	Save func([]Job) error
 }
 
 // Returning is how a result contains the changed jobs. Reading whole jobs takes most of
@@ -83,6 +87,7 @@ func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []in
 	if options.Return < ReturnJobs || options.Return > ReturnCount {
 		f.add("return", "%d is unknown: use ReturnJobs, ReturnIDs or ReturnCount", options.Return)
 	}
+	action = f.saving(action, options.Save)
 	if err := f.err(call); err != nil {
 		return nil, err
 	}
@@ -107,7 +112,7 @@ func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []in
 		switch {
 		case len(ids) == 0:
 			return nil
-		case len(ids) <= batchSize:
+		case len(ids) <= batchSize && options.Save == nil:
 			return batch(c, ids)
 		}
 		batches := func(c *Client) error {
@@ -273,6 +278,28 @@ func (a action) needs(dryRun bool) right {
 		return deleteAnyJob
 	}
 	return updateAnyJob
+}
+
+// saving returns the action with a call of save for the jobs that it deletes. It must run
+// in a transaction.
+func (f *faults) saving(a action, save func([]Job) error) action {
+	if save == nil {
+		return a
+	}
+	if !a.deletes {
+		f.add("save", "is only for calls that delete jobs")
+	}
+	saved := func(ctx context.Context, c *Client, ids []int64) ([]jobRow, error) {
+		rows, err := a.jobs(ctx, c, ids)
+		if err == nil {
+			slices.SortFunc(rows, func(a, b jobRow) int { return cmp.Compare(a.ID, b.ID) })
+			err = save(rowsOf(rows, newJob))
+		}
+		return rows, err
+	}
+	saving := whole(a.onHold, saved)
+	saving.deletes = a.deletes
+	return saving
 }
 
 var completing = action{

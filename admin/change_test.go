@@ -3,6 +3,7 @@ package admin_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -357,4 +358,49 @@ func TestSkipString(t *testing.T) {
 		got[fmt.Sprint(skip)] = skip
 	}
 	b.check("texts", want, got)
+}
+
+// Save gets the deleted jobs, whole, before the deletion commits. Its error undoes it.
+func TestSave(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(b *bench) {
+		jobs := b.fixture()
+		var saved []admin.Job
+		refuse := errors.New("disk full")
+		failing := func([]admin.Job) error { return refuse }
+		keep := func(deleted []admin.Job) error {
+			b.check("the jobs are still there for others", len(jobs)-len(saved), len(b.jobs()))
+			saved = append(saved, deleted...)
+			return nil
+		}
+		_, err := b.client.CompleteJobs(b.ctx, []int64{1, 3}, &admin.ChangeOptions{Save: failing, Return: admin.ReturnCount})
+		b.check("the error of Save", true, errors.Is(err, refuse))
+		_, err = b.client.CompleteWhere(b.ctx, admin.Filter{IDs: []int64{1, 3}}, &admin.WhereOptions{Save: failing})
+		b.check("the error of Save", true, errors.Is(err, refuse))
+		permafailed := []admin.CleanupTask{admin.DeletePermafailedJobs}
+		_, err = b.client.Cleanup(b.ctx, admin.CleanupOptions{Tasks: permafailed, Save: failing})
+		b.check("the error of Save", true, errors.Is(err, refuse))
+		_, err = b.client.CompleteJobs(b.ctx, []int64{1, 3}, &admin.ChangeOptions{Save: failing, DryRun: true})
+		b.check("a dry run does not save", nil, err)
+		b.check("nothing is deleted", jobs, b.jobs())
+
+		b.ok(b.client.CompleteJobs(b.ctx, []int64{2, 1, 3}, &admin.ChangeOptions{Save: keep, Return: admin.ReturnCount}))
+		b.ok(b.client.CompleteWhere(b.ctx, admin.Filter{IDs: []int64{3, 4}}, &admin.WhereOptions{Save: keep, Sample: new(0)}))
+		cleaned := b.ok(b.client.Cleanup(b.ctx, admin.CleanupOptions{Tasks: permafailed, Save: keep}))
+		b.check("cleanup", &admin.CleanupResult{Deleted: map[admin.CleanupTask]int64{admin.DeletePermafailedJobs: 1}}, cleaned)
+		b.check("saved", []admin.Job{jobs[0], jobs[1], jobs[3], jobs[4]}, saved)
+		b.check("left", []int64{3, 6, 7}, jobIDs(b.jobs()))
+
+		for _, call := range []func() (any, error){
+			func() (any, error) { return b.client.RetryJobs(b.ctx, []int64{6}, &admin.ChangeOptions{Save: keep}) },
+			func() (any, error) {
+				return b.client.FailWhere(b.ctx, admin.Filter{IDs: []int64{6}}, nil, &admin.WhereOptions{Save: keep})
+			},
+			func() (any, error) { return b.client.Cleanup(b.ctx, admin.CleanupOptions{Save: keep}) },
+		} {
+			if _, err := call(); !errors.Is(err, admin.ErrInvalid) {
+				b.Errorf("nothing to save: %v", err)
+			}
+		}
+	})
 }

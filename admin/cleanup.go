@@ -38,6 +38,10 @@ type CleanupOptions struct {
 	// if Tasks does not contain GCTaskIdentifiers.
 	KeepTasks []string
 	DryRun    bool // delete nothing, and count the rows that each task alone would delete
+	// Save is called with the jobs that DeletePermafailedJobs has deleted, before the
+	// deletion commits: see ChangeOptions.Save. They are then deleted in batches of 1000, by
+	// CompleteWhere. It is refused if Tasks does not contain DeletePermafailedJobs.
+	Save func([]Job) error
 }
 
 // A CleanupResult says what [Client.Cleanup] deleted.
@@ -76,6 +80,9 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 	if len(keep) > 0 && !slices.Contains(tasks, GCTaskIdentifiers) {
 		f.add("keep_tasks", "needs the task %s", GCTaskIdentifiers)
 	}
+	if options.Save != nil && !slices.Contains(tasks, DeletePermafailedJobs) {
+		f.add("save", "needs the task %s", DeletePermafailedJobs)
+	}
 	for _, identifier := range keep {
 		f.text("keep_tasks", identifier, anyLength)
 	}
@@ -99,7 +106,7 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 		var err error
 		switch task {
 		case DeletePermafailedJobs:
-			err = c.cleanUpJobs(ctx, result, options.DryRun)
+			err = c.cleanUpJobs(ctx, result, options)
 		case GCTaskIdentifiers:
 			err = c.cleanUpTasks(ctx, result, keep, options.DryRun)
 		case GCJobQueues:
@@ -118,8 +125,15 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 	return result, nil
 }
 
-func (c *Client) cleanUpJobs(ctx context.Context, result *CleanupResult, dryRun bool) (err error) {
-	if dryRun {
+func (c *Client) cleanUpJobs(ctx context.Context, result *CleanupResult, options CleanupOptions) (err error) {
+	if options.Save != nil && !options.DryRun {
+		deleted, err := c.CompleteWhere(ctx, Filter{States: []State{Permafailed}}, &WhereOptions{Save: options.Save, Sample: new(0)})
+		if deleted != nil {
+			result.Deleted[DeletePermafailedJobs] = deleted.Changed
+		}
+		return err
+	}
+	if options.DryRun {
 		result.Deleted[DeletePermafailedJobs], err = c.queries.JobCountPermafailed(ctx, c.conn)
 		return err
 	}

@@ -27,6 +27,7 @@ type WhereOptions struct {
 	// Progress is called after every batch with a copy of the result so far; nil: no
 	// call. A dry run has no batches.
 	Progress func(ChangeResult)
+	Save     func([]Job) error // see ChangeOptions.Save; it is called for each batch
 }
 
 // CompleteWhere deletes the unlocked jobs that match the filter by the SQL function
@@ -102,6 +103,7 @@ func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter
 		}
 		b.params.OnHold = action.onHold
 	}
+	b.action = f.saving(action, b.options.Save)
 	f.whereOptions(b)
 	if err := f.err(call); err != nil {
 		return nil, err

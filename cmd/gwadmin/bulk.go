@@ -23,6 +23,7 @@ type bulkVerb struct {
 	byIDs    func(*admin.Client, context.Context, []int64, *admin.ChangeOptions) (*admin.ChangeResult, error)
 	byFilter func(*admin.Client, context.Context, admin.Filter, *admin.WhereOptions) (*admin.ChangeResult, error)
 
+	saver   *saver // nil: the verb does not delete
 	options admin.WhereOptions
 	where   *pflag.FlagSet // the filter's flags, and those of options
 }
@@ -51,6 +52,12 @@ func (v *bulkVerb) command(a *app, cmd *cobra.Command) *cobra.Command {
 	v.where.DurationVar(&v.options.Pause, "pause", 0, "with a filter, the pause between two batches")
 	v.options.Sample = v.where.Int("sample", 10, "with a filter, how many of the changed jobs to show, and of those left alone")
 	v.where.VisitAll(cmd.Flags().AddFlag) // panics if the verb has a flag of that name
+	if v.saver != nil {
+		cmd.Long += "\n\n" + saveHelp
+		v.saver.flags(cmd.Flags())
+	} else {
+		v.saver = &saver{}
+	}
 	check := cmd.RunE
 	cmd.Args = v.args
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -59,6 +66,10 @@ func (v *bulkVerb) command(a *app, cmd *cobra.Command) *cobra.Command {
 				return err
 			}
 		}
+		if err := v.saver.check(); err != nil {
+			return err
+		}
+		defer v.saver.close(a)
 		if len(args) == 0 {
 			return v.runFilter(cmd.Context(), a)
 		}
@@ -124,7 +135,7 @@ func (v *bulkVerb) changeIDs(ctx context.Context, a *app, client *admin.Client, 
 			return total, ctx.Err()
 		}
 		done := a.carryThrough(ctx)
-		result, err := v.byIDs(client, context.WithoutCancel(ctx), batch, &admin.ChangeOptions{DryRun: dryRun})
+		result, err := v.byIDs(client, context.WithoutCancel(ctx), batch, &admin.ChangeOptions{DryRun: dryRun, Save: v.saver.save(dryRun)})
 		done()
 		if err != nil {
 			return total, err
@@ -160,7 +171,7 @@ func (v *bulkVerb) runFilter(ctx context.Context, a *app) error {
 		total := int64(0) // unknown without a preview
 		result, err := withConsent(a, &v.consent, func(dryRun bool) (*admin.ChangeResult, error) {
 			options := v.options
-			options.DryRun = dryRun
+			options.DryRun, options.Save = dryRun, v.saver.save(dryRun)
 			if !dryRun {
 				bar, changed := a.progress(int(total), v.past), int64(0)
 				defer bar.stop()

@@ -20,6 +20,7 @@ func cleanupCommand(a *app) *cobra.Command {
 	var c consent
 	var names []string
 	var options admin.CleanupOptions
+	var dead saver
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Delete failed jobs, unused tasks and unused queues",
@@ -38,7 +39,7 @@ queue. If the queue is deleted the job is stranded. The command says how many
 such jobs there are, and gwadmin queues restore puts them back in reach of
 workers.
 
-` + gcTasksWarning,
+` + gcTasksWarning + "\n\n" + strings.Replace(saveHelp, "the jobs are", "the failed jobs are", 1),
 		Example: `  gwadmin cleanup --tasks DELETE_PERMAFAILED_JOBS,GC_JOB_QUEUES --dry-run
   gwadmin cleanup --tasks GC_TASK_IDENTIFIERS --keep send_email,resize_image --yes`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,6 +49,13 @@ workers.
 			for _, name := range names {
 				options.Tasks = append(options.Tasks, admin.CleanupTask(strings.TrimSpace(name)))
 			}
+			if dead.name != "" && !slices.Contains(options.Tasks, admin.DeletePermafailedJobs) {
+				return usage(fmt.Errorf("--save is for --tasks %s", admin.DeletePermafailedJobs))
+			}
+			if err := dead.check(); err != nil {
+				return err
+			}
+			defer dead.close(a)
 			if err := c.need(a); err != nil {
 				return err
 			}
@@ -57,7 +65,7 @@ workers.
 			ctx := cmd.Context()
 			return a.withClient(ctx, func(client *admin.Client) error {
 				result, err := withConsent(a, &c, func(dryRun bool) (*admin.CleanupResult, error) {
-					options.DryRun = dryRun
+					options.DryRun, options.Save = dryRun, dead.save(dryRun)
 					return client.Cleanup(ctx, options)
 				}, func(preview *admin.CleanupResult) bool {
 					a.say("%s", cleaned{true, preview}.sentence())
@@ -76,6 +84,7 @@ workers.
 	}
 	cmd.Flags().StringSliceVar(&names, "tasks", []string{string(admin.GCJobQueues)}, "which of them to run, in any order")
 	cmd.Flags().StringSliceVar(&options.KeepTasks, "keep", nil, "task identifiers that GC_TASK_IDENTIFIERS does not delete")
+	dead.flags(cmd.Flags())
 	c.flags(cmd)
 	return cmd
 }

@@ -7,13 +7,14 @@ import (
 )
 
 func jobsCompleteCommand(a *app) *cobra.Command {
-	v := &bulkVerb{past: "completed", byIDs: (*admin.Client).CompleteJobs, byFilter: (*admin.Client).CompleteWhere}
+	v := &bulkVerb{saver: &saver{}, past: "completed", byIDs: (*admin.Client).CompleteJobs, byFilter: (*admin.Client).CompleteWhere}
 	return v.command(a, &cobra.Command{
 		Use:   "complete [ID…]",
 		Short: "Delete jobs as if they had been run",
 		Example: `  gwadmin jobs complete 42 43
   gwadmin jobs complete 42 --dry-run
   psql -XAtc "select id from graphile_worker.jobs where task_identifier = 'old'" | gwadmin jobs complete - --yes
-  gwadmin jobs complete --task old --created-before -30d --limit 10000`,
+  gwadmin jobs complete --task old --created-before -30d --limit 10000
+  gwadmin jobs complete --state permafailed --save dead.ndjson`,
 	})
 }
