@@ -31,9 +31,10 @@ type actor struct {
 	client   *admin.Client
 	adder    *admin.Adder
 
-	jobs map[int64]job // by n, which is in the payload
-	last int64         // the greatest n that was used
-	log  []string      // the last calls, for a failure
+	jobs  map[int64]job // by n, which is in the payload
+	last  int64         // the greatest n that was used
+	log   []string      // the last calls, for a failure
+	wrong []string      // results that cannot be right
 
 	// An act of which it does not know whether it was done. The actor makes no other.
 	pending *act
@@ -129,7 +130,7 @@ func (a *actor) run(ctx context.Context, over <-chan struct{}, tell func(act, *o
 func (a *actor) choose() act {
 	n := slices.Sorted(maps.Keys(a.jobs))
 	kinds := []string{"add", "add many", "add many", "group", "reschedule", "fail", "retry", "complete", "remove",
-		"reschedule where", "fail where", "retry where", "complete where", "cleanup"}
+		"reschedule where", "fail where", "retry where", "complete where", "cleanup", "look"}
 	act := act{Kind: kinds[a.random.IntN(len(kinds))], Tag: 1 + a.random.IntN(30000)}
 	if len(n) < a.most/8 {
 		act.Kind = "add many"
@@ -161,7 +162,7 @@ func (a *actor) choose() act {
 		slices.SortFunc(n, func(x, y int64) int { return int(a.jobs[x].ID - a.jobs[y].ID) })
 		act.Batch = 1 + a.random.IntN(a.most/8)
 		act.Jobs = n[:min(len(n), act.Batch*(1+a.random.IntN(5)))]
-	case act.Kind == "cleanup":
+	case act.Kind == "cleanup", act.Kind == "look":
 	default:
 		a.random.Shuffle(len(n), func(i, j int) { n[i], n[j] = n[j], n[i] })
 		act.Jobs = n[:min(len(n), some())]
@@ -206,7 +207,7 @@ func (a *actor) perform(ctx context.Context, act act) (o outcome) {
 			o.Changed = int(result.Changed)
 		}
 		if err == nil && o.Changed != len(act.Jobs) {
-			err = fmt.Errorf("%d jobs were changed instead of %d: %+v", o.Changed, len(act.Jobs), result)
+			err = fmt.Errorf("%w: %d jobs were changed instead of %d: %+v", errWrong, o.Changed, len(act.Jobs), result)
 		}
 		return err
 	}
@@ -273,10 +274,17 @@ func (a *actor) perform(ctx context.Context, act act) (o outcome) {
 	case "remove":
 		var result *admin.RemoveResult
 		if result, err = a.client.RemoveJob(ctx, *a.key(act.Jobs[0]), nil); err == nil && result.Outcome != admin.Removed {
-			err = fmt.Errorf("the job was not removed: %+v", result)
+			err = fmt.Errorf("%w: the job was not removed: %+v", errWrong, result)
 		}
 	case "cleanup":
 		_, err = a.client.Cleanup(ctx, admin.CleanupOptions{Tasks: []admin.CleanupTask{admin.DeletePermafailedJobs}})
+	case "look":
+		var page *admin.Page
+		if page, err = a.client.ListJobs(ctx, filter, &admin.ListOptions{PageSize: 1000}); err == nil && len(page.Jobs) != min(1000, len(a.jobs)) {
+			err = fmt.Errorf("%w: %d jobs are listed, and there are %d", errWrong, len(page.Jobs), len(a.jobs))
+		} else if answerOf(err) == answerUnknown {
+			err = fmt.Errorf("%w: a call that reads says that its outcome is unknown: %s", errWrong, err.Error())
+		}
 	default:
 		panic(act.Kind)
 	}
@@ -288,6 +296,9 @@ func (a *actor) perform(ctx context.Context, act act) (o outcome) {
 	}
 	return o
 }
+
+// errWrong is the error of a call whose result cannot be right.
+var errWrong = errors.New("wrong")
 
 func answerOf(err error) answer {
 	switch {
@@ -309,6 +320,9 @@ func (a *actor) learn(act act, o outcome) {
 		a.done++
 	case answerNot:
 		a.refused++
+		if strings.HasPrefix(o.Error, errWrong.Error()) {
+			a.wrong = append(a.wrong, act.Kind+": "+o.Error)
+		}
 	default:
 		a.unknown++
 		a.pending, a.outcome = &act, o
@@ -409,6 +423,9 @@ func (a *actor) read(ctx context.Context, pool *pgxpool.Pool) (map[int64]job, er
 // be changing them.
 func (a *actor) verify(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
+	for _, wrong := range a.wrong {
+		t.Errorf("%s: %s", a.name, wrong)
+	}
 	got, err := a.read(t.Context(), pool)
 	if err != nil {
 		t.Fatal(err)

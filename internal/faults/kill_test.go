@@ -97,14 +97,15 @@ func TestKillClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var begun *act // and not ended
-		for notes, first := json.NewDecoder(out), true; ; first = false {
+		var begun *act                    // and not ended
+		last := random.IntN(form(20, 40)) // the note after which the process is killed
+		for notes, i := json.NewDecoder(out), 0; ; i++ {
 			var n note
 			if notes.Decode(&n) != nil { // the process is dead
 				break
 			}
-			if first {
-				time.AfterFunc(time.Duration(random.IntN(500))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+			if i == last {
+				time.AfterFunc(time.Duration(random.IntN(100))*time.Millisecond, func() { _ = cmd.Process.Kill() })
 			}
 			begun, a.last = &n.Act, max(a.last, slices.Max(append(n.Act.Jobs, 0)))
 			if n.Outcome != nil {
