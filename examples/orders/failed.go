@@ -7,11 +7,12 @@ import (
 	"github.com/gwadmin/gwadmin/examples/orders/tasks"
 )
 
-// failed are the jobs of this service that have failed. Those that are Retrying will run
-// again by themselves; the others have used all their attempts.
+// failed are the jobs of this service that have failed: those that no worker holds, and
+// one has taken before. Unless they are Permafailed they will run again by themselves.
 var failed = admin.Filter{
 	TaskIdentifiers: admin.Identifiers(tasks.All...),
-	States:          []admin.State{admin.Retrying, admin.Permafailed},
+	States:          []admin.State{admin.Retrying, admin.Ready, admin.Waiting, admin.Permafailed},
+	Attempts:        admin.IntRange{From: new(1)},
 }
 
 // listFailed returns a page of the failed jobs. ?cursor= is "next" of the page before.

@@ -37,7 +37,11 @@ func main() {
 	flag.StringVar(&o.worker, "worker", "worker", "`directory` of the worker; empty: start none")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "orders: there are flags only, see -help")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	if err := run(ctx, o, os.Stdout); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "orders:", err)
@@ -104,9 +108,7 @@ func serve(ctx context.Context, listener net.Listener, pool *pgxpool.Pool, worke
 	case <-ctx.Done():
 	case err = <-served:
 	case <-workerEnded:
-		if ctx.Err() == nil { // else Ctrl-C has reached both
-			err = errors.New("the worker has ended")
-		}
+		err = errors.New("the worker has ended")
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/examples/orders/tasks"
 )
 
@@ -94,7 +95,10 @@ func TestTry(t *testing.T) {
 		t.Errorf("in the database: -want +got\n%s", diff)
 	}
 
-	if err := p.end(os.Interrupt); err != nil {
+	if _, err := conn.Exec(t.Context(), "select graphile_worker.add_job('count_view', '{\"product\": 1}') from generate_series(1, 10000)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.end(os.Interrupt); err != nil { // in the midst of these
 		t.Errorf("after Ctrl-C: %v", err)
 	}
 	if _, err := pgx.Connect(t.Context(), url); err == nil {
@@ -102,11 +106,25 @@ func TestTry(t *testing.T) {
 	}
 }
 
-// TestKilled kills the program, which works in a database of the team's.
+// TestKilled kills the program while its worker is busy, in a database of the team's. The
+// worker finishes the jobs that it has begun.
 func TestKilled(t *testing.T) {
-	p := start(t, "-database-url", database.URL(t))
+	pool := database.Pool(t)
+	p := start(t, "-database-url", pool.Config().ConnString())
+	specs := make([]admin.JobSpec, 10_000)
+	for i := range specs {
+		specs[i] = tasks.CountView.Spec(tasks.View{Product: int64(i % 100)}, nil)
+	}
+	if _, err := admin.New(pool).AddJobsIDs(t.Context(), specs, nil); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "some jobs have run", func() bool { return count(t, pool, "product_views") > 0 })
 	if err := p.end(os.Kill); err == nil {
 		t.Error("it was killed, and ended without an error")
+	}
+	left := count(t, pool, "graphile_worker.jobs")
+	if held := count(t, pool, "graphile_worker.jobs where locked_at is not null"); left == 0 || held > 0 {
+		t.Errorf("of %d jobs that are left the worker still holds %d, want some and none", left, held)
 	}
 }
 

@@ -11,11 +11,27 @@ const taskList: { [Name in keyof GraphileWorker.Tasks]: Task<Name> } = {
   send_receipt: sendReceipt,
 };
 
-const runner = await run({ connectionString: process.env.DATABASE_URL, concurrency: 8, parsedCronItems: [], taskList });
-
-// The Go program holds standard input open for as long as it lives.
-if (process.argv.includes("--until-stdin-ends")) {
-  process.stdin.once("end", () => runner.stop()).resume();
+// The Go program holds standard input open for as long as it lives. Ctrl-C in its
+// terminal reaches this process, too, which must not stop twice at a time.
+const untilStdinEnds = process.argv.includes("--until-stdin-ends");
+if (untilStdinEnds) {
+  for (const signal of ["SIGINT", "SIGHUP"]) process.on(signal, () => {});
 }
+
+const runner = await run({
+  preset: {
+    worker: {
+      connectionString: process.env.DATABASE_URL,
+      concurrentJobs: 8,
+      // Without these, a worker that stops may leave jobs locked that have just ended.
+      completeJobBatchDelay: 0,
+      failJobBatchDelay: 0,
+    },
+  },
+  noHandleSignals: untilStdinEnds,
+  parsedCronItems: [],
+  taskList,
+});
+if (untilStdinEnds) process.stdin.once("end", () => runner.stop()).resume();
 await runner.promise;
 process.stdin.destroy();
