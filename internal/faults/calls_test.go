@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -106,6 +107,10 @@ var everyCall = []call{
 		_, err := c.Queues(ctx)
 		return err
 	}},
+	{"ListQueues", false, func(ctx context.Context, c *admin.Client, s scene) error {
+		_, err := c.ListQueues(ctx, &admin.ListQueuesOptions{Prefix: s.queue})
+		return err
+	}},
 	{"QueueNames", false, func(ctx context.Context, c *admin.Client, s scene) error {
 		_, err := c.QueueNames(ctx, s.queue, 1) // another client's Cleanup may have deleted the queue
 		return err
@@ -176,6 +181,12 @@ var everyCall = []call{
 	{"RetryJobs", true, func(ctx context.Context, c *admin.Client, s scene) error {
 		return changed(5)(c.RetryJobs(ctx, s.ids, nil))
 	}},
+	{"HoldJobs", true, func(ctx context.Context, c *admin.Client, s scene) error {
+		return changed(5)(c.HoldJobs(ctx, s.ids, nil))
+	}},
+	{"ReleaseJobs", true, func(ctx context.Context, c *admin.Client, s scene) error {
+		return changed(5)(c.ReleaseJobs(ctx, s.ids, nil))
+	}},
 	{"CompleteJobs", true, func(ctx context.Context, c *admin.Client, s scene) error {
 		return changed(1)(c.CompleteJobs(ctx, s.ids[4:], nil))
 	}},
@@ -187,6 +198,15 @@ var everyCall = []call{
 	}},
 	{"RetryWhere", true, func(ctx context.Context, c *admin.Client, s scene) error {
 		return changed(13)(c.RetryWhere(ctx, s.filter(), nil))
+	}},
+	{"HoldWhere", true, func(ctx context.Context, c *admin.Client, s scene) error {
+		return changed(13)(c.HoldWhere(ctx, s.filter(), nil))
+	}},
+	{"ReleaseWhere", true, func(ctx context.Context, c *admin.Client, s scene) error {
+		if _, err := c.HoldWhere(ctx, s.filter(), nil); err != nil { // or there is nothing to release
+			return err
+		}
+		return changed(13)(c.ReleaseWhere(ctx, s.filter(), nil))
 	}},
 	{"RemoveJob", true, func(ctx context.Context, c *admin.Client, s scene) error {
 		result, err := c.RemoveJob(ctx, s.key, nil)
@@ -215,6 +235,9 @@ var everyCall = []call{
 	}},
 	{"RestoreQueues", true, func(ctx context.Context, c *admin.Client, _ scene) error {
 		_, err := c.RestoreQueues(ctx, nil)
+		if errors.Is(err, admin.ErrContended) { // another client does the same
+			err = nil
+		}
 		return err
 	}},
 	{"Cleanup", true, func(ctx context.Context, c *admin.Client, _ scene) error {
