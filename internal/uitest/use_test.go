@@ -1,0 +1,200 @@
+package uitest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/pgtest"
+	"github.com/gwadmin/gwadmin/internal/testdb"
+)
+
+// counts are the numbers of jobs by state.
+func (b *browser) counts() admin.Counts {
+	b.Helper()
+	stats, err := b.client.Stats(b.ctx, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return stats.Jobs
+}
+
+// click clicks on an element and waits for the page that follows.
+func (b *browser) click(selector string) {
+	b.Helper()
+	b.do(chromedp.Evaluate[chromedp.Void](`window.before = true`), chromedp.Click(chromedp.CSS(selector)))
+	b.wait(`window.before === undefined && document.readyState === "complete"`)
+}
+
+// Without JavaScript a bulk change works by its forms.
+func TestWithoutJavaScript(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, nil)
+	b.seed()
+	failed := b.counts()[admin.Permafailed]
+	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	}))
+	b.to("jobs?q=state%3Apermafailed")
+	for _, step := range []struct{ click, then string }{
+		{"#select-matching", ""},
+		{`button[value="retry"]`, fmt.Sprintf("%d jobs would be given all attempts again", failed)},
+		{"form.confirm button", fmt.Sprintf("%d jobs given all attempts again", failed)},
+	} {
+		b.do(chromedp.Click(chromedp.CSS(step.click)))
+		b.shows(step.then)
+	}
+	if counts := b.counts(); counts[admin.Permafailed] != 0 {
+		t.Errorf("%d jobs are still failed", counts[admin.Permafailed])
+	}
+}
+
+// shows waits until the page has the text. It does not need JavaScript in the page.
+func (b *browser) shows(text string) {
+	b.Helper()
+	for {
+		got, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("main")))
+		if err == nil && strings.Contains(got, text) {
+			return
+		}
+		if b.ctx.Err() != nil {
+			b.Fatalf("the page does not show %q but:\n%s", text, got)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// With keys alone somebody finds the failed jobs and retries one of them.
+func TestKeyboard(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, nil)
+	b.seed()
+	b.to("")
+	b.do(chromedp.KeyEvent("?"))
+	b.wait(`document.querySelector("#help").open`)
+	b.do(chromedp.KeyEvent("\u001b"))
+	b.wait(`!document.querySelector("#help").open`)
+	b.do(chromedp.KeyEvent("/"))
+	b.wait(`document.activeElement.id === "q"`)
+	b.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.value = ""`)) // the tool types the slash all the same
+	b.do(chromedp.KeyEvent("state:permafailed"), chromedp.KeyEvent("\r"))
+	b.wait(`location.search.includes("permafailed") && document.querySelectorAll("[data-row]").length > 2 && document.querySelector("#help-button").hidden === false`)
+	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("j"), chromedp.KeyEvent("x"))
+	b.wait(`document.querySelector("#selected").textContent === "1 selected"`)
+	id := eval[string](b, `document.querySelector("#selection input[name=id]:checked").value`)
+	b.do(chromedp.Focus(chromedp.CSS(`button[value="retry"]`)), chromedp.KeyEvent("\r"))
+	b.wait(`document.querySelector("form.confirm") !== null`)
+	b.do(chromedp.Focus(chromedp.CSS("form.confirm button")), chromedp.KeyEvent("\r"))
+	b.shows("1 job given all attempts again")
+	var number int64
+	if _, err := fmt.Sscan(id, &number); err != nil {
+		t.Fatal(err)
+	}
+	job, err := b.client.GetJob(b.ctx, number)
+	if err != nil || job.Permafailed() {
+		t.Errorf("job %d: %+v %v", number, job, err)
+	}
+	b.quiet()
+}
+
+// The page follows the queue without being loaded again, but leaves rows alone while some are
+// selected.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, nil)
+	if _, err := b.client.AddJob(b.ctx, "first", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.to("jobs")
+	b.wait(`document.querySelector("#live").textContent === "live" && document.querySelectorAll("[data-row]").length === 1`)
+	b.do(chromedp.Evaluate[chromedp.Void](`window.same = true`))
+	if _, err := b.client.AddJob(b.ctx, "second", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(`document.querySelectorAll("[data-row]").length === 2`)
+	b.do(chromedp.Click(chromedp.CSS(`#job-1 input`)))
+	b.wait(`document.querySelector("#selected").textContent === "1 selected"`)
+	if _, err := b.client.AddJob(b.ctx, "third", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(`document.querySelector("#live").textContent.startsWith("changed")`)
+	if rows := eval[int](b, `document.querySelectorAll("[data-row]").length`); rows != 2 {
+		t.Errorf("%d rows while one is selected, want 2", rows)
+	}
+	b.do(chromedp.Click(chromedp.CSS(`#job-1 input`)))
+	b.wait(`document.querySelectorAll("[data-row]").length === 3`)
+	if !eval[bool](b, `window.same === true`) {
+		t.Error("the page was loaded again")
+	}
+	b.quiet()
+}
+
+// The page says that the database has gone, and goes on when it is back.
+func TestDatabaseGoesAndComesBack(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, pgtest.Pool(t, testdb.Ours("")))
+	b.to("jobs")
+	b.wait(`document.querySelector("#live").textContent === "live"`)
+	database := b.pool.Config().ConnConfig.Database
+	control := pgtest.Pool(t, testdb.Ours(""))
+	run := func(sql string) {
+		t.Helper()
+		if _, err := control.Exec(b.ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(fmt.Sprintf(`alter database %q allow_connections false`, database))
+	run(fmt.Sprintf(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '%s'`, database))
+	b.wait(`/does not answer|cannot be reached|no connection/.test(document.querySelector("#live").textContent + document.querySelector("main").textContent)`)
+	run(fmt.Sprintf(`alter database %q allow_connections true`, database))
+	b.pool.Reset()
+	if _, err := b.client.AddJob(b.ctx, "after", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(`document.querySelectorAll("[data-row]").length === 1`)
+}
+
+// What others write never runs.
+func TestHostileContentDoesNotRun(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, nil)
+	const evil = `"><script>alert(1)</script><img src=x onerror=alert(2)><a href="javascript:alert(3)">`
+	if _, err := b.client.AddJob(b.ctx, evil, map[string]string{evil: evil}, &admin.AddJobOptions{QueueName: new(evil), JobKey: new(evil), Flags: []string{evil}}); err != nil {
+		t.Fatal(err)
+	}
+	b.exec(`update graphile_worker._private_jobs set last_error = $1, attempts = max_attempts`, evil)
+	for _, path := range []string{"", "jobs?column=task&column=queue&column=key&column=error&column=payload&column=flags", "jobs/1", "queues", "tasks", "add?payload_of=1"} {
+		b.to(path)
+		if n := eval[int](b, `document.querySelectorAll("main img, main script, [href^='javascript']").length`); n != 0 {
+			t.Errorf("%s: %d elements of others", path, n)
+		}
+	}
+	b.to("jobs")
+	b.do(chromedp.SendKeys(chromedp.CSS("#q"), "task:"))
+	b.wait(`document.querySelectorAll("#proposals li").length === 1`)
+	b.quiet()
+}
+
+// JSON is checked as it is typed.
+func TestJSONIsChecked(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, nil)
+	b.to("add")
+	clear := chromedp.Evaluate[chromedp.Void](`document.querySelector("textarea").value = ""`)
+	b.do(clear, chromedp.SendKeys(chromedp.CSS("textarea"), `{"a": }`))
+	b.wait(`document.querySelector("#json").textContent.startsWith("Not JSON") && document.querySelector("textarea").ariaInvalid === "true"`)
+	b.do(clear, chromedp.SendKeys(chromedp.CSS("textarea"), `{"a": 1}`))
+	b.wait(`document.querySelector("#json").textContent === "JSON"`)
+	b.do(chromedp.SendKeys(chromedp.CSS("input[name=task]"), "a_task"))
+	b.click("form.add button")
+	b.shows("a_task")
+	b.quiet()
+}
