@@ -108,7 +108,7 @@ func (v *bulkVerb) runIDs(ctx context.Context, a *app, args []string) error {
 	if len(ids) == 0 { // no error, as with xargs -r
 		a.say("no ids on standard input")
 		none := &admin.ChangeResult{DryRun: v.dryRun, Skipped: map[admin.SkipReason]int64{}, Jobs: []admin.Job{}, SkippedJobs: []admin.Skip{}}
-		return a.print(changeResult{none, v.past})
+		return a.print(changeResult{ChangeResult: none, past: v.past})
 	}
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	return a.withPool(ctx, func(pool *pgxpool.Pool) error { // connects at once: no batch is interrupted
@@ -116,7 +116,7 @@ func (v *bulkVerb) runIDs(ctx context.Context, a *app, args []string) error {
 		result, err := withConsent(a, &v.consent, func(dryRun bool) (*admin.ChangeResult, error) {
 			return v.changeIDs(ctx, a, client, ids, dryRun)
 		}, func(preview *admin.ChangeResult) bool {
-			a.say("%s", changeResult{preview, v.past}.summary())
+			a.say("%s", changeResult{ChangeResult: preview, past: v.past}.summary())
 			return preview.Changed > 0
 		})
 		return v.report(a, result, err)
@@ -134,8 +134,8 @@ func (v *bulkVerb) changeIDs(ctx context.Context, a *app, client *admin.Client, 
 		if ctx.Err() != nil {
 			return total, ctx.Err()
 		}
-		done := a.carryThrough(ctx)
-		result, err := v.byIDs(client, context.WithoutCancel(ctx), batch, &admin.ChangeOptions{DryRun: dryRun, Save: v.saver.save(dryRun)})
+		carried, done := a.carryThrough(ctx)
+		result, err := v.byIDs(client, carried, batch, &admin.ChangeOptions{DryRun: dryRun, Save: v.saver.save(dryRun)})
 		done()
 		if err != nil {
 			return total, err
@@ -146,7 +146,7 @@ func (v *bulkVerb) changeIDs(ctx context.Context, a *app, client *admin.Client, 
 			total.Skipped[reason] += jobs
 		}
 		if prints {
-			if err := a.printLines(changeResult{result, v.past}.jobLines()); err != nil {
+			if err := a.printLines(changeResult{ChangeResult: result, past: v.past}.jobLines()); err != nil {
 				return total, err
 			}
 		} else {
@@ -186,7 +186,7 @@ func (v *bulkVerb) runFilter(ctx context.Context, a *app) error {
 			if total == 0 {
 				return false
 			}
-			shown := changeResult{preview, v.past}
+			shown := changeResult{ChangeResult: preview, past: v.past}
 			for _, t := range shown.tables(a) {
 				if t.Length() > 0 {
 					fmt.Fprintln(a.stderr, t.Render())
@@ -208,18 +208,20 @@ func (v *bulkVerb) runFilter(ctx context.Context, a *app) error {
 
 // report prints what was done. After an error that is what was done before it.
 func (v *bulkVerb) report(a *app, result *admin.ChangeResult, err error) error {
-	interrupted := errors.Is(err, context.Canceled)
+	unknown, interrupted := unknownOf(err), a.wasInterrupted(err)
 	if err != nil && (result == nil || result.DryRun || result.Matched == 0) {
-		if interrupted {
+		if interrupted && unknown == nil {
 			return errInterrupted
 		}
 		return err
 	}
 	result.DryRun = v.dryRun // a preview without changes stands for the call
-	shown := changeResult{result, v.past}
+	shown := changeResult{result, unknown, v.past}
 	printErr := a.print(shown)
 	a.say("%s", shown.summary()) // even if the result could not be printed
 	switch {
+	case unknown != nil:
+		return fmt.Errorf("stopped after %s; the next batch may be done, and the others are untouched: %w", plural(result.Matched, "job"), err)
 	case interrupted:
 		return &statusError{exitInterrupted, fmt.Errorf("interrupted after %s; the others are untouched", plural(result.Matched, "job"))}
 	case err != nil:
@@ -235,6 +237,7 @@ func (v *bulkVerb) report(a *app, result *admin.ChangeResult, err error) error {
 // changeResult prints what a bulk verb did.
 type changeResult struct {
 	*admin.ChangeResult
+	OutcomeUnknown *unknownOutcome `json:"outcome_unknown,omitempty"`
 
 	past string
 }

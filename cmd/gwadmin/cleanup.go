@@ -68,13 +68,14 @@ workers.
 					options.DryRun, options.Save = dryRun, dead.save(dryRun)
 					return client.Cleanup(ctx, options)
 				}, func(preview *admin.CleanupResult) bool {
-					a.say("%s", cleaned{true, preview}.sentence())
-					return slices.ContainsFunc(cleaned{true, preview}.counts(), func(count cleanedTask) bool { return count.Rows > 0 })
+					shown := cleaned{DryRun: true, CleanupResult: preview}
+					a.say("%s", shown.sentence())
+					return slices.ContainsFunc(shown.counts(), func(count cleanedTask) bool { return count.Rows > 0 })
 				})
 				if result == nil || err != nil && len(result.Deleted) == 0 {
 					return err
 				}
-				printErr := a.print(cleaned{c.dryRun, result}) // after an error, what was done before it
+				printErr := a.print(cleaned{c.dryRun, result, unknownOf(err)}) // after an error, what was done before it
 				if result.Stranded > 0 {
 					a.say("%s stranded: added to a queue that was deleted meanwhile; gwadmin queues restore puts them back in reach", plural(result.Stranded, "job"))
 				}
@@ -93,6 +94,7 @@ workers.
 type cleaned struct {
 	DryRun bool `json:"dry_run"`
 	*admin.CleanupResult
+	OutcomeUnknown *unknownOutcome `json:"outcome_unknown,omitempty"`
 }
 
 // counts are the tasks in the order they ran.

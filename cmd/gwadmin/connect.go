@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -33,6 +35,20 @@ func (a *app) config() (*pgxpool.Config, error) {
 	return parseConfig(url)
 }
 
+// closePool closes a pool. It does not wait until the connections are closed, which takes
+// long if the network is gone.
+func closePool(pool *pgxpool.Pool) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		pool.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(cancelWait):
+	}
+}
+
 // parseConfig reads a connection string. Its error shows no password.
 func parseConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
@@ -44,6 +60,9 @@ func parseConfig(url string) (*pgxpool.Config, error) {
 		return nil, err
 	}
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &canceler{conn: conn}
+	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "gwadmin"
 	}
@@ -57,7 +76,7 @@ func (a *app) withClient(ctx context.Context, fn func(*admin.Client) error) erro
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer closePool(pool)
 	return fn(admin.New(pool, admin.WithSchema(a.schema)))
 }
 
@@ -67,7 +86,7 @@ func (a *app) withPool(ctx context.Context, fn func(*pgxpool.Pool) error) error 
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer closePool(pool)
 	if err := pool.Ping(ctx); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ const (
 	exitConnect     = 6
 	exitRefused     = 7
 	exitSkipped     = 8
+	exitUnknown     = 9
 	exitInterrupted = 130
 )
 
@@ -40,6 +41,8 @@ const exitCodeHelp = `Exit codes:
        nothing was changed
     8  done, but some of the jobs were left alone; or there is no such job, task
        or queue
+    9  unknown: the connection was lost before the database had answered; what
+       was sent is done whole or not at all
   130  interrupted; what was done is said, and nothing is half done`
 
 // A statusError ends the command with a code of its own.
@@ -69,6 +72,18 @@ func refused(reason string) error {
 
 func usage(err error) error { return &statusError{exitUsage, err} }
 
+// wasInterrupted reports whether a signal has ended a call. It may be PostgreSQL that says
+// that it has cancelled the statement.
+func (a *app) wasInterrupted(err error) bool {
+	select {
+	case <-a.interrupted:
+	default:
+		return false
+	}
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return errors.Is(err, context.Canceled) || ok && pgErr.Code == "57014"
+}
+
 // exitCode is the exit code that an error means.
 func exitCode(err error) int {
 	var status *statusError
@@ -76,6 +91,8 @@ func exitCode(err error) int {
 	var config *pgconn.ParseConfigError
 	var pgErr *pgconn.PgError
 	switch {
+	case errors.Is(err, admin.ErrOutcomeUnknown):
+		return exitUnknown
 	case errors.As(err, &status):
 		return status.code
 	case errors.Is(err, context.Canceled):

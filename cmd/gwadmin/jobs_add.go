@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -99,11 +98,7 @@ func askToReplace(ctx context.Context, a *app, c *consent, client *admin.Client,
 // addJob adds a job; in a dry run it rolls back. before is the job that had the key, if
 // there was one.
 func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRun bool, task string, payload any, options *admin.AddJobOptions) (job, before *admin.Job, err error) {
-	if !dryRun && options.JobKey == nil {
-		job, err = client.AddJob(ctx, task, payload, options)
-		return job, nil, err
-	}
-	err = inTransaction(ctx, pool, client, dryRun, func(client *admin.Client) (err error) {
+	add := func(client *admin.Client) (err error) {
 		if options.JobKey != nil {
 			// AddJob reports any other error.
 			found, err := client.GetJobByKey(ctx, *options.JobKey)
@@ -116,26 +111,26 @@ func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRu
 		}
 		job, err = client.AddJob(ctx, task, payload, options)
 		return err
-	})
+	}
+	if dryRun {
+		err = rolledBack(ctx, pool, client, add)
+	} else {
+		err = add(client)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	return job, before, nil
 }
 
-// inTransaction calls fn in a transaction, and rolls it back in a dry run.
-func inTransaction(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRun bool, fn func(*admin.Client) error) error {
-	rollback := errors.New("dry run")
-	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if err := fn(client.WithTx(tx)); err != nil || !dryRun {
-			return err
-		}
-		return rollback
-	})
-	if errors.Is(err, rollback) {
-		return nil
+// rolledBack calls fn in a transaction, and rolls that back.
+func rolledBack(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, fn func(*admin.Client) error) error {
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return err
 	}
-	return err
+	defer func() { _ = tx.Rollback(ctx) }()
+	return fn(client.WithTx(tx))
 }
 
 // addedJob prints the job that was added.

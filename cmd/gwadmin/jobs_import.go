@@ -69,7 +69,8 @@ back.`,
 			}
 			ctx := cmd.Context()
 			return a.withPool(ctx, func(pool *pgxpool.Pool) error {
-				i.client, i.pool = admin.New(pool, admin.WithSchema(a.schema)), pool
+				// A batch has the grace, and so its COMMIT needs none.
+				i.client, i.pool = admin.New(pool, admin.WithSchema(a.schema), admin.WithCommitGrace(0)), pool
 				if asks {
 					preview, err := i.run(ctx, true)
 					if err != nil {
@@ -84,6 +85,7 @@ back.`,
 				if err != nil && result.Lines == 0 {
 					return err
 				}
+				result.OutcomeUnknown = unknownOf(err)
 				printErr := a.print(result)
 				a.say("%s", result.sentence())
 				return errors.Join(err, printErr)
@@ -141,6 +143,7 @@ type imported struct {
 		Locks     int64 `json:"locks"`
 		Holds     int64 `json:"holds"`
 	} `json:"reset"`
+	OutcomeUnknown *unknownOutcome `json:"outcome_unknown,omitempty"`
 }
 
 func (r *imported) lines() []any { return []any{r} }
@@ -209,14 +212,14 @@ func (i *jobImport) run(ctx context.Context, dryRun bool) (*imported, error) {
 	var batch importBatch
 	next := int64(1) // the first line that is not sent
 	stop := func(err error) (*imported, error) {
-		return total, stoppedImport(ctx, err, dryRun, next)
+		return total, stoppedImport(ctx, err, dryRun, next, batch.numbers)
 	}
 	send := func() error {
 		if len(batch.jobs) == 0 {
 			return nil
 		}
-		done := i.carryThrough(ctx)
-		jobs, err := i.send(context.WithoutCancel(ctx), &batch, dryRun)
+		carried, done := i.carryThrough(ctx)
+		jobs, err := i.send(carried, &batch, dryRun)
 		done()
 		if err != nil {
 			return err
@@ -265,7 +268,7 @@ func (i *jobImport) send(ctx context.Context, batch *importBatch, dryRun bool) (
 		return err
 	}
 	if dryRun {
-		err = inTransaction(ctx, i.pool, i.client, dryRun, add)
+		err = rolledBack(ctx, i.pool, i.client, add)
 	} else {
 		err = add(i.client)
 	}
@@ -275,9 +278,12 @@ func (i *jobImport) send(ctx context.Context, batch *importBatch, dryRun bool) (
 	return jobs, err
 }
 
-// stoppedImport says how far an import came.
-func stoppedImport(ctx context.Context, err error, dryRun bool, next int64) error {
+// stoppedImport says how far an import came. The batch has the lines that were sent last.
+func stoppedImport(ctx context.Context, err error, dryRun bool, next int64, batch []int64) error {
 	switch code := exitCode(err); {
+	case code == exitUnknown:
+		last := batch[len(batch)-1]
+		return fmt.Errorf("stopped: the lines before %d are imported; all or none of %d to %d are: look, and go on with line %d or %d: %w", next, next, last, next, last+1, err)
 	case ctx.Err() != nil && next == 1:
 		return errInterrupted
 	case ctx.Err() != nil:

@@ -10,10 +10,14 @@ import (
 
 func main() {
 	hideURL()
-	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	signaled, stop := signal.NotifyContext(context.Background(), signals...)
 	ctx, interrupt := context.WithCancel(context.Background())
 	context.AfterFunc(signaled, func() {
-		stop() // a second Ctrl-C ends the process at once
+		stop() // a second signal ends the process at once
 		interrupt()
 	})
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)

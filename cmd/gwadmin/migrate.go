@@ -51,7 +51,7 @@ func (a *app) withMigrator(ctx context.Context, l limits, fn func(*migrations.Mi
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer closePool(pool)
 	migrator, err := migrations.New(pool, &migrations.Options{
 		Schema:           a.schema,
 		WaitLock:         l.waitLock,

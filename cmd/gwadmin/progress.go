@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
+
+	"github.com/gwadmin/gwadmin/admin"
+	graces "github.com/gwadmin/gwadmin/internal/outcome"
 )
 
 // A bar shows progress if standard error is a terminal.
@@ -51,10 +54,15 @@ func (a *app) startBar(tracker *progress.Tracker) *bar {
 	return b
 }
 
-// carryThrough tells the user, if Ctrl-C comes before done is called, that the batch is
-// finished first.
-func (a *app) carryThrough(ctx context.Context) (done func() bool) {
-	return context.AfterFunc(ctx, func() { a.say("interrupted: ends after this batch; once more, and it ends at once") })
+// carryThrough returns a context for a batch, which is finished first if Ctrl-C comes
+// before done is called, and has CommitGrace for that. It tells the user.
+func (a *app) carryThrough(ctx context.Context) (batch context.Context, done func()) {
+	batch, cancel := graces.Graced(ctx, admin.CommitGrace)
+	stop := context.AfterFunc(ctx, func() { a.say("interrupted: ends after this batch; once more, and it ends at once") })
+	return batch, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (b *bar) add(n int) {

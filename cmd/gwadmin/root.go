@@ -55,12 +55,17 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
+	a.printUnknown(err, out.printed)
 	code := exitCode(err)
+	if code == exitError && a.wasInterrupted(err) {
+		code = exitInterrupted
+	}
 	if !started {
 		code = exitUsage
 	}
 	if text := describe(err); text != "" {
-		if errors.Is(err, context.Canceled) && code == exitInterrupted {
+		if code == exitInterrupted && a.wasInterrupted(err) {
+			text, _, _ = strings.Cut(text, " (SQLSTATE 57014)") // and advice about timeouts
 			text = "interrupted: " + text
 		}
 		fmt.Fprintln(stderr, "gwadmin:", text)

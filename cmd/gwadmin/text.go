@@ -17,11 +17,13 @@ import (
 // A sink is standard output. It remembers the first error of a write.
 type sink struct {
 	io.Writer
-	err error
+	err     error
+	printed bool
 }
 
 func (s *sink) Write(text []byte) (int, error) {
 	n, err := s.Writer.Write(text)
+	s.printed = true
 	if s.err == nil {
 		s.err = err
 	}
@@ -112,6 +114,9 @@ func describe(err error) string {
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && connecting && pgErr.Code == "42704" {
 		text += "\nPostgreSQL does not know this parameter: remove it from the connection string"
+	}
+	if unknown := unknownOf(err); unknown != nil {
+		text = strings.Replace(text, ": look before you repeat the call", "", 1) + "\n" + lookFor(unknown)
 	}
 	return visibleLines(text)
 }
