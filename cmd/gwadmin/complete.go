@@ -45,7 +45,7 @@ func (a *app) complete(root *cobra.Command) {
 		"queues pause":   a.queueNames,
 		"queues resume":  a.queueNames,
 	}
-	takesFile := map[string]bool{"save": true, "check": true, "declared-file": true, "to": true, "jobs import": true}
+	takesFile := map[string]bool{"file": true, "save": true, "check": true, "declared-file": true, "to": true, "jobs import": true}
 	walk(root, func(cmd *cobra.Command) {
 		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
 			list := flags[flag.Name]

@@ -71,6 +71,7 @@ may read it. A file that exists is replaced only with --overwrite.`,
 	flags.Var(optionalInt(&e.payload), "payload", "leave out payloads of more bytes (default none; 0 leaves out all)")
 	flags.VarP(&e.format, "output", "o", "ndjson or csv")
 	flags.StringVar(&e.null, "null", "", "the text for null in CSV (default empty)")
+	flags.StringSliceVar(&e.redact, "redact", nil, "fields of payloads to replace by "+redacted+", as in to,customer.email,*.token")
 	flags.StringVar(&e.to, "to", "", "the file to write to, instead of standard output")
 	flags.BoolVar(&e.overwrite, "overwrite", false, "replace the file if it exists")
 	return cmd
@@ -106,10 +107,14 @@ type export struct {
 	null      string
 	to        string
 	overwrite bool
+	redact    []string
 }
 
 // check refuses wrong flags, and a file that must not be written.
 func (e *export) check() error {
+	if err := checkRedact(e.redact); err != nil {
+		return err
+	}
 	switch {
 	case e.null != "" && e.format != exportCSV:
 		return usage(errors.New("--null is for -o csv: NDJSON has null"))
@@ -209,6 +214,9 @@ func (e *export) write(ctx context.Context, client *admin.Client, filter admin.F
 					continue
 				}
 				bytes += size
+			}
+			if job.Payload, err = redact(job.Payload, e.redact); err != nil {
+				return n, err
 			}
 			if err := encode(job); err != nil {
 				return n, err

@@ -48,6 +48,7 @@ whole file, and asks. A dry run adds each batch in a transaction that it rolls
 back.`,
 		Example: `  gwadmin jobs import jobs.ndjson --dry-run
   gwadmin jobs export --state permafailed | gwadmin jobs import - --database-url "$OTHER" --yes
+  gwadmin jobs import jobs.ndjson --rekey prod:=staging: --dry-run
   zcat jobs.ndjson.gz | gwadmin jobs import --yes`,
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,6 +57,9 @@ back.`,
 				i.file = args[0]
 			case !isPiped(a.stdin):
 				return usage(errors.New("nothing to import: give a FILE, or - for standard input"))
+			}
+			if err := checkRekey(i.rekey); err != nil {
+				return err
 			}
 			if err := i.check(); err != nil {
 				return err
@@ -93,6 +97,7 @@ back.`,
 		},
 	}
 	cmd.Flags().BoolVar(&i.options.PreserveRunAt, "preserve-run-at", false, "keep the run_at of existing jobs that have a line's key and were not attempted")
+	cmd.Flags().StringArrayVar(&i.rekey, "rekey", nil, "OLD=NEW: keys that begin with OLD begin with NEW instead; can be repeated")
 	c.flags(cmd)
 	return cmd
 }
@@ -105,6 +110,7 @@ type jobImport struct {
 	pool    *pgxpool.Pool
 	client  *admin.Client
 	options admin.AddJobsOptions
+	rekey   []string
 }
 
 // check refuses a file that does not exist or is a directory.
@@ -242,6 +248,9 @@ func (i *jobImport) run(ctx context.Context, dryRun bool) (*imported, error) {
 		}
 		if len(bytes.TrimSpace(text)) > 0 {
 			job, err := parseImportedJob(text)
+			if err == nil && job.Key != nil {
+				*job.Key = rekeyed(*job.Key, i.rekey)
+			}
 			if err != nil {
 				return stop(usage(fmt.Errorf("line %d: %w", n, err)))
 			}

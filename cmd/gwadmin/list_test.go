@@ -253,7 +253,7 @@ func TestDocumentedJSON(t *testing.T) {
 		"jobs complete --all": {{"--dry-run"}}, "jobs fail --all": {{"--dry-run"}}, "jobs retry --all": {{"--dry-run"}}, "jobs hold --all": {{"--dry-run"}}, "jobs release --all": {{"--dry-run"}},
 		"jobs reschedule --all": {{"--dry-run", "--priority", "1"}},
 		"jobs reschedule":       {{"1", "3", "--dry-run", "--priority", "1"}},
-		"jobs remove":           {{"key 3", "--dry-run"}}, "queues": {nil}, "queues restore": {{"--dry-run"}}, "queues pause": {{"mails", "--dry-run"}}, "queues resume": {{"mails", "--dry-run"}}, "tasks": {nil}, "tasks --declared": {{"else"}}, "crontabs": {nil}, "workers list": {nil},
+		"jobs remove":           {{"key 3", "--dry-run"}}, "queues": {nil}, "queues restore": {{"--dry-run"}}, "queues pause": {{"mails", "--dry-run"}}, "queues resume": {{"mails", "--dry-run"}}, "tasks": {nil}, "tasks --declared": {{"else"}}, "crontabs": {nil}, "crontabs --file": {{"-"}}, "crontabs run": {{"* * * * * send", "--dry-run"}}, "workers list": {nil},
 		"workers unlock": {{"pool-a", "none", "--dry-run"}}, "stats": {nil}, "cleanup": {{"--dry-run"}},
 		"migrate status": {nil}, "migrate plan": {nil}, "migrate up": {nil}, "migrate up --dry-run": {nil},
 		"migrate down": {{"--dry-run"}}, "migrate validate": {nil}, "migrate grants": {{"reader", "web"}},

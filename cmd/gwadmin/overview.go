@@ -9,7 +9,7 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 )
 
-// The verbs that show all queues, workers and crontabs.
+// The verbs that show all queues and workers.
 
 func queuesCommand(a *app) *cobra.Command {
 	cmd := a.reading(&cobra.Command{
@@ -67,36 +67,6 @@ func (w shownWorkers) tables(a *app) []table.Writer {
 	t := a.table("", "worker", "jobs", "queues", "stale", "oldest lock", "newest lock")
 	for _, worker := range w {
 		t.AppendRow(table.Row{worker.ID, worker.Jobs, worker.Queues, worker.Stale, a.shortMoment(&worker.Oldest), a.shortMoment(&worker.Newest)})
-	}
-	return []table.Writer{t}
-}
-
-func crontabsCommand(a *app) *cobra.Command {
-	return a.reading(&cobra.Command{
-		Use:   "crontabs",
-		Short: "List the recorded cron items, and when each last ran",
-		Long: `List the recorded cron items, and when each last ran.
-
-A worker records the items of its crontab when it starts. Items that are
-removed from the crontab stay recorded. When an item runs next is only in the
-crontab.`,
-		Example: "  gwadmin crontabs",
-	}, func(ctx context.Context, client *admin.Client) (printable, error) {
-		crontabs, err := client.Crontabs(ctx)
-		return shownCrontabs(crontabs), err
-	})
-}
-
-type shownCrontabs []admin.Crontab
-
-func (c shownCrontabs) lines() []any { return anys(c) }
-
-func (c shownCrontabs) notes(*app) []string { return noneOf(c, "no worker has recorded a cron item") }
-
-func (c shownCrontabs) tables(a *app) []table.Writer {
-	t := a.table("", "identifier", "known since", "last execution")
-	for _, item := range c {
-		t.AppendRow(table.Row{item.Identifier, a.moment(&item.KnownSince), a.moment(item.LastExecution)})
 	}
 	return []table.Writer{t}
 }

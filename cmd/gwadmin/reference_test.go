@@ -67,7 +67,7 @@ func writeReference(w io.Writer, root *cobra.Command) {
 	fmt.Fprintf(w, "#### Filters\n\nThe verbs that take filters have these flags.\n\n")
 	flags(filter, func(*pflag.Flag) bool { return false })
 	walk(root, func(cmd *cobra.Command) {
-		if !cmd.HasParent() || cmd.HasSubCommands() {
+		if !cmd.HasParent() || cmd.HasSubCommands() && !cmd.LocalNonPersistentFlags().HasAvailableFlags() {
 			return
 		}
 		fmt.Fprintf(w, "\n#### `%s`\n\n%s.\n", cmd.UseLine(), cmd.Short)

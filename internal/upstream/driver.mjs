@@ -9,7 +9,7 @@ import pg from "pg";
 globalThis.console = new Console(process.stderr);
 
 const [version, schema] = process.argv.slice(1);
-const { Logger, makeWorkerUtils, run } = await import(
+const { Logger, makeWorkerUtils, parseCrontab, run } = await import(
   `graphile-worker-${version}`
 );
 
@@ -164,6 +164,21 @@ const calls = {
   cleanup: util("cleanup"),
   migrate: util("migrate"),
 
+  // Each text is one crontab: its items, and whether each runs in the given minutes.
+  parseCrontabs: (texts, minutes) =>
+    texts.map((text) => {
+      try {
+        return {
+          items: parseCrontab(text).map(({ match, ...item }) => ({
+            ...item,
+            payload: JSON.stringify(item.payload),
+            matches: minutes.map((digest) => match(digest)),
+          })),
+        };
+      } catch (error) {
+        return { error: String(error?.message ?? error) };
+      }
+    }),
   startWorker,
   stopWorker: (worker) => workers.get(worker).runner.stop(),
   release: (worker, job) => {

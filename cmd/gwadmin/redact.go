@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const redacted = "[redacted]"
+
+// redact replaces fields of a payload. A field is a path with dots, in which a star is any
+// name. It is looked for in all elements of an array.
+func redact(payload json.RawMessage, fields []string) (json.RawMessage, error) {
+	if payload == nil || len(fields) == 0 {
+		return payload, nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.UseNumber() // numbers stay as they are
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, err
+	}
+	for _, field := range fields {
+		redactField(value, strings.Split(field, "."))
+	}
+	var to bytes.Buffer
+	encoder := json.NewEncoder(&to)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
+	return bytes.TrimSpace(to.Bytes()), err
+}
+
+func redactField(value any, path []string) {
+	switch value := value.(type) {
+	case []any:
+		for _, element := range value {
+			redactField(element, path)
+		}
+	case map[string]any:
+		for name, member := range value {
+			switch {
+			case path[0] != "*" && path[0] != name:
+			case len(path) == 1:
+				value[name] = redacted
+			default:
+				redactField(member, path[1:])
+			}
+		}
+	}
+}
+
+func checkRedact(fields []string) error {
+	for _, field := range fields {
+		for part := range strings.SplitSeq(field, ".") {
+			if part == "" {
+				return usage(fmt.Errorf("--redact has %q: write fields as to or customer.email", field))
+			}
+		}
+	}
+	return nil
+}
+
+// rekeyed replaces the beginning of a job's key: of the texts OLD=NEW the first whose OLD it
+// begins with.
+func rekeyed(key string, rules []string) string {
+	for _, rule := range rules {
+		before, after, _ := strings.Cut(rule, "=")
+		if rest, ok := strings.CutPrefix(key, before); ok {
+			return after + rest
+		}
+	}
+	return key
+}
+
+func checkRekey(rules []string) error {
+	for _, rule := range rules {
+		if !strings.Contains(rule, "=") {
+			return usage(errors.New("--rekey takes OLD=NEW: what keys begin with, and what replaces it"))
+		}
+	}
+	return nil
+}
