@@ -27,13 +27,15 @@ const (
 	Fail       Action = "fail"       // fail jobs permanently
 	Reschedule Action = "reschedule" // change when jobs run, and how often
 	Retry      Action = "retry"      // run jobs again
+	Hold       Action = "hold"       // put jobs on hold
+	Release    Action = "release"    // release jobs on hold
 	Unlock     Action = "unlock"     // unlock a dead worker's jobs and queues
 	Pause      Action = "pause"      // pause a queue
 	Resume     Action = "resume"     // resume a queue
 )
 
 // Actions are all actions.
-var Actions = []Action{View, Export, Add, Complete, Fail, Reschedule, Retry, Unlock, Pause, Resume}
+var Actions = []Action{View, Export, Add, Complete, Fail, Reschedule, Retry, Hold, Release, Unlock, Pause, Resume}
 
 // reads reports whether the action changes nothing.
 func (a Action) reads() bool { return a == View || a == Export }

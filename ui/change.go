@@ -64,6 +64,28 @@ var verbs = []*verb{
 		words: rescheduleWords,
 	},
 	{
+		Name: "hold", Title: "Hold", Past: "put on hold", Action: Hold,
+		Help: "No worker takes the jobs until they are released. For all jobs of a queue, pause the queue.",
+		byIDs: func(c *admin.Client, ctx context.Context, ids []int64, _ url.Values, o *admin.ChangeOptions) (*admin.ChangeResult, error) {
+			return c.HoldJobs(ctx, ids, o)
+		},
+		byFilter: func(c *admin.Client, ctx context.Context, f admin.Filter, _ url.Values, o *admin.WhereOptions) (*admin.ChangeResult, error) {
+			return c.HoldWhere(ctx, f, o)
+		},
+		words: func(url.Values) ([]string, string, string) { return nil, "Hold", "" },
+	},
+	{
+		Name: "release", Title: "Release", Past: "released", Action: Release,
+		Help: "Jobs on hold get back the time at which they were to run.",
+		byIDs: func(c *admin.Client, ctx context.Context, ids []int64, _ url.Values, o *admin.ChangeOptions) (*admin.ChangeResult, error) {
+			return c.ReleaseJobs(ctx, ids, o)
+		},
+		byFilter: func(c *admin.Client, ctx context.Context, f admin.Filter, _ url.Values, o *admin.WhereOptions) (*admin.ChangeResult, error) {
+			return c.ReleaseWhere(ctx, f, o)
+		},
+		words: func(url.Values) ([]string, string, string) { return nil, "Release", "" },
+	},
+	{
 		Name: "fail", Title: "Fail", Past: "failed permanently", Action: Fail, Destructive: true,
 		Help: "No worker takes the jobs again, until somebody retries them.",
 		byIDs: func(c *admin.Client, ctx context.Context, ids []int64, form url.Values, o *admin.ChangeOptions) (*admin.ChangeResult, error) {

@@ -19,7 +19,7 @@ import (
 
 // searchFields are the fields of a search, in the order in which they are written.
 var searchFields = []string{
-	"id", "state", "task", "queue", "key", "worker", "flag", "priority", "attempts",
+	"id", "state", "task", "queue", "key", "worker", "flag", "hold", "priority", "attempts",
 	"run", "created", "updated", "locked", "error", "payload", "path",
 }
 
@@ -166,6 +166,11 @@ func setTerm(filter *admin.Filter, t term, again bool, now time.Time) error {
 		return fmt.Errorf("%s is there twice: give it once", t.field)
 	}
 	switch t.field {
+	case "hold":
+		if t.value != "yes" && t.value != "no" {
+			return fmt.Errorf("%q is neither yes nor no: write hold:yes for jobs on hold", t.value)
+		}
+		filter.OnHold = new(t.value == "yes")
 	case "priority":
 		return setInts(&filter.Priority, t)
 	case "attempts":
@@ -310,6 +315,9 @@ func formatSearch(filter admin.Filter) string {
 	}
 	list("worker", filter.WorkerIDs)
 	list("flag", filter.Flags)
+	if filter.OnHold != nil {
+		add("hold", map[bool]string{true: "yes", false: "no"}[*filter.OnHold])
+	}
 	ints := func(field string, r admin.IntRange) {
 		switch from, to := intText(r.From), intText(r.To); {
 		case r.From == nil && r.To == nil:

@@ -3,6 +3,7 @@ package ui
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func TestParseSearchErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"timeout":          `"timeout" has no field: write task:timeout or error:timeout, for example`,
 		"stat:ready":       `there is no field "stat": did you mean state?`,
-		"colour:red":       `there is no field "colour": the fields are id, state, task, queue, key, worker, flag, priority, attempts, run, created, updated, locked, error, payload, path`,
+		"colour:red":       `there is no field "colour": the fields are id, state, task, queue, key, worker, flag, hold, priority, attempts, run, created, updated, locked, error, payload, path`,
 		"state:done":       `there is no state "done": the states are ` + join(admin.States),
 		"task:":            `task has no value: write task:"" for the empty text`,
 		`error:"timed out`: `the value of error has no closing quote: write error:"…", and \" for a quote in it`,
@@ -92,6 +93,14 @@ func TestFormatSearch(t *testing.T) {
 		}
 		return r
 	}
+	set := make(map[string]bool)
+	defer func() {
+		for i := range reflect.TypeFor[admin.Filter]().NumField() {
+			if name := reflect.TypeFor[admin.Filter]().Field(i).Name; !set[name] {
+				t.Errorf("the field %s of a filter is not tested", name)
+			}
+		}
+	}()
 	for range 5000 {
 		filter := admin.Filter{
 			TaskIdentifiers: some(), QueueNames: some(), Keys: some(), WorkerIDs: some(), Flags: some(),
@@ -101,9 +110,15 @@ func TestFormatSearch(t *testing.T) {
 			filter.States = []admin.State{admin.States[random.IntN(len(admin.States))]}
 			filter.Priority = admin.IntRange{From: new(-3), To: new(4)}
 			filter.Attempts = admin.IntRange{To: new(4)}
+			filter.OnHold = new(random.IntN(2) == 0)
 			filter.IDs = []int64{1, 1 << 60}
 			filter.KeyPrefix = &[]string{"pre:fix", "", "a b", `"`, "x*", "*", "\\"}[random.IntN(7)]
 			filter.PayloadContains = json.RawMessage([]string{`{"a b": 1}`, `["x"]`, `"text"`, `7`}[random.IntN(4)])
+		}
+		for i := range reflect.TypeFor[admin.Filter]().NumField() {
+			if !reflect.ValueOf(filter).Field(i).IsZero() {
+				set[reflect.TypeFor[admin.Filter]().Field(i).Name] = true
+			}
 		}
 		text := formatSearch(filter)
 		got, err := parseSearch(text, time.Time{})

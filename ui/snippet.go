@@ -66,6 +66,9 @@ func filterFlags(f admin.Filter) (words []string) {
 	text("key-prefix", f.KeyPrefix)
 	list("worker", f.WorkerIDs)
 	list("flag", f.Flags)
+	if f.OnHold != nil {
+		words = append(words, "--on-hold="+strconv.FormatBool(*f.OnHold))
+	}
 	number := func(name string, value *int) {
 		if value != nil {
 			flag(name, strconv.Itoa(*value))
@@ -133,6 +136,9 @@ func goFilter(f admin.Filter) string {
 	text("KeyPrefix", f.KeyPrefix)
 	list("WorkerIDs", f.WorkerIDs)
 	list("Flags", f.Flags)
+	if f.OnHold != nil {
+		add("OnHold", fmt.Sprintf("new(%t)", *f.OnHold))
+	}
 	ints := func(name string, r admin.IntRange) {
 		var bounds []string
 		if r.From != nil {
