@@ -43,8 +43,10 @@ type AddJobOptions struct {
 //
 // If a worker takes the job with the key at the same time, add_job returns no job. AddJob
 // then calls it again, and returns [ErrContended] after five tries.
-func (c *Client) AddJob(ctx context.Context, taskIdentifier string, payload any, options *AddJobOptions) (*Job, error) {
+func (c *Client) AddJob(ctx context.Context, taskIdentifier string, payload any, options *AddJobOptions) (job *Job, err error) {
 	const call = "add job"
+	done := c.log(ctx, call, false)
+	defer func() { done(job, err) }()
 	if options == nil {
 		options = &AddJobOptions{}
 	}

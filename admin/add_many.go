@@ -40,6 +40,7 @@ type AddJobsOptions struct {
 // statements of bounded size.
 func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsOptions) ([]Job, error) {
 	jobs := []Job{}
+	done := c.log(ctx, addJobsCall, false)
 	err := c.addMany(ctx, specs, options, func(c *Client, many *many) error {
 		rows, err := addAll(many, func(specs []string) ([]db.JobAddManyRow, error) {
 			return c.queries.JobAddMany(ctx, c.conn, db.JobAddManyParams{Specs: specs, JobKeyPreserveRunAt: options.preserve()})
@@ -55,8 +56,10 @@ func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsO
 		return nil
 	}, func(row jobRow) { jobs = []Job{newJob(row)} })
 	if err != nil {
+		done(nil, err)
 		return nil, err
 	}
+	done(number(len(jobs)), nil)
 	return jobs, nil
 }
 
@@ -64,6 +67,7 @@ func (c *Client) AddJobs(ctx context.Context, specs []JobSpec, options *AddJobsO
 // reading whole jobs takes most of the time of adding many.
 func (c *Client) AddJobsIDs(ctx context.Context, specs []JobSpec, options *AddJobsOptions) ([]int64, error) {
 	ids := []int64{}
+	done := c.log(ctx, addJobsCall, false)
 	err := c.addMany(ctx, specs, options, func(c *Client, many *many) error {
 		rows, err := addAll(many, func(specs []string) ([]db.JobAddManyIDsRow, error) {
 			return c.queries.JobAddManyIDs(ctx, c.conn, db.JobAddManyIDsParams{Specs: specs, JobKeyPreserveRunAt: options.preserve()})
@@ -72,12 +76,16 @@ func (c *Client) AddJobsIDs(ctx context.Context, specs []JobSpec, options *AddJo
 		return err
 	}, func(row jobRow) { ids = []int64{row.ID} })
 	if err != nil {
+		done(nil, err)
 		return nil, err
 	}
+	done(number(len(ids)), nil)
 	return ids, nil
 }
 
 func (o *AddJobsOptions) preserve() bool { return o != nil && o.PreserveRunAt }
+
+const addJobsCall = "add jobs"
 
 // many are valid specs.
 type many struct {
@@ -89,7 +97,7 @@ type many struct {
 // addMany validates the specs and runs add in a transaction. It adds a single spec itself,
 // in one round trip, and passes the job to addedOne.
 func (c *Client) addMany(ctx context.Context, specs []JobSpec, options *AddJobsOptions, add func(*Client, *many) error, addedOne func(jobRow)) error {
-	const call = "add jobs"
+	const call = addJobsCall
 	var f faults
 	all := many{specs: specs, texts: make([]string, len(specs)), keys: map[string]int{}}
 	payloads := make([]*string, len(specs))

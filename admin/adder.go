@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -108,11 +109,13 @@ func onOneConnection(on DB) bool {
 // returns at once. If the job had been sent by then, or the connection is lost, the error
 // matches [ErrOutcomeUnknown]: the job may have been added. After any other error it has
 // not. After [Adder.Close] the error is [ErrAdderClosed].
-func (a *Adder) AddJob(ctx context.Context, taskIdentifier string, payload any, options *AddJobOptions) (*Job, error) {
+func (a *Adder) AddJob(ctx context.Context, taskIdentifier string, payload any, options *AddJobOptions) (job *Job, err error) {
 	const call = "add job"
 	if a.err != nil {
 		return nil, a.err
 	}
+	done := a.client.logAt(ctx, slog.LevelDebug, call, false)
+	defer func() { done(job, err) }()
 	j, err := newAdding(ctx, call, taskIdentifier, payload, options)
 	if err != nil {
 		return nil, err

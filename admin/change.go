@@ -80,10 +80,12 @@ var retry = RescheduleValues{RunAt: In(0), Attempts: new(0)}
 
 // changeIDs runs the action on the jobs with the ids. It changes more than batchSize jobs
 // in batches, in one transaction.
-func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []int64, action action, options *ChangeOptions) (*ChangeResult, error) {
+func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []int64, action action, options *ChangeOptions) (result *ChangeResult, err error) {
 	if options == nil {
 		options = &ChangeOptions{}
 	}
+	done := c.log(ctx, call, options.DryRun)
+	defer func() { done(result, err) }()
 	if options.Return < ReturnJobs || options.Return > ReturnCount {
 		f.add("return", "%d is unknown: use ReturnJobs, ReturnIDs or ReturnCount", options.Return)
 	}
@@ -97,7 +99,6 @@ func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []in
 	}
 	// In the order of ids, jobs on one page are changed together, and calls rarely deadlock.
 	ids = sortedIDs(ids)
-	var result *ChangeResult
 	var secured bool
 	batch := func(c *Client, ids []int64) (err error) {
 		if options.DryRun {
@@ -107,7 +108,7 @@ func (c *Client) changeIDs(ctx context.Context, call string, f *faults, ids []in
 		}
 		return err
 	}
-	err := c.retryOnDeadlock(func() error {
+	err = c.retryOnDeadlock(func() error {
 		result, secured = newChangeResult(options.DryRun), false
 		switch {
 		case len(ids) == 0:

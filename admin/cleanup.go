@@ -64,8 +64,10 @@ const (
 // deletes the jobs on about 2500 pages, 10 000 queues, or all unused tasks. If a
 // transaction fails, Cleanup returns the error together with the result of the
 // transactions before it.
-func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupResult, error) {
+func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (result *CleanupResult, err error) {
 	const call = "cleanup"
+	done := c.log(ctx, call, options.DryRun)
+	defer func() { done(result, err) }()
 	tasks := options.Tasks
 	if len(tasks) == 0 {
 		tasks = []CleanupTask{GCJobQueues}
@@ -97,7 +99,7 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 		return nil, c.failure(call, err)
 	}
 
-	result := &CleanupResult{Deleted: map[CleanupTask]int64{}}
+	result = &CleanupResult{Deleted: map[CleanupTask]int64{}}
 	var total int64
 	for _, task := range cleanupOrder {
 		if !slices.Contains(tasks, task) {
@@ -127,7 +129,9 @@ func (c *Client) Cleanup(ctx context.Context, options CleanupOptions) (*CleanupR
 
 func (c *Client) cleanUpJobs(ctx context.Context, result *CleanupResult, options CleanupOptions) (err error) {
 	if options.Save != nil && !options.DryRun {
-		deleted, err := c.CompleteWhere(ctx, Filter{States: []State{Permafailed}}, &WhereOptions{Save: options.Save, Sample: new(0)})
+		quiet := *c
+		quiet.logger = nil // Cleanup has its record
+		deleted, err := quiet.CompleteWhere(ctx, Filter{States: []State{Permafailed}}, &WhereOptions{Save: options.Save, Sample: new(0)})
 		if deleted != nil {
 			result.Deleted[DeletePermafailedJobs] = deleted.Changed
 		}

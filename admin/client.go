@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"strings"
 	"sync"
@@ -46,6 +47,7 @@ type Client struct {
 	conn    renamed
 	reader  DB // nil: the database of conn
 	queries *db.Queries
+	logger  *slog.Logger                           // nil: no records
 	grace   time.Duration                          // of a COMMIT after its context has ended
 	found   *atomic.Pointer[db.InstallationGetRow] // the result of check; shared with the clients that WithTx returns
 	read    *atomic.Pointer[db.InstallationGetRow] // the result of check on reader

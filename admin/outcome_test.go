@@ -56,6 +56,8 @@ func writings() []writing {
 	const prioritized = "select count(*)::int from graphile_worker._private_jobs where priority = 77"
 	const failed = "select count(*)::int from graphile_worker._private_jobs where last_error = 'why'"
 	const retried = "select count(*)::int from graphile_worker._private_jobs where id <= 2 and attempts = 0"
+	const held = "select count(*)::int from graphile_worker._private_jobs where id <= 2 and run_at = 'infinity'"
+	const released = "select count(*)::int from graphile_worker._private_jobs where id = 10006 and run_at <> 'infinity'"
 	changing := func(n int) admin.Sent { return admin.Sent{Jobs: n, IDs: many[:n]} }
 	batch := admin.Sent{Jobs: 2, IDs: ids, Batch: 1}
 	return []writing{
@@ -111,6 +113,20 @@ func writings() []writing {
 		}, "JobReschedule", true, prioritized, 2, batch},
 		{"RetryWhere", func(ctx context.Context, c *admin.Client) error { return wrote(c.RetryWhere(ctx, filter, nil)) },
 			"JobReschedule", true, retried, 2, batch},
+		{"HoldJobs", func(ctx context.Context, c *admin.Client) error { return wrote(c.HoldJobs(ctx, ids, nil)) },
+			"JobHold", false, held, 2, changing(2)},
+		{"HoldWhere", func(ctx context.Context, c *admin.Client) error { return wrote(c.HoldWhere(ctx, filter, nil)) },
+			"JobHold", true, held, 2, batch},
+		{"ReleaseJobs", func(ctx context.Context, c *admin.Client) error {
+			return wrote(c.ReleaseJobs(ctx, []int64{10006}, nil))
+		},
+			"JobRelease", false, released, 1, admin.Sent{Jobs: 1, IDs: []int64{10006}}},
+		{"ReleaseWhere", func(ctx context.Context, c *admin.Client) error {
+			return wrote(c.ReleaseWhere(ctx, admin.Filter{IDs: []int64{10006}}, nil))
+		}, "JobRelease", true, released, 1, admin.Sent{Jobs: 1, IDs: []int64{10006}, Batch: 1}},
+		{"CompleteJobs, saving", func(ctx context.Context, c *admin.Client) error {
+			return wrote(c.CompleteJobs(ctx, ids, &admin.ChangeOptions{Save: func([]admin.Job) error { return nil }}))
+		}, "JobComplete", true, gone(2), 2, changing(2)},
 		{"PauseQueue", func(ctx context.Context, c *admin.Client) error { return wrote(c.PauseQueue(ctx, "unused", nil)) }, "QueueSet", true,
 			"select count(*)::int from graphile_worker._private_job_queues where queue_name = 'unused' and locked_at = 'infinity'", 1, admin.Sent{Queues: 1}},
 		{"ResumeQueue", func(ctx context.Context, c *admin.Client) error { return wrote(c.ResumeQueue(ctx, "paused", nil)) }, "QueueSet", true,
@@ -141,6 +157,7 @@ func (b *bench) refill(jobs int) {
 	insert("locked_by, locked_at", "10003, 'pool-b', now()")
 	insert("attempts, max_attempts", "10004, 3, 3")
 	insert("job_queue_id", "10005, 999")
+	insert("run_at, locked_by", `10006, 'infinity', 'gwadmin:held:{"run_at": "2024-02-29T12:00:00Z"}'`)
 }
 
 // through returns a client on a pool that connects by way of a proxy.
@@ -390,10 +407,10 @@ func TestOutcomeOfBatch(t *testing.T) {
 	if !ok {
 		t.Fatal(err)
 	}
-	ids := []int64{41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 10001, 10004, 10005}
-	b.check("what was sent", admin.Sent{Jobs: 13, IDs: ids, Batch: 3}, unknown.Sent)
+	ids := []int64{41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 10001, 10004, 10005, 10006}
+	b.check("what was sent", admin.Sent{Jobs: 14, IDs: ids, Batch: 3}, unknown.Sent)
 	b.check("call", "complete jobs where", unknown.Call)
-	b.check("error", "complete jobs where: outcome unknown: sent batch 3 with 13 jobs: look before you repeat the call: ", strings.TrimSuffix(err.Error(), unknown.Err.Error()))
+	b.check("error", "complete jobs where: outcome unknown: sent batch 3 with 14 jobs: look before you repeat the call: ", strings.TrimSuffix(err.Error(), unknown.Err.Error()))
 	b.check("result of the batches before", []int64{40, 40}, []int64{got.Matched, got.Changed})
 	b.check("jobs that are left", running, len(rowsOf[int64](b, "select id from graphile_worker._private_jobs")))
 }
@@ -468,7 +485,7 @@ func TestOutcomeCanceled(t *testing.T) {
 	b.check("SQLSTATE", "57014", code(err))
 	b.check("outcome unknown", false, errors.Is(err, admin.ErrOutcomeUnknown))
 	b.ok(nil, other.Rollback(b.ctx))
-	b.check("rows", 7, len(rowsOf[int64](b, "select id from graphile_worker._private_jobs")))
+	b.check("rows", 8, len(rowsOf[int64](b, "select id from graphile_worker._private_jobs")))
 }
 
 // Every call may be repeated, but for an addition without a key.

@@ -86,11 +86,13 @@ type PauseResult struct {
 // A pause is a lock on the row of the queue until infinity, with the name from [WithActor],
 // the time and the reason. The call adds a queue that does not exist. A queue that is paused
 // keeps its pause.
-func (c *Client) PauseQueue(ctx context.Context, queue string, options *PauseOptions) (*PauseResult, error) {
+func (c *Client) PauseQueue(ctx context.Context, queue string, options *PauseOptions) (result *PauseResult, err error) {
 	const call = "pause queue"
 	if options == nil {
 		options = &PauseOptions{}
 	}
+	done := c.log(ctx, call, options.DryRun)
+	defer func() { done(result, err) }()
 	var f faults
 	f.text("queue_name", queue, 128)
 	f.text("reason", options.Reason, 1000)
@@ -105,12 +107,11 @@ func (c *Client) PauseQueue(ctx context.Context, queue string, options *PauseOpt
 	if err := c.ready(ctx, need); err != nil {
 		return nil, c.failure(call, err)
 	}
-	var result *PauseResult
 	pause := func(c *Client) (err error) {
 		result, err = c.pauseQueue(ctx, queue, options)
 		return err
 	}
-	err := c.retryOnDeadlock(func() error {
+	err = c.retryOnDeadlock(func() error {
 		if options.DryRun {
 			return pause(c)
 		}
@@ -223,11 +224,13 @@ type RunningJob struct {
 //
 // In the caller's transaction the call cannot do this. If a worker holds a job of the queue
 // the error then matches [ErrContended], and nothing is changed.
-func (c *Client) ResumeQueue(ctx context.Context, queue string, options *ResumeOptions) (*ResumeResult, error) {
+func (c *Client) ResumeQueue(ctx context.Context, queue string, options *ResumeOptions) (result *ResumeResult, err error) {
 	const call = "resume queue"
 	if options == nil {
 		options = &ResumeOptions{}
 	}
+	done := c.log(ctx, call, options.DryRun)
+	defer func() { done(result, err) }()
 	var f faults
 	f.text("queue_name", queue, 128)
 	if err := f.err(call); err != nil {
@@ -241,13 +244,12 @@ func (c *Client) ResumeQueue(ctx context.Context, queue string, options *ResumeO
 		return nil, c.failure(call, err)
 	}
 	whole := !c.inTransaction()
-	var result *ResumeResult
 	var held *heldQueue
 	resume := func(c *Client) (err error) {
 		result, held, err = c.resumeQueue(ctx, queue, options.DryRun, whole)
 		return err
 	}
-	err := c.retryOnDeadlock(func() error {
+	err = c.retryOnDeadlock(func() error {
 		if options.DryRun {
 			return resume(c)
 		}

@@ -37,11 +37,13 @@ type RemoveResult struct {
 // RemoveJob deletes the job with the key by the SQL function remove_job. It does not change
 // a job that a worker holds, unless RemoveOptions.DetachLocked is set. If no job has the
 // key, the outcome is NoSuch and the error is nil.
-func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptions) (*RemoveResult, error) {
+func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptions) (result *RemoveResult, err error) {
 	const call = "remove job"
 	if options == nil {
 		options = &RemoveOptions{}
 	}
+	done := c.log(ctx, call, options.DryRun)
+	defer func() { done(result, err) }()
 	var f faults
 	if key == "" {
 		f.add("job_key", "is empty")
@@ -58,7 +60,6 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 		return nil, c.failure(call, err)
 	}
 
-	var result *RemoveResult
 	// If the job was locked when remove_job ran, and is unlocked when its lock is read, try
 	// again. Nothing has been changed yet.
 	for range tries {
@@ -86,7 +87,6 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 		}
 		result = nil
 	}
-	var err error
 	switch {
 	case result == nil:
 		if err = c.recheck(ctx, updateAnyJob); err == nil {

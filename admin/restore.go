@@ -37,11 +37,13 @@ type RestoredQueue struct {
 // missing queues, or moves the jobs to RestoreOptions.QueueName. It does not move a job that
 // a worker holds. Jobs that it moves to a paused queue wait there. It reads the whole table of jobs. If there is an error, nothing is
 // changed.
-func (c *Client) RestoreQueues(ctx context.Context, options *RestoreOptions) (*RestoreResult, error) {
+func (c *Client) RestoreQueues(ctx context.Context, options *RestoreOptions) (result *RestoreResult, err error) {
 	const call = "restore queues"
 	if options == nil {
 		options = &RestoreOptions{}
 	}
+	done := c.log(ctx, call, options.DryRun)
+	defer func() { done(result, err) }()
 	var f faults
 	if options.QueueName != nil {
 		f.text("queue_name", *options.QueueName, 128)
@@ -56,12 +58,11 @@ func (c *Client) RestoreQueues(ctx context.Context, options *RestoreOptions) (*R
 	if err := c.ready(ctx, need); err != nil {
 		return nil, c.failure(call, err)
 	}
-	var result *RestoreResult
 	restore := func(c *Client) (err error) {
 		result, err = c.restore(ctx, options)
 		return err
 	}
-	err := c.retryOnDeadlock(func() error {
+	err = c.retryOnDeadlock(func() error {
 		if options.DryRun {
 			return restore(c)
 		}

@@ -40,8 +40,10 @@ type UnlockResult struct {
 // the same job at the same time. Attempts do not change: the interrupted attempt counts.
 // The rows are locked and counted before they are unlocked. If a live worker takes a job or
 // a queue in the meantime, its lock is cleared and not counted.
-func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, options *UnlockOptions) (*UnlockResult, error) {
+func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, options *UnlockOptions) (result *UnlockResult, err error) {
 	const call = "force unlock workers"
+	done := c.log(ctx, call, options != nil && options.DryRun)
+	defer func() { done(result, err) }()
 	var f faults
 	seen := map[string]bool{}
 	var ids []string
@@ -68,13 +70,13 @@ func (c *Client) ForceUnlockWorkers(ctx context.Context, workerIDs []string, opt
 	if err := c.ready(ctx, need); err != nil {
 		return nil, c.failure(call, err)
 	}
-	result := &UnlockResult{Unlocked: []WorkerLocks{}, Idle: []string{}}
+	result = &UnlockResult{Unlocked: []WorkerLocks{}, Idle: []string{}}
 	if len(ids) == 0 {
 		return result, nil
 	}
 
 	var rows []db.WorkerUnlockRow
-	err := c.retryOnDeadlock(func() (err error) {
+	err = c.retryOnDeadlock(func() (err error) {
 		if options != nil && options.DryRun {
 			held, err := c.queries.WorkerLocks(ctx, c.conn, db.WorkerLocksParams{WorkerIds: ids})
 			rows = rowsOf(held, func(r db.WorkerLocksRow) db.WorkerUnlockRow { return db.WorkerUnlockRow(r) })

@@ -91,11 +91,13 @@ type bulk struct {
 	batches int // that were sent
 }
 
-func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter Filter, action action, options *WhereOptions) (*ChangeResult, error) {
+func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter Filter, action action, options *WhereOptions) (result *ChangeResult, err error) {
 	b := &bulk{Client: c, action: action}
 	if options != nil {
 		b.options = *options
 	}
+	done := c.log(ctx, call, b.options.DryRun)
+	defer func() { done(result, err) }()
 	b.params = f.where(filter, b.options.All)
 	if action.onHold != nil {
 		if filter.OnHold != nil && *filter.OnHold != *action.onHold {
