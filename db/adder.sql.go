@@ -33,13 +33,13 @@ select
   (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name
 from graphile_worker.add_jobs(
   case
-    when set_config('lock_timeout', $1::text, true) is not null
-    and set_config('plan_cache_mode', 'force_generic_plan', true) is not null
+    when pg_catalog.set_config('lock_timeout', $1::text, true) is not null
+    and pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true) is not null
     then cast($2::text[] as graphile_worker.job_spec[])
   end,
   $3::boolean
 ) as jobs
-where case when jobs.id is not null then set_config('lock_timeout', '0', true) is not null end
+where case when jobs.id is not null then pg_catalog.set_config('lock_timeout', '0', true) is not null end
 `
 
 type AdderJobAddParams struct {
@@ -134,8 +134,8 @@ select
   jobs.flags,
   coalesce((select tasks.identifier from graphile_worker._private_tasks as tasks where tasks.id = jobs.task_id), '')::text as task_identifier,
   (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name
-from unnest(
-  case when set_config('lock_timeout', $1::text, true) is not null then cast($2::text[] as graphile_worker.job_spec[]) end
+from pg_catalog.unnest(
+  case when pg_catalog.set_config('lock_timeout', $1::text, true) is not null then cast($2::text[] as graphile_worker.job_spec[]) end
 ) with ordinality as spec (identifier, payload, queue_name, run_at, max_attempts, job_key, priority, flags, place)
 cross join lateral graphile_worker.add_job(
   identifier => spec.identifier,
@@ -148,7 +148,7 @@ cross join lateral graphile_worker.add_job(
   flags => spec.flags,
   job_key_mode => 'unsafe_dedupe'
 ) as jobs
-where case when jobs.id is not null then spec.place < cardinality($2::text[]) or set_config('lock_timeout', '0', true) is not null end
+where case when jobs.id is not null then spec.place < pg_catalog.cardinality($2::text[]) or pg_catalog.set_config('lock_timeout', '0', true) is not null end
 `
 
 type AdderJobAddDedupedParams struct {

@@ -10,8 +10,8 @@ import (
 )
 
 const jobCountAddedTo = `-- name: JobCountAddedTo :one
-select count(*) from graphile_worker._private_jobs as jobs
-where jobs.id > $1::bigint and jobs.job_queue_id in (select unnest($2::integer[]))
+select pg_catalog.count(*) from graphile_worker._private_jobs as jobs
+where jobs.id > $1::bigint and jobs.job_queue_id in (select pg_catalog.unnest($2::integer[]))
 `
 
 type JobCountAddedToParams struct {
@@ -28,7 +28,7 @@ func (q *Queries) JobCountAddedTo(ctx context.Context, db DBTX, arg JobCountAdde
 }
 
 const jobCountPermafailed = `-- name: JobCountPermafailed :one
-select count(*) from graphile_worker._private_jobs as jobs
+select pg_catalog.count(*) from graphile_worker._private_jobs as jobs
 where jobs.attempts >= jobs.max_attempts and jobs.locked_at is null
 `
 
@@ -63,7 +63,7 @@ func (q *Queries) JobDeletePermafailed(ctx context.Context, db DBTX, arg JobDele
 
 const queueDelete = `-- name: QueueDelete :many
 delete from graphile_worker._private_job_queues as queues
-where queues.id in (select unnest($1::integer[])) and queues.locked_at is null
+where queues.id in (select pg_catalog.unnest($1::integer[])) and queues.locked_at is null
 and queues.id not in (
   select jobs.job_queue_id from graphile_worker._private_jobs as jobs
   where jobs.id > $2::bigint and jobs.job_queue_id is not null
@@ -100,7 +100,7 @@ func (q *Queries) QueueDelete(ctx context.Context, db DBTX, arg QueueDeleteParam
 }
 
 const queueUnusedIDs = `-- name: QueueUnusedIDs :many
-select queues.id, coalesce((select max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_job_id
+select queues.id, coalesce((select pg_catalog.max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_job_id
 from graphile_worker._private_job_queues as queues
 left join (
   select distinct jobs.job_queue_id from graphile_worker._private_jobs as jobs where jobs.job_queue_id is not null
@@ -137,7 +137,7 @@ func (q *Queries) QueueUnusedIDs(ctx context.Context, db DBTX) ([]QueueUnusedIDs
 }
 
 const taskCountUnused = `-- name: TaskCountUnused :one
-select count(*) from graphile_worker._private_tasks as tasks
+select pg_catalog.count(*) from graphile_worker._private_tasks as tasks
 where not exists (select from graphile_worker._private_jobs as jobs where jobs.task_id = tasks.id)
 and tasks.identifier <> all ($1::text[])
 `

@@ -36,7 +36,7 @@ with recursive priorities as (
     select jobs.task_id, jobs.job_queue_id, jobs.run_at
     from graphile_worker._private_jobs as jobs
     where jobs.is_available and jobs.priority = priorities.priority
-    and jobs.run_at <= case when priorities.priority = $3::integer then least($4::timestamptz, now()) else now() end
+    and jobs.run_at <= case when priorities.priority = $3::integer then least($4::timestamptz, pg_catalog.now()) else pg_catalog.now() end
     and (priorities.priority < $3::integer or (jobs.run_at, jobs.id) < ($4::timestamptz, $5::bigint))
     order by jobs.run_at
     limit $1::integer
@@ -49,9 +49,9 @@ with recursive priorities as (
   limit $6::integer
 )
 select
-  (select count(*) from ready)::bigint as jobs,
-  ((select count(*) from due) < $1::integer and not exists (select from priorities where priorities.place > 1000))::boolean as certain,
-  (select min(ready.run_at) from ready where ready.task_id = $2::integer)::timestamptz as oldest_of_task
+  (select pg_catalog.count(*) from ready)::bigint as jobs,
+  ((select pg_catalog.count(*) from due) < $1::integer and not exists (select from priorities where priorities.place > 1000))::boolean as certain,
+  (select pg_catalog.min(ready.run_at) from ready where ready.task_id = $2::integer)::timestamptz as oldest_of_task
 `
 
 type JobAheadParams struct {
@@ -90,10 +90,10 @@ func (q *Queries) JobAhead(ctx context.Context, db DBTX, arg JobAheadParams) (Jo
 
 const jobHolders = `-- name: JobHolders :one
 select
-  count(*)::bigint as jobs,
-  (count(*) filter (where jobs.task_id = $1::integer))::bigint as of_task,
-  (max(jobs.locked_at) filter (where jobs.locked_by = $2::text and isfinite(jobs.locked_at)))::timestamptz as worker_newest,
-  coalesce((array_agg(jobs.id order by jobs.locked_at desc) filter (
+  pg_catalog.count(*)::bigint as jobs,
+  (pg_catalog.count(*) filter (where jobs.task_id = $1::integer))::bigint as of_task,
+  (pg_catalog.max(jobs.locked_at) filter (where jobs.locked_by = $2::text and pg_catalog.isfinite(jobs.locked_at)))::timestamptz as worker_newest,
+  coalesce((pg_catalog.array_agg(jobs.id order by jobs.locked_at desc) filter (
     where jobs.job_queue_id = $3::integer and jobs.locked_by = $2::text
   ))[1], 0)::bigint as queue_job
 from graphile_worker._private_jobs as jobs
@@ -137,7 +137,7 @@ from (
 ) as rows
 join pg_catalog.pg_locks as locks on locks.locktype = 'transactionid' and locks.mode = 'ExclusiveLock' and locks.granted and locks.transactionid::text = rows.changer
 left join pg_catalog.pg_stat_activity as activity on activity.pid = locks.pid
-where locks.pid is distinct from pg_backend_pid()
+where locks.pid is distinct from pg_catalog.pg_backend_pid()
 order by rows.part
 `
 
@@ -186,7 +186,7 @@ from pg_catalog.pg_stat_all_tables as stats
 left join (
   select activity.pid, activity.xact_start
   from pg_catalog.pg_stat_activity as activity
-  where activity.datname = current_database() and activity.backend_xmin is not null and activity.pid <> pg_backend_pid()
+  where activity.datname = pg_catalog.current_database() and activity.backend_xmin is not null and activity.pid <> pg_catalog.pg_backend_pid()
   order by activity.xact_start
   limit 1
 ) as oldest on true

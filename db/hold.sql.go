@@ -15,13 +15,13 @@ const jobHold = `-- name: JobHold :many
 with held as (
   update graphile_worker._private_jobs as jobs
   set
-    locked_by = 'gwadmin:held:' || json_build_object('by', $1::text, 'since', now(), 'run_at', jobs.run_at),
+    locked_by = 'gwadmin:held:' || pg_catalog.json_build_object('by', $1::text, 'since', pg_catalog.now(), 'run_at', jobs.run_at)::text,
     locked_at = null,
     run_at = 'infinity',
-    updated_at = now()
-  where jobs.id in (select unnest($2::bigint[]))
-  and (jobs.locked_at is null or jobs.locked_at < now() - interval '4 hours')
-  and (jobs.locked_at is null and jobs.run_at = 'infinity' and starts_with(jobs.locked_by, 'gwadmin:held:')) is not true
+    updated_at = pg_catalog.now()
+  where jobs.id in (select pg_catalog.unnest($2::bigint[]))
+  and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
+  and (jobs.locked_at is null and jobs.run_at = 'infinity' and pg_catalog.starts_with(jobs.locked_by, 'gwadmin:held:')) is not true
   returning id, job_queue_id, task_id, payload, priority, run_at, attempts, max_attempts, last_error, created_at, updated_at, key, locked_at, locked_by, revision, flags, is_available
 )
 select
@@ -118,11 +118,11 @@ const jobRelease = `-- name: JobRelease :many
 with released as (
   update graphile_worker._private_jobs as jobs
   set
-    run_at = (substr(jobs.locked_by, length('gwadmin:held:') + 1)::json ->> 'run_at')::timestamptz,
+    run_at = (pg_catalog.substr(jobs.locked_by, pg_catalog.length('gwadmin:held:') + 1)::json ->> 'run_at'::text)::timestamptz,
     locked_by = null,
-    updated_at = now()
-  where jobs.id in (select unnest($1::bigint[]))
-  and (jobs.locked_at is null and jobs.run_at = 'infinity' and starts_with(jobs.locked_by, 'gwadmin:held:'))
+    updated_at = pg_catalog.now()
+  where jobs.id in (select pg_catalog.unnest($1::bigint[]))
+  and (jobs.locked_at is null and jobs.run_at = 'infinity' and pg_catalog.starts_with(jobs.locked_by, 'gwadmin:held:'))
   returning id, job_queue_id, task_id, payload, priority, run_at, attempts, max_attempts, last_error, created_at, updated_at, key, locked_at, locked_by, revision, flags, is_available
 )
 select

@@ -35,7 +35,7 @@ from graphile_worker.add_job(
   identifier => $1::text,
   payload => $2::text::json,
   queue_name => $3::text,
-  run_at => coalesce($4::timestamptz, now() + $5::interval),
+  run_at => coalesce($4::timestamptz, pg_catalog.now() + $5::interval),
   max_attempts => $6::integer,
   job_key => $7::text,
   priority => $8::integer,
@@ -492,17 +492,17 @@ const jobLocks = `-- name: JobLocks :many
 select
   asked.id::bigint as id,
   (jobs.id is not null)::boolean as found,
-  coalesce(jobs.locked_at >= now() - interval '4 hours', false)::boolean as held,
+  coalesce(jobs.locked_at >= pg_catalog.now() - interval '4 hours', false)::boolean as held,
   jobs.locked_at,
   jobs.locked_by,
-  coalesce((jobs.locked_at is null and jobs.run_at = 'infinity' and starts_with(jobs.locked_by, 'gwadmin:held:')), false)::boolean as on_hold,
+  coalesce((jobs.locked_at is null and jobs.run_at = 'infinity' and pg_catalog.starts_with(jobs.locked_by, 'gwadmin:held:')), false)::boolean as on_hold,
   coalesce((
-    select row_security_active(relation.oid)
+    select pg_catalog.row_security_active(relation.oid)
     from pg_catalog.pg_class as relation
     join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
     where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs'
   ), true)::boolean as secured
-from unnest($1::bigint[]) as asked (id)
+from pg_catalog.unnest($1::bigint[]) as asked (id)
 left join lateral (
   select jobs.id, jobs.run_at, jobs.locked_at, jobs.locked_by
   from graphile_worker._private_jobs as jobs
@@ -579,7 +579,7 @@ select
   jobs.flags,
   coalesce(tasks.identifier, '')::text as task_identifier,
   queues.queue_name
-from unnest($1::bigint[]) as asked (id)
+from pg_catalog.unnest($1::bigint[]) as asked (id)
 cross join lateral (
   select jobs.id, jobs.job_queue_id, jobs.task_id, jobs.payload, jobs.priority, jobs.run_at, jobs.attempts, jobs.max_attempts, jobs.last_error, jobs.created_at, jobs.updated_at, jobs.key, jobs.locked_at, jobs.locked_by, jobs.revision, jobs.flags, jobs.is_available from graphile_worker._private_jobs as jobs where jobs.id = asked.id offset 0
 ) as jobs
@@ -657,7 +657,7 @@ with mine as materialized (
   select jobs.key
   from graphile_worker._private_jobs as jobs
   where jobs.key = $2::text
-  and (jobs.locked_at is null or jobs.locked_at < now() - interval '4 hours')
+  and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
   for update
 )
 select
@@ -775,7 +775,7 @@ select
   (select queues.queue_name from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id) as queue_name
 from graphile_worker.reschedule_jobs(
   job_ids => $1::bigint[],
-  run_at => coalesce($2::timestamptz, now() + $3::interval),
+  run_at => coalesce($2::timestamptz, pg_catalog.now() + $3::interval),
   priority => $4::integer,
   attempts => $5::integer,
   max_attempts => $6::integer
@@ -864,7 +864,7 @@ const jobRescheduleIDs = `-- name: JobRescheduleIDs :many
 select jobs.id
 from graphile_worker.reschedule_jobs(
   job_ids => $1::bigint[],
-  run_at => coalesce($2::timestamptz, now() + $3::interval),
+  run_at => coalesce($2::timestamptz, pg_catalog.now() + $3::interval),
   priority => $4::integer,
   attempts => $5::integer,
   max_attempts => $6::integer

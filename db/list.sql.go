@@ -32,18 +32,18 @@ select
   coalesce(tasks.identifier, '')::text as task_identifier,
   queues.queue_name,
   case
-      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+      when jobs.locked_at < pg_catalog.now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
-      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
-      when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
+      when jobs.run_at > pg_catalog.now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > pg_catalog.now() then 'scheduled'
+      when queues.locked_at is not null then case when pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text as state,
   queues.locked_at as queue_locked_at,
   queues.locked_by as queue_locked_by,
-  octet_length(jobs.payload::text)::integer as payload_bytes
+  pg_catalog.octet_length(jobs.payload::text)::integer as payload_bytes
 from graphile_worker._private_jobs as jobs
 left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
 left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
@@ -144,18 +144,18 @@ select
   coalesce(tasks.identifier, '')::text as task_identifier,
   queues.queue_name,
   case
-      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+      when jobs.locked_at < pg_catalog.now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
-      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
-      when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
+      when jobs.run_at > pg_catalog.now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > pg_catalog.now() then 'scheduled'
+      when queues.locked_at is not null then case when pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text as state,
   queues.locked_at as queue_locked_at,
   queues.locked_by as queue_locked_by,
-  octet_length(jobs.payload::text)::integer as payload_bytes
+  pg_catalog.octet_length(jobs.payload::text)::integer as payload_bytes
 from graphile_worker._private_jobs as jobs
 left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
 left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
@@ -256,13 +256,13 @@ select
   coalesce(tasks.identifier, '')::text as task_identifier,
   queues.queue_name,
   case
-      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+      when jobs.locked_at < pg_catalog.now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
-      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
-      when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
+      when jobs.run_at > pg_catalog.now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > pg_catalog.now() then 'scheduled'
+      when queues.locked_at is not null then case when pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text as state,
   queues.locked_at as queue_locked_at,
@@ -273,7 +273,7 @@ from (
     jobs.id,
     jobs.task_id,
     jobs.job_queue_id,
-    (case when octet_length(jobs.payload::text) <= $1::integer then jobs.payload end)::json as payload,
+    (case when pg_catalog.octet_length(jobs.payload::text) <= $1::integer then jobs.payload end)::json as payload,
     jobs.priority,
     jobs.run_at,
     jobs.attempts,
@@ -286,30 +286,30 @@ from (
     jobs.locked_by,
     jobs.revision,
     jobs.flags,
-    case when $1::integer >= 0 then octet_length(jobs.payload::text) else 0 end as payload_bytes
+    case when $1::integer >= 0 then pg_catalog.octet_length(jobs.payload::text) else 0 end as payload_bytes
   from graphile_worker._private_jobs as jobs
   left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where ($2::bigint[] is null or jobs.id = any ($2::bigint[]))
-  and ($3::text[] is null or array_position($3::text[], case
-      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+  and ($3::text[] is null or pg_catalog.array_position($3::text[], case
+      when jobs.locked_at < pg_catalog.now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
-      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
-      when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
+      when jobs.run_at > pg_catalog.now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > pg_catalog.now() then 'scheduled'
+      when queues.locked_at is not null then case when pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text) is not null)
-  and ($4::text[] is null or case cardinality($4::text[]) when 1
+  and ($4::text[] is null or case pg_catalog.cardinality($4::text[]) when 1
     then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[]))
     else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[]))) end)
-  and ($5::text[] is null or case cardinality($5::text[]) when 1
+  and ($5::text[] is null or case pg_catalog.cardinality($5::text[]) when 1
     then jobs.job_queue_id = (select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[]))
     else jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[]))) end)
   and ($6::text[] is null or jobs.key = any ($6::text[]))
-  and ($7::text is null or jobs.key like regexp_replace($7::text, '([\\%_])', '\\\1', 'g') || '%')
+  and ($7::text is null or jobs.key like pg_catalog.regexp_replace($7::text, '([\\%_])', '\\\1', 'g') || '%')
   and ($8::text[] is null or jobs.locked_by = any ($8::text[]))
-  and ($9::boolean is null or (jobs.locked_at is null and jobs.run_at = 'infinity' and starts_with(jobs.locked_by, 'gwadmin:held:')) is true = $9::boolean)
+  and ($9::boolean is null or (jobs.locked_at is null and jobs.run_at = 'infinity' and pg_catalog.starts_with(jobs.locked_by, 'gwadmin:held:')) is true = $9::boolean)
   and ($10::text[] is null or jobs.flags ?| $10::text[])
   and ($11::integer is null or jobs.priority >= $11::integer)
   and ($12::integer is null or jobs.priority <= $12::integer)
@@ -323,43 +323,43 @@ from (
   and ($20::timestamptz is null or jobs.updated_at < $20::timestamptz)
   and ($21::timestamptz is null or jobs.locked_at >= $21::timestamptz)
   and ($22::timestamptz is null or jobs.locked_at < $22::timestamptz)
-  and ($23::text is null or strpos(lower(jobs.last_error), lower($23::text)) > 0)
+  and ($23::text is null or pg_catalog.strpos(pg_catalog.lower(jobs.last_error), pg_catalog.lower($23::text)) > 0)
   and ($24::text is null or case when (
-      strpos(jobs.payload::text, '\u') = 0
-      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
+      pg_catalog.strpos(jobs.payload::text, '\u') = 0
+      or pg_catalog.regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
     ) and (
       jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
-      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
+      or pg_catalog.regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
     ) and (
-      octet_length(jobs.payload::text) <= 6000
+      pg_catalog.octet_length(jobs.payload::text) <= 6000
       or not exists (
-        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
-        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
-        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
+        select from pg_catalog.regexp_matches(pg_catalog.regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
+        where pg_catalog.length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
+        or pg_catalog.length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
       )
     )
     then jobs.payload::jsonb @> $24::text::jsonb else false end)
   and ($25::text is null or case when (
-      strpos(jobs.payload::text, '\u') = 0
-      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
+      pg_catalog.strpos(jobs.payload::text, '\u') = 0
+      or pg_catalog.regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
     ) and (
       jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
-      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
+      or pg_catalog.regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
     ) and (
-      octet_length(jobs.payload::text) <= 6000
+      pg_catalog.octet_length(jobs.payload::text) <= 6000
       or not exists (
-        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
-        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
-        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
+        select from pg_catalog.regexp_matches(pg_catalog.regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
+        where pg_catalog.length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
+        or pg_catalog.length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
       )
     )
     then jobs.payload::jsonb @? $25::text::jsonpath else false end)
-  and ($3::text[] <@ array['running', 'stale'] is not true or jobs.locked_at is not null)
-  and ($3::text[] <@ array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
-  and ($3::text[] <@ array['stranded', 'scheduled', 'retrying', 'waiting', 'paused', 'ready'] is not true or jobs.is_available)
-  and ($3::text[] <@ array['stranded', 'waiting', 'paused'] is not true or jobs.job_queue_id is not null)
-  and ($3::text[] <@ array['scheduled', 'retrying'] is not true or jobs.run_at > now())
-  and ($3::text[] <@ array['waiting', 'paused', 'ready'] is not true or jobs.run_at <= now())
+  and ($3::text[] operator(pg_catalog.<@) array['running', 'stale'] is not true or jobs.locked_at is not null)
+  and ($3::text[] operator(pg_catalog.<@) array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
+  and ($3::text[] operator(pg_catalog.<@) array['stranded', 'scheduled', 'retrying', 'waiting', 'paused', 'ready'] is not true or jobs.is_available)
+  and ($3::text[] operator(pg_catalog.<@) array['stranded', 'waiting', 'paused'] is not true or jobs.job_queue_id is not null)
+  and ($3::text[] operator(pg_catalog.<@) array['scheduled', 'retrying'] is not true or jobs.run_at > pg_catalog.now())
+  and ($3::text[] operator(pg_catalog.<@) array['waiting', 'paused', 'ready'] is not true or jobs.run_at <= pg_catalog.now())
   and ($9::boolean is not true or jobs.locked_by is not null)
   and ($26::integer[] is null or jobs.job_queue_id = any ($26::integer[]))
   and ($4::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[])))

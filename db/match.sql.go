@@ -14,7 +14,7 @@ import (
 const jobLock = `-- name: JobLock :many
 select locked.id
 from (
-  select unnest($1::bigint[]) as id, unnest($2::bigint[]) as version
+  select pg_catalog.unnest($1::bigint[]) as id, pg_catalog.unnest($2::bigint[]) as version
 ) as matched
 cross join lateral (
   select jobs.id
@@ -56,39 +56,39 @@ func (q *Queries) JobLock(ctx context.Context, db DBTX, arg JobLockParams) ([]in
 const jobMatch = `-- name: JobMatch :many
 with matched as materialized (
   select jobs.id, jobs.xmin::text::bigint as version, case
-      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+      when jobs.locked_at < pg_catalog.now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
-      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
-      when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
+      when jobs.run_at > pg_catalog.now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > pg_catalog.now() then 'scheduled'
+      when queues.locked_at is not null then case when pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text as state
   from graphile_worker._private_jobs as jobs
   left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where jobs.id > $2::bigint and jobs.id <= $3::bigint
   and ($4::bigint[] is null or jobs.id = any ($4::bigint[]))
-  and ($5::text[] is null or array_position($5::text[], case
-      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+  and ($5::text[] is null or pg_catalog.array_position($5::text[], case
+      when jobs.locked_at < pg_catalog.now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
-      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
-      when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
+      when jobs.run_at > pg_catalog.now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > pg_catalog.now() then 'scheduled'
+      when queues.locked_at is not null then case when pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text) is not null)
-  and ($6::text[] is null or case cardinality($6::text[]) when 1
+  and ($6::text[] is null or case pg_catalog.cardinality($6::text[]) when 1
     then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[]))
     else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[]))) end)
-  and ($7::text[] is null or case cardinality($7::text[]) when 1
+  and ($7::text[] is null or case pg_catalog.cardinality($7::text[]) when 1
     then jobs.job_queue_id = (select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($7::text[]))
     else jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($7::text[]))) end)
   and ($8::text[] is null or jobs.key = any ($8::text[]))
-  and ($9::text is null or jobs.key like regexp_replace($9::text, '([\\%_])', '\\\1', 'g') || '%')
+  and ($9::text is null or jobs.key like pg_catalog.regexp_replace($9::text, '([\\%_])', '\\\1', 'g') || '%')
   and ($10::text[] is null or jobs.locked_by = any ($10::text[]))
-  and ($11::boolean is null or (jobs.locked_at is null and jobs.run_at = 'infinity' and starts_with(jobs.locked_by, 'gwadmin:held:')) is true = $11::boolean)
+  and ($11::boolean is null or (jobs.locked_at is null and jobs.run_at = 'infinity' and pg_catalog.starts_with(jobs.locked_by, 'gwadmin:held:')) is true = $11::boolean)
   and ($12::text[] is null or jobs.flags ?| $12::text[])
   and ($13::integer is null or jobs.priority >= $13::integer)
   and ($14::integer is null or jobs.priority <= $14::integer)
@@ -102,43 +102,43 @@ with matched as materialized (
   and ($22::timestamptz is null or jobs.updated_at < $22::timestamptz)
   and ($23::timestamptz is null or jobs.locked_at >= $23::timestamptz)
   and ($24::timestamptz is null or jobs.locked_at < $24::timestamptz)
-  and ($25::text is null or strpos(lower(jobs.last_error), lower($25::text)) > 0)
+  and ($25::text is null or pg_catalog.strpos(pg_catalog.lower(jobs.last_error), pg_catalog.lower($25::text)) > 0)
   and ($26::text is null or case when (
-      strpos(jobs.payload::text, '\u') = 0
-      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
+      pg_catalog.strpos(jobs.payload::text, '\u') = 0
+      or pg_catalog.regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
     ) and (
       jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
-      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
+      or pg_catalog.regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
     ) and (
-      octet_length(jobs.payload::text) <= 6000
+      pg_catalog.octet_length(jobs.payload::text) <= 6000
       or not exists (
-        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
-        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
-        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
+        select from pg_catalog.regexp_matches(pg_catalog.regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
+        where pg_catalog.length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
+        or pg_catalog.length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
       )
     )
     then jobs.payload::jsonb @> $26::text::jsonb else false end)
   and ($27::text is null or case when (
-      strpos(jobs.payload::text, '\u') = 0
-      or regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
+      pg_catalog.strpos(jobs.payload::text, '\u') = 0
+      or pg_catalog.regexp_replace(jobs.payload::text, '\\\\|\\ud[89ab]..\\ud[c-f]..', '', 'gi') !~* '\\u(0000|d[89a-f])'
     ) and (
       jobs.payload::text !~ '[0-9][eE][-+]?[0-9]{5}'
-      or regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
+      or pg_catalog.regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g') !~ '[0-9][eE][-+]?[0-9]{5}'
     ) and (
-      octet_length(jobs.payload::text) <= 6000
+      pg_catalog.octet_length(jobs.payload::text) <= 6000
       or not exists (
-        select from regexp_matches(regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
-        where length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
-        or length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
+        select from pg_catalog.regexp_matches(pg_catalog.regexp_replace(jobs.payload::text, '"([^"\\]|\\.)*"', '', 'g'), '([0-9]+)(\.[0-9]+)?([eE])?', 'g') as numbers (part)
+        where pg_catalog.length(numbers.part[1]) > case when numbers.part[3] is null then 131072 else 6000 end
+        or pg_catalog.length(numbers.part[2]) > case when numbers.part[3] is null then 16384 else 6000 end
       )
     )
     then jobs.payload::jsonb @? $27::text::jsonpath else false end)
-  and ($5::text[] <@ array['running', 'stale'] is not true or jobs.locked_at is not null)
-  and ($5::text[] <@ array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
-  and ($5::text[] <@ array['stranded', 'scheduled', 'retrying', 'waiting', 'paused', 'ready'] is not true or jobs.is_available)
-  and ($5::text[] <@ array['stranded', 'waiting', 'paused'] is not true or jobs.job_queue_id is not null)
-  and ($5::text[] <@ array['scheduled', 'retrying'] is not true or jobs.run_at > now())
-  and ($5::text[] <@ array['waiting', 'paused', 'ready'] is not true or jobs.run_at <= now())
+  and ($5::text[] operator(pg_catalog.<@) array['running', 'stale'] is not true or jobs.locked_at is not null)
+  and ($5::text[] operator(pg_catalog.<@) array['permafailed'] is not true or jobs.attempts >= jobs.max_attempts)
+  and ($5::text[] operator(pg_catalog.<@) array['stranded', 'scheduled', 'retrying', 'waiting', 'paused', 'ready'] is not true or jobs.is_available)
+  and ($5::text[] operator(pg_catalog.<@) array['stranded', 'waiting', 'paused'] is not true or jobs.job_queue_id is not null)
+  and ($5::text[] operator(pg_catalog.<@) array['scheduled', 'retrying'] is not true or jobs.run_at > pg_catalog.now())
+  and ($5::text[] operator(pg_catalog.<@) array['waiting', 'paused', 'ready'] is not true or jobs.run_at <= pg_catalog.now())
   and ($11::boolean is not true or jobs.locked_by is not null)
   and ($28::integer[] is null or jobs.job_queue_id = any ($28::integer[]))
   and ($6::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[])))
@@ -148,10 +148,10 @@ with matched as materialized (
 )
 select
   matched.state,
-  count(*)::bigint as jobs,
-  max(matched.id)::bigint as last_id,
-  ((array_agg(matched.id order by matched.id))[1:$1::integer])::bigint[] as ids,
-  ((array_agg(matched.version order by matched.id))[1:$1::integer])::bigint[] as versions
+  pg_catalog.count(*)::bigint as jobs,
+  pg_catalog.max(matched.id)::bigint as last_id,
+  ((pg_catalog.array_agg(matched.id order by matched.id))[1:$1::integer])::bigint[] as ids,
+  ((pg_catalog.array_agg(matched.version order by matched.id))[1:$1::integer])::bigint[] as versions
 from matched
 group by matched.state
 `
@@ -260,9 +260,9 @@ func (q *Queries) JobMatch(ctx context.Context, db DBTX, arg JobMatchParams) ([]
 
 const jobSpan = `-- name: JobSpan :one
 select
-  coalesce((select min(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as first_id,
-  coalesce((select max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_id,
-  (pg_relation_size(relation.oid) / current_setting('block_size')::bigint)::bigint as pages
+  coalesce((select pg_catalog.min(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as first_id,
+  coalesce((select pg_catalog.max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_id,
+  (pg_catalog.pg_relation_size(relation.oid) / pg_catalog.current_setting('block_size')::bigint)::bigint as pages
 from pg_catalog.pg_class as relation
 join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
 where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs'

@@ -73,7 +73,7 @@ func (q *Queries) QueueNames(ctx context.Context, db DBTX, arg QueueNamesParams)
 const queueNamesFrom = `-- name: QueueNamesFrom :many
 select queues.queue_name
 from graphile_worker._private_job_queues as queues
-where starts_with(queues.queue_name, $1::text)
+where pg_catalog.starts_with(queues.queue_name, $1::text)
 order by queues.queue_name
 limit $2::integer
 `
@@ -159,7 +159,7 @@ func (q *Queries) TaskNames(ctx context.Context, db DBTX, arg TaskNamesParams) (
 }
 
 const timeNow = `-- name: TimeNow :one
-select now()::timestamptz as now
+select pg_catalog.now()::timestamptz as now
 `
 
 // Reads the database's clock.

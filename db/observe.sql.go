@@ -30,13 +30,13 @@ with recursive priorities as (
   ) as following
   where priorities.place <= 1000
 )
-select count(*)::bigint as jobs
+select pg_catalog.count(*)::bigint as jobs
 from (
   select
   from priorities
   cross join lateral (
     select from graphile_worker._private_jobs as jobs
-    where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at <= now()
+    where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at <= pg_catalog.now()
     limit $1::integer
   ) as turns
   limit $1::integer
@@ -57,8 +57,8 @@ func (q *Queries) DueCount(ctx context.Context, db DBTX, arg DueCountParams) (in
 }
 
 const pausedQueueCount = `-- name: PausedQueueCount :one
-select count(*)::bigint as queues from graphile_worker._private_job_queues as queues
-where queues.locked_at is not null and starts_with(queues.locked_by, 'gwadmin:paused:')
+select pg_catalog.count(*)::bigint as queues from graphile_worker._private_job_queues as queues
+where queues.locked_at is not null and pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:')
 `
 
 // Counts the paused queues.
@@ -71,11 +71,11 @@ func (q *Queries) PausedQueueCount(ctx context.Context, db DBTX) (int64, error) 
 
 const readingBegin = `-- name: ReadingBegin :one
 select
-  now()::timestamptz as at,
+  pg_catalog.now()::timestamptz as at,
   (
-    set_config('transaction_read_only', 'on', true) is not null
-    and set_config('statement_timeout', $1::text, true) is not null
-    and set_config('jit', 'off', true) is not null
+    pg_catalog.set_config('transaction_read_only', 'on', true) is not null
+    and pg_catalog.set_config('statement_timeout', $1::text, true) is not null
+    and pg_catalog.set_config('jit', 'off', true) is not null
   )::boolean as configured
 `
 
@@ -107,20 +107,20 @@ with transactions as (
     activity.application_name as name,
     false as prepared
   from pg_catalog.pg_stat_activity as activity
-  where activity.datname = current_database()
+  where activity.datname = pg_catalog.current_database()
   and activity.backend_type = 'client backend'
-  and activity.pid <> pg_backend_pid()
+  and activity.pid <> pg_catalog.pg_backend_pid()
   and activity.xact_start is not null
   union all
   select prepared.prepared, null, null, prepared.gid, true
   from pg_catalog.pg_prepared_xacts as prepared
-  where prepared.database = current_database()
+  where prepared.database = pg_catalog.current_database()
 ), oldest as (
   select since, pid, state, name, prepared from transactions order by transactions.since limit 1
 )
 select
-  pg_notification_queue_usage()::double precision as notify_queue_usage,
-  pg_has_role('pg_read_all_stats', 'usage')::boolean as sees_all,
+  pg_catalog.pg_notification_queue_usage()::double precision as notify_queue_usage,
+  pg_catalog.pg_has_role('pg_read_all_stats', 'usage')::boolean as sees_all,
   oldest.since::timestamptz as since,
   coalesce(oldest.pid, 0)::integer as pid,
   coalesce(oldest.state, '')::text as state,
@@ -245,7 +245,7 @@ with tables as (
 select
   parts.relname::text as table_name,
   (case when parts.is_index then relation.relname else '' end)::text as index_name,
-  (case when parts.is_index then pg_relation_size(parts.oid) else pg_table_size(parts.oid) end)::bigint as bytes,
+  (case when parts.is_index then pg_catalog.pg_relation_size(parts.oid) else pg_catalog.pg_table_size(parts.oid) end)::bigint as bytes,
   greatest(relation.reltuples, 0)::double precision as rows,
   coalesce(stats.idx_scan, 0)::bigint as scans
 from parts

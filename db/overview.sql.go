@@ -46,13 +46,13 @@ with jobs as not materialized (
     jobs.task_id,
     jobs.job_queue_id,
     case
-      when jobs.locked_at < now() - interval '4 hours' then 'stale'
+      when jobs.locked_at < pg_catalog.now() - interval '4 hours' then 'stale'
       when jobs.locked_at is not null then 'running'
       when jobs.attempts >= jobs.max_attempts then 'permafailed'
       when jobs.job_queue_id is not null and queues.id is null then 'stranded'
-      when jobs.run_at > now() and jobs.attempts > 0 then 'retrying'
-      when jobs.run_at > now() then 'scheduled'
-      when queues.locked_at is not null then case when starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
+      when jobs.run_at > pg_catalog.now() and jobs.attempts > 0 then 'retrying'
+      when jobs.run_at > pg_catalog.now() then 'scheduled'
+      when queues.locked_at is not null then case when pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text as state,
     jobs.run_at,
@@ -62,9 +62,9 @@ with jobs as not materialized (
   left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where $2::bigint[] is null or jobs.ctid = any (array(
     -- The greatest number of rows that a page can have.
-    select ('(' || pages.page || ',' || places.place || ')')::tid
-    from unnest($2::bigint[]) as pages (page)
-    cross join generate_series(1, (current_setting('block_size')::integer - 24) / 28) as places (place)
+    select ('(' || pages.page::text || ',' || places.place::text || ')')::tid
+    from pg_catalog.unnest($2::bigint[]) as pages (page)
+    cross join pg_catalog.generate_series(1, (pg_catalog.current_setting('block_size')::integer - 24) / 28) as places (place)
   ))
 ), counted as (
   select
@@ -72,14 +72,14 @@ with jobs as not materialized (
     jobs.task_id,
     jobs.state,
     jobs.attempts,
-    case when $3::integer > 0 and ($4::text[] is null or jobs.state = any ($4::text[])) then left(regexp_replace(
-      rtrim(split_part(ltrim(left(jobs.last_error, 200), E' \t\r\n'), E'\n', 1), E' \t\r'),
+    case when $3::integer > 0 and ($4::text[] is null or jobs.state = any ($4::text[])) then pg_catalog.left(pg_catalog.regexp_replace(
+      pg_catalog.rtrim(pg_catalog.split_part(pg_catalog.ltrim(pg_catalog.left(jobs.last_error, 200), E' \t\r\n'), E'\n', 1), E' \t\r'),
       '"[^"]*(?:"|$)|` + "`" + `[^` + "`" + `]*(?:` + "`" + `|$)|\Y''[^'']*(?:''\Y|$)|\?\S*=\S*|[\w.:%+-]*[\d@][\w.:%+@-]*',
       '*', 'g'
     ), 100) end::text as shape,
-    count(*) as jobs,
-    min(jobs.run_at) filter (where isfinite(jobs.run_at)) as first_run_at,
-    min(jobs.id) as first_id
+    pg_catalog.count(*) as jobs,
+    pg_catalog.min(jobs.run_at) filter (where pg_catalog.isfinite(jobs.run_at)) as first_run_at,
+    pg_catalog.min(jobs.id) as first_id
   from jobs
   group by 1, 2, 3, 4, 5
 ), parts as (
@@ -96,9 +96,9 @@ with jobs as not materialized (
     counted.state,
     counted.attempts,
     counted.shape,
-    sum(counted.jobs)::bigint as jobs,
-    min(counted.first_run_at) as first_run_at,
-    min(counted.first_id) as first_id
+    pg_catalog.sum(counted.jobs)::bigint as jobs,
+    pg_catalog.min(counted.first_run_at) as first_run_at,
+    pg_catalog.min(counted.first_id) as first_id
   from counted
   group by grouping sets (
     (counted.page),
@@ -111,42 +111,42 @@ with jobs as not materialized (
   select parts.shape from parts
   where parts.part = 'error' and parts.shape is not null
   group by parts.shape
-  order by sum(parts.jobs) desc, parts.shape collate "C"
+  order by pg_catalog.sum(parts.jobs) desc, parts.shape collate "C"
   limit $3::integer
 ), merged as (
   select
     parts.page, parts.part, parts.task_id, parts.state, parts.attempts, frequent.shape,
-    sum(parts.jobs)::bigint as jobs,
-    min(parts.first_run_at) as first_run_at,
-    min(parts.first_id) as first_id
+    pg_catalog.sum(parts.jobs)::bigint as jobs,
+    pg_catalog.min(parts.first_run_at) as first_run_at,
+    pg_catalog.min(parts.first_id) as first_id
   from parts
   left join frequent on frequent.shape = parts.shape
   where parts.part <> 'error' or parts.shape is not null
   group by 1, 2, 3, 4, 5, 6
 ), queued as (
-  select jobs.page, jobs.job_queue_id, jobs.state, count(*) as jobs
+  select jobs.page, jobs.job_queue_id, jobs.state, pg_catalog.count(*) as jobs
   from jobs
   where jobs.job_queue_id is not null and $1::integer is distinct from 0
   group by 1, 2, 3
 ), longest as (
   select queued.job_queue_id from queued
   group by queued.job_queue_id
-  order by sum(queued.jobs) desc, queued.job_queue_id
+  order by pg_catalog.sum(queued.jobs) desc, queued.job_queue_id
   limit $1::integer
 ), summed as (
   select
     merged.part, merged.task_id, null::integer as job_queue_id, merged.state, merged.attempts::integer as attempts, merged.shape::text as shape,
-    sum(merged.jobs)::bigint as jobs,
-    sum(merged.jobs::double precision ^ 2)::double precision as squares,
-    max(merged.jobs)::bigint as most,
-    min(merged.first_run_at)::timestamptz as first_run_at,
-    min(merged.first_id)::bigint as first_id
+    pg_catalog.sum(merged.jobs)::bigint as jobs,
+    pg_catalog.sum(merged.jobs::double precision ^ 2::double precision)::double precision as squares,
+    pg_catalog.max(merged.jobs)::bigint as most,
+    pg_catalog.min(merged.first_run_at)::timestamptz as first_run_at,
+    pg_catalog.min(merged.first_id)::bigint as first_id
   from merged
   group by 1, 2, 3, 4, 5, 6
   union all
   select
     'queue', null, queued.job_queue_id, queued.state, null, null,
-    sum(queued.jobs)::bigint, sum(queued.jobs::double precision ^ 2), max(queued.jobs), null, null
+    pg_catalog.sum(queued.jobs)::bigint, pg_catalog.sum(queued.jobs::double precision ^ 2::double precision), pg_catalog.max(queued.jobs), null, null
   from queued
   where $1::integer is null or queued.job_queue_id in (select longest.job_queue_id from longest)
   group by queued.job_queue_id, queued.state
@@ -163,9 +163,9 @@ select
   coalesce(summed.most, 0)::bigint as most,
   summed.first_run_at,
   coalesce(summed.first_id, 0)::bigint as first_id,
-  (case when $1::integer > 0 then (select count(distinct queued.job_queue_id) from queued) else 0 end)::bigint as queues,
+  (case when $1::integer > 0 then (select pg_catalog.count(distinct queued.job_queue_id) from queued) else 0 end)::bigint as queues,
   coalesce(case when summed.part = 'error' then (
-    select left(examples.last_error, 200) from graphile_worker._private_jobs as examples
+    select pg_catalog.left(examples.last_error, 200) from graphile_worker._private_jobs as examples
     where examples.id = summed.first_id
   ) end, '')::text as example
 from (values (1)) as one (row)
@@ -277,7 +277,7 @@ with recursive priorities as (
     case when due.jobs = 100 and due.oldest_ready is null then due.newest end as unknown_from,
     (
       select jobs.run_at from graphile_worker._private_jobs as jobs
-      where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at > now() and jobs.run_at < 'infinity'
+      where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at > pg_catalog.now() and jobs.run_at < 'infinity'
       and (jobs.job_queue_id is null or exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id))
       order by jobs.run_at
       limit 1
@@ -285,12 +285,12 @@ with recursive priorities as (
   from priorities
   cross join lateral (
     select
-      count(*) as jobs,
-      max(turns.run_at) as newest,
-      min(turns.run_at) filter (where turns.job_queue_id is null or queues.is_available) as oldest_ready
+      pg_catalog.count(*) as jobs,
+      pg_catalog.max(turns.run_at) as newest,
+      pg_catalog.min(turns.run_at) filter (where turns.job_queue_id is null or queues.is_available) as oldest_ready
     from (
       select jobs.run_at, jobs.job_queue_id from graphile_worker._private_jobs as jobs
-      where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at > '-infinity' and jobs.run_at <= now()
+      where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at > '-infinity' and jobs.run_at <= pg_catalog.now()
       order by jobs.run_at
       limit 100
     ) as turns
@@ -299,9 +299,9 @@ with recursive priorities as (
   where priorities.place <= 1000
 ), times as (
   select
-    min(firsts.oldest_ready)::timestamptz as oldest_ready,
-    min(firsts.next_run_at)::timestamptz as next_run_at,
-    min(firsts.unknown_from) as unknown_from
+    pg_catalog.min(firsts.oldest_ready)::timestamptz as oldest_ready,
+    pg_catalog.min(firsts.next_run_at)::timestamptz as next_run_at,
+    pg_catalog.min(firsts.unknown_from) as unknown_from
   from firsts
 )
 select
@@ -369,7 +369,7 @@ func (q *Queries) QueueList(ctx context.Context, db DBTX) ([]QueueListRow, error
 const queuePage = `-- name: QueuePage :many
 select queues.queue_name, queues.locked_at, queues.locked_by
 from graphile_worker._private_job_queues as queues
-where starts_with(queues.queue_name, $1::text)
+where pg_catalog.starts_with(queues.queue_name, $1::text)
   and (queues.queue_name > $2::text or $2::text = '')
   and (queues.locked_at is not null or not $3::boolean)
 order by queues.queue_name
@@ -421,16 +421,16 @@ with locks as (
   where jobs.locked_at is not null
   union all
   select queues.locked_by, queues.locked_at, false from graphile_worker._private_job_queues as queues
-  where queues.locked_at is not null and starts_with(queues.locked_by, 'gwadmin:paused:') is not true
+  where queues.locked_at is not null and pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:') is not true
 )
 select
   coalesce(locks.locked_by, '')::text as worker_id,
-  (count(*) filter (where locks.is_job))::bigint as jobs,
-  (count(*) filter (where not locks.is_job))::bigint as queues,
-  (count(*) filter (where locks.locked_at < now() - interval '4 hours'))::bigint as stale,
-  min(locks.locked_at)::timestamptz as oldest,
-  max(locks.locked_at)::timestamptz as newest,
-  coalesce(extract(epoch from now() - max(locks.locked_at) filter (where isfinite(locks.locked_at))), 0)::double precision as newest_age
+  (pg_catalog.count(*) filter (where locks.is_job))::bigint as jobs,
+  (pg_catalog.count(*) filter (where not locks.is_job))::bigint as queues,
+  (pg_catalog.count(*) filter (where locks.locked_at < pg_catalog.now() - interval '4 hours'))::bigint as stale,
+  pg_catalog.min(locks.locked_at)::timestamptz as oldest,
+  pg_catalog.max(locks.locked_at)::timestamptz as newest,
+  coalesce(extract(epoch from pg_catalog.now() - pg_catalog.max(locks.locked_at) filter (where pg_catalog.isfinite(locks.locked_at))), 0)::double precision as newest_age
 from locks
 group by locks.locked_by
 order by 1

@@ -11,9 +11,9 @@ import (
 
 const jobMoveStranded = `-- name: JobMoveStranded :many
 update graphile_worker._private_jobs as jobs
-set job_queue_id = $1::integer, updated_at = now()
+set job_queue_id = $1::integer, updated_at = pg_catalog.now()
 where jobs.job_queue_id is not null
-and (jobs.locked_at is null or jobs.locked_at < now() - interval '4 hours')
+and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
 and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id)
 returning jobs.id
 `
@@ -72,7 +72,7 @@ func (q *Queries) QueueEnsure(ctx context.Context, db DBTX, arg QueueEnsureParam
 }
 
 const queueMissing = `-- name: QueueMissing :many
-select jobs.job_queue_id::integer as id, count(*)::bigint as jobs
+select jobs.job_queue_id::integer as id, pg_catalog.count(*)::bigint as jobs
 from graphile_worker._private_jobs as jobs
 where jobs.job_queue_id is not null
 and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id)
@@ -109,7 +109,7 @@ func (q *Queries) QueueMissing(ctx context.Context, db DBTX) ([]QueueMissingRow,
 const queueRestore = `-- name: QueueRestore :many
 insert into graphile_worker._private_job_queues as queues (id, queue_name)
 overriding system value
-select unnest($1::integer[]), unnest($2::text[])
+select pg_catalog.unnest($1::integer[]), pg_catalog.unnest($2::text[])
 on conflict do nothing
 returning queues.id
 `

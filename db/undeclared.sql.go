@@ -14,13 +14,13 @@ import (
 const taskListUndeclared = `-- name: TaskListUndeclared :many
 with undeclared as materialized (
   select tasks.id, tasks.identifier from graphile_worker._private_tasks as tasks
-  where tasks.identifier not in (select unnest($1::text[]))
+  where tasks.identifier not in (select pg_catalog.unnest($1::text[]))
 ), counted as (
   select
     jobs.task_id,
-    count(*) as jobs,
-    count(*) filter (where jobs.attempts < jobs.max_attempts) as pending,
-    min(jobs.created_at) as oldest
+    pg_catalog.count(*) as jobs,
+    pg_catalog.count(*) filter (where jobs.attempts < jobs.max_attempts) as pending,
+    pg_catalog.min(jobs.created_at) as oldest
   from graphile_worker._private_jobs as jobs
   where exists (select from undeclared) and jobs.task_id in (select undeclared.id from undeclared)
   group by jobs.task_id

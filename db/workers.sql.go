@@ -21,12 +21,12 @@ with held_jobs as (
 )
 select
   asked.worker_id::text as worker_id,
-  (count(*) filter (where locks.is_job))::bigint as jobs,
-  (count(*) filter (where not locks.is_job))::bigint as queues,
-  min(locks.locked_at)::timestamptz as oldest,
-  max(locks.locked_at)::timestamptz as newest,
-  coalesce(extract(epoch from now() - max(locks.locked_at) filter (where isfinite(locks.locked_at))), 0)::double precision as newest_age
-from unnest($1::text[]) as asked (worker_id)
+  (pg_catalog.count(*) filter (where locks.is_job))::bigint as jobs,
+  (pg_catalog.count(*) filter (where not locks.is_job))::bigint as queues,
+  pg_catalog.min(locks.locked_at)::timestamptz as oldest,
+  pg_catalog.max(locks.locked_at)::timestamptz as newest,
+  coalesce(extract(epoch from pg_catalog.now() - pg_catalog.max(locks.locked_at) filter (where pg_catalog.isfinite(locks.locked_at))), 0)::double precision as newest_age
+from pg_catalog.unnest($1::text[]) as asked (worker_id)
 left join (
   select held_jobs.locked_by, held_jobs.locked_at, true as is_job from held_jobs
   union all
@@ -85,22 +85,22 @@ with held_jobs as materialized (
   where queues.locked_by = any ($1::text[]) order by queues.id for update
 ), unlocked as materialized (
   select graphile_worker.force_unlock_workers($1::text[])
-  from (select count(*) from held_jobs) as jobs, (select count(*) from held_queues) as queues
+  from (select pg_catalog.count(*) from held_jobs) as jobs, (select pg_catalog.count(*) from held_queues) as queues
 )
 select
   asked.worker_id::text as worker_id,
-  (count(*) filter (where locks.is_job))::bigint as jobs,
-  (count(*) filter (where not locks.is_job))::bigint as queues,
-  min(locks.locked_at)::timestamptz as oldest,
-  max(locks.locked_at)::timestamptz as newest,
-  coalesce(extract(epoch from now() - max(locks.locked_at) filter (where isfinite(locks.locked_at))), 0)::double precision as newest_age
-from unnest($1::text[]) as asked (worker_id)
+  (pg_catalog.count(*) filter (where locks.is_job))::bigint as jobs,
+  (pg_catalog.count(*) filter (where not locks.is_job))::bigint as queues,
+  pg_catalog.min(locks.locked_at)::timestamptz as oldest,
+  pg_catalog.max(locks.locked_at)::timestamptz as newest,
+  coalesce(extract(epoch from pg_catalog.now() - pg_catalog.max(locks.locked_at) filter (where pg_catalog.isfinite(locks.locked_at))), 0)::double precision as newest_age
+from pg_catalog.unnest($1::text[]) as asked (worker_id)
 left join (
   select held_jobs.locked_by, held_jobs.locked_at, true as is_job from held_jobs
   union all
   select held_queues.locked_by, held_queues.locked_at, false from held_queues
 ) as locks on locks.locked_by = asked.worker_id
-cross join (select count(*) from unlocked) as done
+cross join (select pg_catalog.count(*) from unlocked) as done
 group by asked.worker_id
 `
 

@@ -10,13 +10,13 @@ select
   {{template "names"}}
 from graphile_worker.add_jobs(
   case
-    when set_config('lock_timeout', @lock_timeout::text, true) is not null
-    and set_config('plan_cache_mode', 'force_generic_plan', true) is not null
+    when pg_catalog.set_config('lock_timeout', @lock_timeout::text, true) is not null
+    and pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true) is not null
     then cast(@specs::text[] as graphile_worker.job_spec[])
   end,
   @job_key_preserve_run_at::boolean
 ) as jobs
-where case when jobs.id is not null then set_config('lock_timeout', '0', true) is not null end;
+where case when jobs.id is not null then pg_catalog.set_config('lock_timeout', '0', true) is not null end;
 
 -- name: AdderJobAddDeduped :many
 -- Adds the jobs of many calls by add_job with unsafe_dedupe, each spec the text of a
@@ -24,8 +24,8 @@ where case when jobs.id is not null then set_config('lock_timeout', '0', true) i
 select
   {{template "columns"}},
   {{template "names"}}
-from unnest(
-  case when set_config('lock_timeout', @lock_timeout::text, true) is not null then cast(@specs::text[] as graphile_worker.job_spec[]) end
+from pg_catalog.unnest(
+  case when pg_catalog.set_config('lock_timeout', @lock_timeout::text, true) is not null then cast(@specs::text[] as graphile_worker.job_spec[]) end
 ) with ordinality as spec (identifier, payload, queue_name, run_at, max_attempts, job_key, priority, flags, place)
 cross join lateral graphile_worker.add_job(
   identifier => spec.identifier,
@@ -38,7 +38,7 @@ cross join lateral graphile_worker.add_job(
   flags => spec.flags,
   job_key_mode => 'unsafe_dedupe'
 ) as jobs
-where case when jobs.id is not null then spec.place < cardinality(@specs::text[]) or set_config('lock_timeout', '0', true) is not null end;
+where case when jobs.id is not null then spec.place < pg_catalog.cardinality(@specs::text[]) or pg_catalog.set_config('lock_timeout', '0', true) is not null end;
 
 -- name: AdderTriggerFind :one
 -- Says whether a trigger may change jobs as they are inserted.

@@ -5,12 +5,12 @@
 with held as (
   update graphile_worker._private_jobs as jobs
   set
-    locked_by = 'gwadmin:held:' || json_build_object('by', @actor::text, 'since', now(), 'run_at', jobs.run_at),
+    locked_by = 'gwadmin:held:' || pg_catalog.json_build_object('by', @actor::text, 'since', pg_catalog.now(), 'run_at', jobs.run_at)::text,
     locked_at = null,
     run_at = 'infinity',
-    updated_at = now()
-  where jobs.id in (select unnest(@ids::bigint[]))
-  and (jobs.locked_at is null or jobs.locked_at < now() - interval '4 hours')
+    updated_at = pg_catalog.now()
+  where jobs.id in (select pg_catalog.unnest(@ids::bigint[]))
+  and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
   and {{template "on hold"}} is not true
   returning *
 )
@@ -25,10 +25,10 @@ from held as jobs;
 with released as (
   update graphile_worker._private_jobs as jobs
   set
-    run_at = (substr(jobs.locked_by, length('gwadmin:held:') + 1)::json ->> 'run_at')::timestamptz,
+    run_at = (pg_catalog.substr(jobs.locked_by, pg_catalog.length('gwadmin:held:') + 1)::json ->> 'run_at'::text)::timestamptz,
     locked_by = null,
-    updated_at = now()
-  where jobs.id in (select unnest(@ids::bigint[]))
+    updated_at = pg_catalog.now()
+  where jobs.id in (select pg_catalog.unnest(@ids::bigint[]))
   and {{template "on hold"}}
   returning *
 )

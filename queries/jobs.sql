@@ -8,7 +8,7 @@ from graphile_worker.add_job(
   identifier => @identifier::text,
   payload => sqlc.narg(payload)::text::json,
   queue_name => sqlc.narg(queue_name)::text,
-  run_at => coalesce(sqlc.narg(run_at)::timestamptz, now() + sqlc.narg(run_in)::interval),
+  run_at => coalesce(sqlc.narg(run_at)::timestamptz, pg_catalog.now() + sqlc.narg(run_in)::interval),
   max_attempts => sqlc.narg(max_attempts)::integer,
   job_key => sqlc.narg(job_key)::text,
   priority => sqlc.narg(priority)::integer,
@@ -70,17 +70,17 @@ select jobs.id from graphile_worker.permanently_fail_jobs(@ids::bigint[], sqlc.n
 select
   asked.id::bigint as id,
   (jobs.id is not null)::boolean as found,
-  coalesce(jobs.locked_at >= now() - interval '4 hours', false)::boolean as held,
+  coalesce(jobs.locked_at >= pg_catalog.now() - interval '4 hours', false)::boolean as held,
   jobs.locked_at,
   jobs.locked_by,
   coalesce({{template "on hold"}}, false)::boolean as on_hold,
   coalesce((
-    select row_security_active(relation.oid)
+    select pg_catalog.row_security_active(relation.oid)
     from pg_catalog.pg_class as relation
     join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
     where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs'
   ), true)::boolean as secured
-from unnest(@ids::bigint[]) as asked (id)
+from pg_catalog.unnest(@ids::bigint[]) as asked (id)
 left join lateral (
   select jobs.id, jobs.run_at, jobs.locked_at, jobs.locked_by
   from graphile_worker._private_jobs as jobs
@@ -94,7 +94,7 @@ select
   {{template "columns"}},
   coalesce(tasks.identifier, '')::text as task_identifier,
   queues.queue_name
-from unnest(@ids::bigint[]) as asked (id)
+from pg_catalog.unnest(@ids::bigint[]) as asked (id)
 cross join lateral (
   select jobs.* from graphile_worker._private_jobs as jobs where jobs.id = asked.id offset 0
 ) as jobs
@@ -109,7 +109,7 @@ with mine as materialized (
   select jobs.key
   from graphile_worker._private_jobs as jobs
   where jobs.key = @job_key::text
-  and (jobs.locked_at is null or jobs.locked_at < now() - interval '4 hours')
+  and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
   for update
 )
 select
@@ -128,7 +128,7 @@ select
   {{template "names"}}
 from graphile_worker.reschedule_jobs(
   job_ids => @ids::bigint[],
-  run_at => coalesce(sqlc.narg(run_at)::timestamptz, now() + sqlc.narg(run_in)::interval),
+  run_at => coalesce(sqlc.narg(run_at)::timestamptz, pg_catalog.now() + sqlc.narg(run_in)::interval),
   priority => sqlc.narg(priority)::integer,
   attempts => sqlc.narg(attempts)::integer,
   max_attempts => sqlc.narg(max_attempts)::integer
@@ -140,7 +140,7 @@ from graphile_worker.reschedule_jobs(
 select jobs.id
 from graphile_worker.reschedule_jobs(
   job_ids => @ids::bigint[],
-  run_at => coalesce(sqlc.narg(run_at)::timestamptz, now() + sqlc.narg(run_in)::interval),
+  run_at => coalesce(sqlc.narg(run_at)::timestamptz, pg_catalog.now() + sqlc.narg(run_in)::interval),
   priority => sqlc.narg(priority)::integer,
   attempts => sqlc.narg(attempts)::integer,
   max_attempts => sqlc.narg(max_attempts)::integer

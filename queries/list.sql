@@ -7,7 +7,7 @@ select
   {{template "state"}} as state,
   queues.locked_at as queue_locked_at,
   queues.locked_by as queue_locked_by,
-  octet_length(jobs.payload::text)::integer as payload_bytes
+  pg_catalog.octet_length(jobs.payload::text)::integer as payload_bytes
 from graphile_worker._private_jobs as jobs
 left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
 left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
@@ -22,7 +22,7 @@ select
   {{template "state"}} as state,
   queues.locked_at as queue_locked_at,
   queues.locked_by as queue_locked_by,
-  octet_length(jobs.payload::text)::integer as payload_bytes
+  pg_catalog.octet_length(jobs.payload::text)::integer as payload_bytes
 from graphile_worker._private_jobs as jobs
 left join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
 left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
@@ -49,7 +49,7 @@ from (
     jobs.id,
     jobs.task_id,
     jobs.job_queue_id,
-    (case when octet_length(jobs.payload::text) <= @payload_cap::integer then jobs.payload end)::json as payload,
+    (case when pg_catalog.octet_length(jobs.payload::text) <= @payload_cap::integer then jobs.payload end)::json as payload,
     jobs.priority,
     jobs.run_at,
     jobs.attempts,
@@ -62,7 +62,7 @@ from (
     jobs.locked_by,
     jobs.revision,
     jobs.flags,
-    case when @payload_cap::integer >= 0 then octet_length(jobs.payload::text) else 0 end as payload_bytes
+    case when @payload_cap::integer >= 0 then pg_catalog.octet_length(jobs.payload::text) else 0 end as payload_bytes
   from graphile_worker._private_jobs as jobs
   left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
   where {{template "filter"}}

@@ -5,7 +5,7 @@
 -- up each id in the primary key, however many ids there are.
 select locked.id
 from (
-  select unnest(@ids::bigint[]) as id, unnest(@versions::bigint[]) as version
+  select pg_catalog.unnest(@ids::bigint[]) as id, pg_catalog.unnest(@versions::bigint[]) as version
 ) as matched
 cross join lateral (
   select jobs.id
@@ -32,10 +32,10 @@ with matched as materialized (
 )
 select
   matched.state,
-  count(*)::bigint as jobs,
-  max(matched.id)::bigint as last_id,
-  ((array_agg(matched.id order by matched.id))[1:@max_ids::integer])::bigint[] as ids,
-  ((array_agg(matched.version order by matched.id))[1:@max_ids::integer])::bigint[] as versions
+  pg_catalog.count(*)::bigint as jobs,
+  pg_catalog.max(matched.id)::bigint as last_id,
+  ((pg_catalog.array_agg(matched.id order by matched.id))[1:@max_ids::integer])::bigint[] as ids,
+  ((pg_catalog.array_agg(matched.version order by matched.id))[1:@max_ids::integer])::bigint[] as versions
 from matched
 group by matched.state;
 
@@ -43,9 +43,9 @@ group by matched.state;
 -- Reads the smallest and the greatest id of a job, 0 if there is no job, and the number of
 -- pages of the table of jobs.
 select
-  coalesce((select min(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as first_id,
-  coalesce((select max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_id,
-  (pg_relation_size(relation.oid) / current_setting('block_size')::bigint)::bigint as pages
+  coalesce((select pg_catalog.min(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as first_id,
+  coalesce((select pg_catalog.max(jobs.id) from graphile_worker._private_jobs as jobs), 0)::bigint as last_id,
+  (pg_catalog.pg_relation_size(relation.oid) / pg_catalog.current_setting('block_size')::bigint)::bigint as pages
 from pg_catalog.pg_class as relation
 join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
 where n.nspname = 'graphile_worker' and relation.relname = '_private_jobs';

@@ -10,7 +10,7 @@ select queues.id, queues.queue_name from graphile_worker._private_job_queues as 
 -- Reads the first max_names names of queues that start with the prefix, in order.
 select queues.queue_name
 from graphile_worker._private_job_queues as queues
-where starts_with(queues.queue_name, @prefix::text)
+where pg_catalog.starts_with(queues.queue_name, @prefix::text)
 order by queues.queue_name
 limit @max_names::integer;
 
@@ -24,4 +24,4 @@ select tasks.id, tasks.identifier from graphile_worker._private_tasks as tasks w
 
 -- name: TimeNow :one
 -- Reads the database's clock.
-select now()::timestamptz as now;
+select pg_catalog.now()::timestamptz as now;

@@ -40,7 +40,7 @@ with queue as (
   where queues.id = @id::integer
   returning queues.locked_at
 )
-select pg_notify('jobs:insert', json_build_object('r', random(), 'count', 1)::text) from queue where queue.locked_at is null;
+select pg_catalog.pg_notify('jobs:insert', pg_catalog.json_build_object('r', pg_catalog.random(), 'count', 1)::text) from queue where queue.locked_at is null;
 
 -- name: QueueWriters :many
 -- Reads which transactions of other sessions may be changing queues, by their locks on the
@@ -51,6 +51,6 @@ join pg_catalog.pg_class as relation on relation.oid = locks.relation
 join pg_catalog.pg_namespace as n on n.oid = relation.relnamespace
 join pg_catalog.pg_database as database on database.oid = locks.database
 where locks.locktype = 'relation' and locks.mode = 'RowExclusiveLock' and locks.granted
-and locks.pid <> pg_backend_pid()
-and database.datname = current_database()
+and locks.pid <> pg_catalog.pg_backend_pid()
+and database.datname = pg_catalog.current_database()
 and n.nspname = 'graphile_worker' and relation.relname = '_private_job_queues';

@@ -2,9 +2,9 @@
 -- Puts the unlocked jobs whose queue is gone into the queue with this id, and returns
 -- their ids.
 update graphile_worker._private_jobs as jobs
-set job_queue_id = @queue_id::integer, updated_at = now()
+set job_queue_id = @queue_id::integer, updated_at = pg_catalog.now()
 where jobs.job_queue_id is not null
-and (jobs.locked_at is null or jobs.locked_at < now() - interval '4 hours')
+and (jobs.locked_at is null or jobs.locked_at < pg_catalog.now() - interval '4 hours')
 and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id)
 returning jobs.id;
 
@@ -25,7 +25,7 @@ limit 1;
 
 -- name: QueueMissing :many
 -- Reads the ids of the missing queues that jobs refer to, with the number of these jobs.
-select jobs.job_queue_id::integer as id, count(*)::bigint as jobs
+select jobs.job_queue_id::integer as id, pg_catalog.count(*)::bigint as jobs
 from graphile_worker._private_jobs as jobs
 where jobs.job_queue_id is not null
 and not exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id)
@@ -37,6 +37,6 @@ order by jobs.job_queue_id;
 -- an id or a name that another queue has.
 insert into graphile_worker._private_job_queues as queues (id, queue_name)
 overriding system value
-select unnest(@ids::integer[]), unnest(@names::text[])
+select pg_catalog.unnest(@ids::integer[]), pg_catalog.unnest(@names::text[])
 on conflict do nothing
 returning queues.id;

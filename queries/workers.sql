@@ -22,7 +22,7 @@ with held_jobs as materialized (
   where queues.locked_by = any (@worker_ids::text[]) order by queues.id for update
 ), unlocked as materialized (
   select graphile_worker.force_unlock_workers(@worker_ids::text[])
-  from (select count(*) from held_jobs) as jobs, (select count(*) from held_queues) as queues
+  from (select pg_catalog.count(*) from held_jobs) as jobs, (select pg_catalog.count(*) from held_queues) as queues
 ){{template "worker locks"}}
-cross join (select count(*) from unlocked) as done
+cross join (select pg_catalog.count(*) from unlocked) as done
 group by asked.worker_id;
