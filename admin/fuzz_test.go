@@ -45,7 +45,7 @@ func FuzzSpec(f *testing.F) {
 		text := func(s string, most int) bool {
 			return utf8.ValidString(s) && !strings.Contains(s, "\x00") && utf8.RuneCountInString(s) <= most
 		}
-		valid := text(identifier, 128) && text(queue, 128) && text(key, 512) && key != "" && text(flag, math.MaxInt) &&
+		valid := identifier != "" && text(identifier, 128) && text(queue, 128) && text(key, 512) && key != "" && text(flag, math.MaxInt) &&
 			json.Valid(payload) && utf8.Valid(payload)
 		raw := json.RawMessage(append([]byte{}, payload...)) // nil would mean no payload
 
