@@ -129,3 +129,39 @@ func (b *bench) roundTrip(want admin.RunAt) {
 		b.Fatalf("%#v was written as %s and read as %#v", want, text, got)
 	}
 }
+
+// FuzzFilter lists and previews by a filter. It is refused or it works, in both calls.
+func FuzzFilter(f *testing.F) {
+	f.Add("send", "key", `{"a":1}`, "$.a", "ready", "boom", int64(1), int64(0))
+	f.Add("", "%_\\", "null", "strict $[*] ? (@.a like_regex \"^(\" flag \"x\")", "running", "", int64(math.MaxInt64), int64(math.MinInt64))
+	f.Add("\x00", "\xff", `{"a":1e400000}`, "$.a.datetime()", "Ready", "%", int64(-1), int64(math.MaxInt32))
+	f.Add("a", "b", `"\u0000"`, "$x", "", "ﬀ", int64(math.MaxInt32+1), int64(253402300800))
+	f.Add("a", "b", strings.Repeat("[", 9000)+strings.Repeat("]", 9000), "$"+strings.Repeat("[*]", 999), "stale", "İ", int64(32768), int64(-62135596801))
+	f.Add("a", "b", `{"a":1,"a":2}`, "$.**{1 to last}.a / 0", "waiting", "'", int64(0), int64(1))
+	f.Add("a", "b", "", "", "stranded", "b", int64(7), int64(7))
+	b := newBench(f, testdb.Ours(""))
+	b.fixture()
+	f.Fuzz(func(t *testing.T, task, key, contains, path, state, failure string, n, seconds int64) {
+		at := time.Unix(seconds, 0)
+		for _, filter := range []admin.Filter{
+			{TaskIdentifiers: []string{task}, QueueNames: []string{key}, Keys: []string{key}, WorkerIDs: []string{task}, Flags: []string{key}},
+			{IDs: []int64{n, seconds}, KeyPrefix: &key, ErrorText: &failure, Priority: admin.IntRange{From: new(int(n))}, Attempts: admin.IntRange{To: new(int(seconds))}},
+			{States: []admin.State{admin.State(state)}, CreatedAt: admin.TimeRange{From: &at}, RunAt: admin.TimeRange{Before: &at}, LockedAt: admin.TimeRange{From: &at}},
+			{PayloadContains: json.RawMessage(contains)},
+			{PayloadPath: &path},
+		} {
+			_, listErr := b.client.ListJobs(t.Context(), filter, &admin.ListOptions{PageSize: 3})
+			_, whereErr := b.client.FailWhere(t.Context(), filter, &failure, &admin.WhereOptions{DryRun: true})
+			for _, err := range []error{listErr, whereErr} {
+				// PostgreSQL's own limits of nesting and of a path's size.
+				if err != nil && !errors.Is(err, admin.ErrInvalid) && !strings.HasPrefix(code(err), "54") {
+					t.Errorf("%+v: %v", filter, err)
+				}
+			}
+			text := utf8.ValidString(failure) && !strings.Contains(failure, "\x00") // FailWhere's reason
+			if text && (listErr == nil) != (whereErr == nil) {
+				t.Errorf("%+v: list: %v, preview: %v", filter, listErr, whereErr)
+			}
+		}
+	})
+}

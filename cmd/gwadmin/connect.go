@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,6 +55,14 @@ func parseConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	var parse *pgconn.ParseConfigError
 	if errors.As(err, &parse) {
+		switch text := err.Error(); { // the causes show what they take for a port or a keyword
+		case strings.Contains(text, "failed to parse as URL"):
+			return nil, usage(errors.New("cannot parse the connection string as a URL: " +
+				"write special characters in the user and the password as %XX, such as %40 for @ and %2F for /"))
+		case strings.Contains(text, "failed to parse as keyword/value"):
+			return nil, usage(errors.New("cannot parse the connection string as keywords and values: " +
+				"write each as keyword=value, and quote a value with a space as 'a b'; a URL begins with postgres://"))
+		}
 		parse.ConnString = "the connection string" // pgx does not find every password in it
 	}
 	if err != nil {
