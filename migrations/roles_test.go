@@ -96,6 +96,7 @@ var clientCalls = []clientCall{
 		crontabs, err := c.Crontabs(ctx)
 		return gotten(err, func() bool { return len(crontabs) == 1 })
 	}},
+	{"DB", "", nil},
 	{"Explain", "admin reader", func(ctx context.Context, c *admin.Client) error {
 		_, err := c.Explain(ctx, 2)
 		return err
@@ -122,6 +123,12 @@ var clientCalls = []clientCall{
 		_, err := c.GetJobByKey(ctx, "held")
 		return err
 	}},
+	{"HoldJobs", "admin", func(ctx context.Context, c *admin.Client) error {
+		return changing(1)(c.HoldJobs(ctx, []int64{1}, nil))
+	}},
+	{"HoldWhere", "admin", func(ctx context.Context, c *admin.Client) error {
+		return changing(1)(c.HoldWhere(ctx, admin.Filter{IDs: []int64{1}}, nil))
+	}},
 	{"ListJobs", "producer admin reader", func(ctx context.Context, c *admin.Client) error {
 		before := admin.TimeRange{Before: new(time.Now().Add(time.Hour))}
 		page, err := c.ListJobs(ctx, admin.Filter{
@@ -136,6 +143,10 @@ var clientCalls = []clientCall{
 			States: []admin.State{admin.Waiting}, TaskIdentifiers: []string{"t", "u"}, QueueNames: []string{"q", "held"}, WorkerIDs: []string{"w"},
 			Flags: []string{"f"}, LockedAt: admin.TimeRange{Before: new(time.Now())}, ErrorText: new("no"),
 		}, &admin.ListOptions{SortBy: admin.ByRunAt, Descending: true})
+		return err
+	}},
+	{"ListQueues", "producer admin reader", func(ctx context.Context, c *admin.Client) error {
+		_, err := c.ListQueues(ctx, nil)
 		return err
 	}},
 	{"Now", "producer admin reader", func(ctx context.Context, c *admin.Client) error {
@@ -157,6 +168,19 @@ var clientCalls = []clientCall{
 	{"Queues", "producer admin reader", func(ctx context.Context, c *admin.Client) error {
 		queues, err := c.Queues(ctx)
 		return gotten(err, func() bool { return len(queues) == 3 })
+	}},
+	{"Reader", "", nil},
+	{"ReleaseJobs", "admin", func(ctx context.Context, c *admin.Client) error {
+		if _, err := c.HoldJobs(ctx, []int64{1}, nil); err != nil {
+			return err
+		}
+		return changing(1)(c.ReleaseJobs(ctx, []int64{1}, nil))
+	}},
+	{"ReleaseWhere", "admin", func(ctx context.Context, c *admin.Client) error {
+		if _, err := c.HoldWhere(ctx, admin.Filter{IDs: []int64{1}}, nil); err != nil {
+			return err
+		}
+		return changing(1)(c.ReleaseWhere(ctx, admin.Filter{IDs: []int64{1}}, nil))
 	}},
 	{"RemoveJob", "producer admin", func(ctx context.Context, c *admin.Client) error {
 		result, err := c.RemoveJob(ctx, "keyed", nil)
