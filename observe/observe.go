@@ -66,12 +66,12 @@ type Pace struct {
 type Counting string
 
 const (
-	// CountAuto counts a table of up to ExactPages pages exactly and estimates a larger one.
-	// It is the default.
+	// CountAuto counts a table of up to 256 MB, one to two million jobs, exactly and estimates
+	// a larger one. It is the default.
 	CountAuto Counting = ""
 	// CountExact always counts exactly.
 	CountExact Counting = "exact"
-	// CountEstimate reads at most 2000 pages of the table: see [admin.Estimate].
+	// CountEstimate reads at most 250 pages of the table: see [admin.Estimate].
 	CountEstimate Counting = "estimate"
 )
 

@@ -125,13 +125,16 @@ func (a *Activity) jobs() *Table {
 	return nil
 }
 
-// exactPages is the greatest size of a table that CountAuto counts exactly: 1 GB, which are
-// about five million jobs.
-const exactPages = 1 << 17
+// exactPages is the greatest size of a table that CountAuto counts exactly: 256 MB, which are
+// one to two million jobs, and about a second.
+const exactPages = 1 << 15
+
+// samplePages is how many pages an estimate reads. More take longer in proportion.
+const samplePages = 250
 
 func (o *Observer) readCounts(ctx context.Context, _ Counts) (counts Counts, asOf time.Time, err error) {
 	asOf, err = o.in(ctx, o.reader, o.options.Counting.Timeout, func(r reading) error {
-		options := &admin.StatsOptions{SkipQueues: !o.options.Queues, Estimate: o.options.Count == CountEstimate}
+		options := &admin.StatsOptions{SkipQueues: !o.options.Queues, Estimate: o.options.Count == CountEstimate, SamplePages: samplePages}
 		if o.options.Count == CountAuto {
 			span, err := o.queries.JobSpan(ctx, r)
 			if err != nil {
@@ -231,7 +234,7 @@ func (o *Observer) drift(ctx context.Context) ([]migrations.Difference, error) {
 func (o *Observer) readErrors(ctx context.Context, _ Errors) (shapes Errors, asOf time.Time, err error) {
 	asOf, err = o.in(ctx, o.reader, o.options.Slow.Timeout, func(r reading) error {
 		stats, err := r.client.Stats(ctx, &admin.StatsOptions{
-			ErrorShapes: o.options.ErrorShapes, ErrorStates: []admin.State{admin.Permafailed}, SkipQueues: true, Estimate: true,
+			ErrorShapes: o.options.ErrorShapes, ErrorStates: []admin.State{admin.Permafailed}, SkipQueues: true, Estimate: true, SamplePages: samplePages,
 		})
 		if err != nil {
 			return err

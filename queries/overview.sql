@@ -150,7 +150,8 @@ left join graphile_worker._private_job_queues as queues on queues.id = summed.jo
 -- Reads the earliest finite run_at of a ready job and the earliest finite run_at in the
 -- future, from the index that workers fetch by. It reads the first 1000 priorities, and of
 -- each the first 100 jobs that are due and the next job that is not. Certain is true if no
--- other job can be earlier. It also reads the index entries of taken and deleted jobs until
+-- other job can be earlier. The queues are subqueries for each job, which the planner cannot
+-- replace by a hash of all queues. It also reads the index entries of taken and deleted jobs until
 -- the index is vacuumed.
 with recursive priorities as ({{template "priorities"}}
 ), firsts as (
@@ -161,7 +162,7 @@ with recursive priorities as ({{template "priorities"}}
     (
       select jobs.run_at from graphile_worker._private_jobs as jobs
       where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at > pg_catalog.now() and jobs.run_at < 'infinity'
-      and (jobs.job_queue_id is null or exists (select from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id))
+      and (jobs.job_queue_id is null or (select true from graphile_worker._private_job_queues as queues where queues.id = jobs.job_queue_id))
       order by jobs.run_at
       limit 1
     ) as next_run_at
@@ -170,14 +171,15 @@ with recursive priorities as ({{template "priorities"}}
     select
       pg_catalog.count(*) as jobs,
       pg_catalog.max(turns.run_at) as newest,
-      pg_catalog.min(turns.run_at) filter (where turns.job_queue_id is null or queues.is_available) as oldest_ready
+      pg_catalog.min(turns.run_at) filter (where turns.job_queue_id is null or (
+        select queues.is_available from graphile_worker._private_job_queues as queues where queues.id = turns.job_queue_id
+      )) as oldest_ready
     from (
       select jobs.run_at, jobs.job_queue_id from graphile_worker._private_jobs as jobs
       where jobs.is_available and jobs.priority = priorities.priority and jobs.run_at > '-infinity' and jobs.run_at <= pg_catalog.now()
       order by jobs.run_at
       limit 100
     ) as turns
-    left join graphile_worker._private_job_queues as queues on queues.id = turns.job_queue_id
   ) as due
   where priorities.place <= 1000
 ), times as (

@@ -65,7 +65,7 @@ machine only. SIGTERM and Ctrl-C end the server, after the requests under way.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:9840", "the address to serve on")
 	flags.BoolVar(&f.once, "once", false, "print the metrics once instead of serving them")
-	flags.Var(&f.count, "count", "exact, estimate, or auto: exact up to 1 GB of jobs")
+	flags.Var(&f.count, "count", "exact, estimate, or auto: exact up to 256 MB of jobs")
 	flags.DurationVar(&f.countEvery, "count-every", time.Minute, "how old the counts are before they are counted again")
 	flags.BoolVar(&f.queues, "queues", false, "also count the jobs by queue")
 	flags.IntVar(&f.top, "top", 50, "for how many tasks and queues there are metrics; the others are added up")
