@@ -114,15 +114,15 @@ func TestNetwork(t *testing.T) {
 			slowest = max(slowest, time.Since(healed))
 			close(over)
 			acting.Wait()
-			wait(t, "the connections that the pools have given up end after "+d.name, func(ctx context.Context) bool {
-				var kept int32 // with those whose end the pool has not seen yet
-				for _, pool := range pools {
-					kept += pool.Stat().TotalConns()
-				}
-				var sessions, busy int32
-				err := n.pool.QueryRow(ctx, `select count(*), count(*) filter (where state <> 'idle') from pg_catalog.pg_stat_activity
-					where application_name like 'actor%'`).Scan(&sessions, &busy)
-				return err == nil && sessions <= kept && busy == 0 && n.proxy.Open() == int(sessions)
+			// A statement that was stalled arrives late, after its caller has given up. So no
+			// connection may be open any more when the jobs are read.
+			for _, pool := range pools {
+				pool.Reset()
+			}
+			wait(t, "all connections end after "+d.name, func(ctx context.Context) bool {
+				sessions := -1
+				_ = n.pool.QueryRow(ctx, "select count(*) from pg_catalog.pg_stat_activity where application_name like 'actor%'").Scan(&sessions)
+				return sessions == 0 && n.proxy.Open() == 0
 			})
 			for _, a := range actors {
 				a.verify(t, n.pool)
