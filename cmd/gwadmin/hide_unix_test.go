@@ -61,3 +61,17 @@ func TestHandedOver(t *testing.T) {
 		t.Error("children inherit it")
 	}
 }
+
+func FuzzWithoutURL(f *testing.F) {
+	for _, text := range []string{"jobs show 1", "--database-url=X jobs", "--database-url", "-- --database-url X", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, args := range [][]string{{text}, {"--database-url", text}, {"jobs", "list", text}, strings.Fields(text)} {
+			rest, url := withoutURL(args)
+			if len(rest) > len(args) || url != "" && !strings.Contains(strings.Join(args, " "), url) {
+				t.Errorf("withoutURL(%q) is %q, %q", args, rest, url)
+			}
+		}
+	})
+}
