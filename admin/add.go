@@ -84,7 +84,11 @@ func (c *Client) addOne(ctx context.Context, spec *JobSpec, payload *string, mod
 		params.JobKeyMode = new(string(mode))
 	}
 	for range tries {
-		added, err := changing(ctx, c, func(c *Client) (db.JobAddRow, error) { return c.queries.JobAdd(ctx, c.conn, params) })
+		var added db.JobAddRow
+		err := c.retryOnDeadlock(func() (err error) {
+			added, err = changing(ctx, c, func(c *Client) (db.JobAddRow, error) { return c.queries.JobAdd(ctx, c.conn, params) })
+			return err
+		})
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue
 		}

@@ -64,8 +64,12 @@ func (c *Client) RemoveJob(ctx context.Context, key string, options *RemoveOptio
 	// again. Nothing has been changed yet.
 	for range tries {
 		if !options.DryRun {
-			rows, err := changing(ctx, c, func(c *Client) ([]db.JobRemoveRow, error) {
-				return c.queries.JobRemove(ctx, c.conn, db.JobRemoveParams{JobKey: key, DetachLocked: options.DetachLocked})
+			var rows []db.JobRemoveRow
+			err := c.retryOnDeadlock(func() (err error) {
+				rows, err = changing(ctx, c, func(c *Client) ([]db.JobRemoveRow, error) {
+					return c.queries.JobRemove(ctx, c.conn, db.JobRemoveParams{JobKey: key, DetachLocked: options.DetachLocked})
+				})
+				return err
 			})
 			if err != nil {
 				return nil, c.failure(call, sentAs(Sent{Jobs: 1}, err))

@@ -151,6 +151,9 @@ func (d sqlDB) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, erro
 	if d.inTransaction() {
 		return beginSavepoint(ctx, d)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	alive, end := context.WithCancel(context.WithoutCancel(ctx))
 	keep := context.AfterFunc(ctx, end)
 	level := sql.LevelDefault
@@ -159,7 +162,8 @@ func (d sqlDB) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, erro
 	}
 	tx, err := d.beginner.BeginTx(alive, &sql.TxOptions{Isolation: level})
 	if !keep() && err == nil {
-		err = ctx.Err() // the end of alive rolls tx back
+		err = ctx.Err()
+		_ = tx.Rollback() // unless the end of alive has begun to
 	}
 	if err != nil {
 		end()

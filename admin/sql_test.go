@@ -32,8 +32,10 @@ func TestSQLReleases(t *testing.T) {
 	b.check("AddJob", "23514", code(err))
 	over, cancel := context.WithCancel(b.ctx)
 	cancel()
+	b.sent.take()
 	_, err = client.AddJobs(over, refused, nil)
 	b.check("with a context that has ended", true, is(context.Canceled)(err))
+	b.check("what was sent then", []string(nil), b.sent.names()) // database/sql would undo a begin in the background
 	b.check("connections in use", 0, db.Stats().InUse)
 }
 
