@@ -140,7 +140,7 @@ func (a *app) runMetrics(ctx context.Context, f *metricsFlags) error {
 	defer observer.Close()
 	client := admin.New(pool, admin.WithSchema(a.schema))
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics.New(observer, &metrics.Options{Top: f.top, Version: version()}))
+	registry.MustRegister(metrics.New(observer, &metrics.Options{Top: f.top, Version: currentBuild().Version}))
 	if f.once {
 		return a.printMetrics(ctx, client, observer, registry)
 	}

@@ -37,17 +37,6 @@ func TestHelp(t *testing.T) {
 	})
 }
 
-func TestVersion(t *testing.T) {
-	t.Parallel()
-	got := gwadmin(t, nil, "", "version")
-	if !regexp.MustCompile(`^gwadmin (v\d+\.\S+|\(devel\))\n$`).MatchString(got.Stdout) || got.Stderr != "" || got.Code != exitOK {
-		t.Errorf("got %+v", got)
-	}
-	check(t, "--version", got, gwadmin(t, nil, "", "--version"))
-	said := parse[map[string]string](t, gwadmin(t, nil, "", "version", "-o", "json"))
-	check(t, "in JSON", map[string]string{"version": strings.Fields(got.Stdout)[1]}, said)
-}
-
 // If the result cannot be printed, the summary still says what was done.
 func TestFullDiskChange(t *testing.T) {
 	t.Parallel()

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 )
 
@@ -78,6 +76,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // rootCommand returns the tree of all verbs.
 func rootCommand(a *app) *cobra.Command {
+	build := currentBuild()
 	root := &cobra.Command{
 		Use:   "gwadmin",
 		Short: "Administer a Graphile Worker job queue on PostgreSQL",
@@ -92,11 +91,11 @@ Data goes to standard output, everything else to standard error. NO_COLOR
 switches colours off.
 
 ` + exitCodeHelp,
-		Version:       version(),
+		Version:       build.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetVersionTemplate("gwadmin {{.Version}}\n")
+	root.SetVersionTemplate(build.text())
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	flags := root.PersistentFlags()
@@ -136,33 +135,4 @@ func group(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = verbOnly
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return cmd
-}
-
-func versionCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  gwadmin version",
-		RunE:    func(*cobra.Command, []string) error { return a.print(shownVersion{version()}) },
-	}
-}
-
-type shownVersion struct {
-	Version string `json:"version"`
-}
-
-func (v shownVersion) lines() []any { return []any{v} }
-
-func (v shownVersion) tables(a *app) []table.Writer {
-	fmt.Fprintln(a.stdout, "gwadmin", v.Version)
-	return nil
-}
-
-// version is the version of the module, which the Go toolchain records in the binary.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }

@@ -10,9 +10,15 @@ import (
 
 // The revisions of Graphile Worker's database, as its table migrations counts them.
 const (
-	OldestRevision = 18 // Graphile Worker 0.16, the first one with today's tables
-	NewestRevision = 20 // Graphile Worker 0.18.0
+	OldestRevision = 18 // the first one with today's tables
+	NewestRevision = 20 // the one that the migrations build
 	NewestBreaking = 19 // the newest one that workers of older releases cannot work with
+)
+
+// The releases of Graphile Worker that these revisions came with.
+const (
+	OldestRelease = "0.16"   // of OldestRevision
+	NewestRelease = "0.18.0" // of NewestRevision
 )
 
 // VersionTable is Goose's version table, inside the schema.
