@@ -73,9 +73,11 @@ func TestLoad(t *testing.T) {
 	}
 	row(t, "%d changes of jobs in %s (%.0f/s) by %d clients with %d calls, 8 JavaScript workers and %d simulated; "+
 		"%d jobs added, %d run (%d by JavaScript), %d completed, %d removed, %d cleaned up; %d locks of dead workers cleared; "+
+		"%d pauses of queues; %d queues restored; %d jobs put on hold and released; "+
 		"every job accounted for; no locked job changed (%d left alone); no deadlock reached a caller (%d in the server)",
 		l.operations.Load(), took.Round(time.Second), float64(l.operations.Load())/took.Seconds(), clients, calls, simulated,
 		len(l.told.Added), len(l.told.Run), l.runs["worker js"], len(l.told.Completed), len(l.told.Removed), l.told.Cleaned, l.told.Unlocked,
+		l.told.Paused, l.restored, l.told.Held,
 		l.skips[string(admin.Locked)], deadlocks)
 	t.Logf("calls %v\nskips %v", l.calls, l.skips)
 }
@@ -88,8 +90,8 @@ type load struct {
 	works  *pgxpool.Pool // of the simulated workers
 
 	// The clients, by what the ledger lets them do.
-	office, producer, cleaner, unlocker *admin.Client
-	adder                               *admin.Adder
+	office, producer, cleaner, unlocker, pauser, holder *admin.Client
+	adder                                               *admin.Adder
 
 	js        []*upstream.Worker
 	drivers   []*upstream.Driver
@@ -107,6 +109,8 @@ type load struct {
 	recent []int64 // the jobs started last, which are probably held
 	dead   []string
 	runs   map[string]int // by session, according to the ledger
+
+	restored int // queues
 }
 
 // An entry is a job with a payload that it had: {"n": N}.
@@ -124,10 +128,14 @@ type account struct {
 	Removed   map[entry]int
 	Cleaned   int
 	Unlocked  int // held by dead workers
+	Held      int // put on hold
+	Released  int
+	Paused    int // queues
+	Resumed   int
 }
 
 func newAccount() account {
-	return account{map[entry]int{}, map[entry]int{}, map[entry]int{}, map[entry]int{}, map[entry]int{}, 0, 0}
+	return account{Added: map[entry]int{}, Taken: map[entry]int{}, Run: map[entry]int{}, Completed: map[entry]int{}, Removed: map[entry]int{}}
 }
 
 func newLoad(t *testing.T, url string, seed uint64) *load {
@@ -139,6 +147,7 @@ func newLoad(t *testing.T, url string, seed uint64) *load {
 	exec(t, l.ledger, "alter table watch.log set unlogged")
 	client := func(name string) *admin.Client { return admin.New(open(t, url, named("admin "+name))) }
 	l.office, l.producer, l.cleaner, l.unlocker = client("office"), client("producer"), client("cleaner"), client("unlocker")
+	l.pauser, l.holder = client("pauser"), client("holder")
 	l.adder = admin.NewAdder(l.producer, nil)
 	return l
 }
@@ -172,6 +181,8 @@ func (l *load) fail(what string, err error) {
 	l.Errorf("%s: %v", what, err)
 }
 
+const loadQueues = 20
+
 var loadTasks = []string{"mail", "image", "report"}
 
 // loadPayload is the payload of a job.
@@ -197,13 +208,16 @@ func (l *load) spec(random *rand.Rand) admin.JobSpec {
 	}
 	switch random.IntN(12) {
 	case 0, 1:
-		spec.QueueName = new(fmt.Sprint("queue ", random.IntN(20)))
+		spec.QueueName = loadQueue(random)
+		payload.Sleep = random.IntN(40) // so that workers hold queues when they are paused and resumed
 	case 2:
 		spec.QueueName = new("once " + payload.N) // cleanup deletes it soon
 	}
 	spec.Payload = payload
 	return spec
 }
+
+func loadQueue(random *rand.Rand) *string { return new(fmt.Sprint("queue ", random.IntN(loadQueues))) }
 
 func loadKey(random *rand.Rand) *string { return new(fmt.Sprint("key ", random.IntN(100))) }
 
@@ -247,7 +261,8 @@ func (l *load) added(spec admin.JobSpec, job *admin.Job) {
 // callAll makes calls until it is over.
 func (l *load) callAll(random *rand.Rand, over *atomic.Bool) {
 	names := []string{"add", "add", "group", "group", "refill", "refill", "complete", "fail", "reschedule", "retry",
-		"complete where", "fail where", "reschedule where", "retry where", "remove", "clean", "unlock", "restore"}
+		"complete where", "fail where", "reschedule where", "retry where", "remove", "clean", "unlock",
+		"lose", "restore", "pause", "resume", "blink", "hold", "hold where", "release", "release where"}
 	for !over.Load() && !l.Failed() {
 		name := names[random.IntN(len(names))]
 		if (name == "refill" || name == "group") && l.ready.Load() > 3000 {
@@ -283,6 +298,12 @@ func (l *load) callOne(name string, random *rand.Rand) (*admin.ChangeResult, err
 					l.told.Completed[entryOf(job.ID, job.Payload)]++
 				}
 			})
+		}
+		return result, err
+	}
+	told := func(count *int, result *admin.ChangeResult, err error) (*admin.ChangeResult, error) {
+		if result != nil {
+			l.locked(func() { *count += int(result.Changed) })
 		}
 		return result, err
 	}
@@ -375,14 +396,50 @@ func (l *load) callOne(name string, random *rand.Rand) (*admin.ChangeResult, err
 			l.locked(func() { l.told.Cleaned += int(cleaned.Deleted[admin.DeletePermafailedJobs]) })
 		}
 		return nil, err
-	case "restore": // jobs whose queue was cleaned up while they were added
-		_, err := l.office.RestoreQueues(ctx, nil)
+	case "lose": // as if a queue had been cleaned up while a job was added to it
+		return nil, l.lose(*loadQueue(random))
+	case "restore":
+		restored, err := l.office.RestoreQueues(ctx, nil)
+		if err == nil {
+			l.operations.Add(int64(len(restored.Queues)))
+			l.locked(func() { l.restored += len(restored.Queues) })
+		}
 		return nil, err
+	case "pause":
+		return nil, l.pause(*loadQueue(random))
+	case "blink":
+		queue := *loadQueue(random)
+		return nil, errors.Join(l.pause(queue), l.resume(queue))
+	case "resume":
+		return nil, l.resume(*loadQueue(random))
+	case "hold":
+		result, err := l.holder.HoldJobs(ctx, l.pick(random), nil)
+		return told(&l.told.Held, result, err)
+	case "hold where":
+		where.Limit = min(where.Limit, 100)
+		result, err := l.holder.HoldWhere(ctx, filter, where)
+		return told(&l.told.Held, result, err)
+	case "release":
+		result, err := l.holder.ReleaseJobs(ctx, l.pick(random), &admin.ChangeOptions{Return: admin.ReturnCount})
+		return told(&l.told.Released, result, err)
+	case "release where":
+		result, err := l.holder.ReleaseWhere(ctx, filter, where)
+		return told(&l.told.Released, result, err)
+	case "release all":
+		result, err := l.holder.ReleaseWhere(ctx, admin.Filter{}, &admin.WhereOptions{All: true})
+		return told(&l.told.Released, result, err)
 	case "unlock":
 		var dead []string
 		l.locked(func() { dead, l.dead = l.dead, nil })
-		unlocked, err := l.unlocker.ForceUnlockWorkers(ctx, dead, nil)
+		would, err := l.unlocker.ForceUnlockWorkers(ctx, append(dead, "nobody"), &admin.UnlockOptions{DryRun: true})
+		if err != nil {
+			return nil, err
+		}
+		unlocked, err := l.unlocker.ForceUnlockWorkers(ctx, append(dead, "nobody"), nil)
 		if err == nil {
+			if diff := cmp.Diff(jobsOf(would), jobsOf(unlocked)); diff != "" {
+				l.Errorf("locks of dead workers: -dry run +done\n%s", diff)
+			}
 			l.locked(func() {
 				for _, worker := range unlocked.Unlocked {
 					l.operations.Add(worker.Jobs)
@@ -393,6 +450,50 @@ func (l *load) callOne(name string, random *rand.Rand) (*admin.ChangeResult, err
 		return nil, err
 	}
 	panic(name)
+}
+
+// lose deletes a queue that has jobs, while no worker holds it.
+func (l *load) lose(queue string) error {
+	_, err := l.ledger.Exec(l.Context(), "delete from graphile_worker._private_job_queues where queue_name = $1 and locked_at is null", queue)
+	if deadlocked(err) {
+		return nil
+	}
+	return err
+}
+
+// jobsOf returns the numbers of jobs that the workers held. Their queues may have been paused
+// meanwhile.
+func jobsOf(result *admin.UnlockResult) map[string]int64 {
+	jobs := map[string]int64{}
+	for _, worker := range result.Unlocked {
+		if worker.Jobs > 0 {
+			jobs[worker.WorkerID] = worker.Jobs
+		}
+	}
+	return jobs
+}
+
+func (l *load) pause(queue string) error {
+	paused, err := l.pauser.PauseQueue(l.Context(), queue, nil)
+	if err == nil && !paused.Already {
+		l.operations.Add(1)
+		l.locked(func() { l.told.Paused++ })
+	}
+	return err
+}
+
+func (l *load) resume(queue string) error {
+	resumed, err := l.pauser.ResumeQueue(l.Context(), queue, nil)
+	if resumed != nil && resumed.Pause != nil {
+		l.operations.Add(1)
+		l.locked(func() {
+			l.told.Resumed++
+			if resumed.Running != nil {
+				l.skips["resumed: a job runs"]++
+			}
+		})
+	}
+	return err
 }
 
 // startJavaScript starts drivers, each with so many workers.
@@ -571,8 +672,18 @@ func (l *load) work(name string, random *rand.Rand, over *atomic.Bool) {
 
 // drain waits until the workers have run all jobs that they can run.
 func (l *load) drain() {
+	for i := range loadQueues {
+		if err := l.lose(fmt.Sprint("queue ", i)); err != nil {
+			l.fail("lose", err)
+		}
+	}
 	wait(l.T, "the workers run what is left", func(ctx context.Context) bool {
-		for _, name := range []string{"unlock", "restore"} {
+		for i := range loadQueues {
+			if err := l.resume(fmt.Sprint("queue ", i)); err != nil {
+				l.fail("resume", err)
+			}
+		}
+		for _, name := range []string{"release all", "unlock", "restore"} {
 			if _, err := l.callOne(name, source(l.seed, -1)); err != nil && !errors.Is(err, admin.ErrContended) {
 				l.fail(name, err)
 			}
@@ -624,7 +735,15 @@ func (l *load) settle() {
 			if e.Job != 0 {
 				seen.Unlocked++
 			}
-		case "detached producer", "deduped producer":
+		case "put on hold holder":
+			seen.Held++
+		case "released holder":
+			seen.Released++
+		case "paused pauser":
+			seen.Paused++
+		case "resumed pauser":
+			seen.Resumed++
+		case "detached producer", "deduped producer", "freed pauser":
 			verdicts[event]++
 		default:
 			l.Errorf("%s by %s: job %d\n\t%s", event, session, e.Job, change)
@@ -650,7 +769,10 @@ func (l *load) settle() {
 	if len(left) != len(live) || slices.ContainsFunc(left, func(id int64) bool { return !live[id] }) {
 		l.Errorf("%d jobs should be left according to the ledger, and %d are", len(live), len(left))
 	}
-	l.Logf("%d jobs are left; held jobs touched by a producer as add_job and remove_job do: %v", len(left), verdicts)
+	if seen.Paused != seen.Resumed {
+		l.Errorf("%d pauses, and %d resumes", seen.Paused, seen.Resumed)
+	}
+	l.Logf("%d jobs are left; held jobs and queues touched as add_job, remove_job and ResumeQueue do: %v", len(left), verdicts)
 }
 
 // compare shows the first differences of two accounts. They are too large for a diff.
@@ -672,8 +794,11 @@ func (l *load) compare(what string, want, got account) {
 			l.Errorf("%s: %s: -want +got\n%s", what, name, diff)
 		}
 	}
-	if diff := cmp.Diff([]int{want.Cleaned, want.Unlocked}, []int{got.Cleaned, got.Unlocked}); diff != "" {
-		l.Errorf("%s: cleaned up, unlocked: -want +got\n%s", what, diff)
+	counts := func(a account) map[string]int {
+		return map[string]int{"cleaned up": a.Cleaned, "unlocked": a.Unlocked, "put on hold": a.Held, "released": a.Released, "paused": a.Paused, "resumed": a.Resumed}
+	}
+	if diff := cmp.Diff(counts(want), counts(got)); diff != "" {
+		l.Errorf("%s: -want +got\n%s", what, diff)
 	}
 }
 

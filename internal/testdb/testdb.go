@@ -43,7 +43,11 @@ func Upstream(tb testing.TB, version, schema string) *pgtest.Template {
 // "violation". There are three exceptions. The "admin producer" may take the key and the
 // remaining attempts of a held job, as add_job and remove_job do ("detached"), and increase
 // its revision, as unsafe_dedupe does ("deduped"). The "admin unlocker" may clear the locks
-// of workers whose ids start with "dead " ("unlocked").
+// of workers whose ids start with "dead " ("unlocked"). The "admin pauser" may pause and
+// resume queues ("paused", "resumed"), and clear the lock of a queue whose job has finished
+// ("freed"). What the "admin holder" does is "put on hold" and "released".
+//
+// A worker must not take a job whose queue it does not hold: "taken without its queue".
 //
 //go:embed watch.sql
 var Watch string
