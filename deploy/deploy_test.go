@@ -184,16 +184,12 @@ func queue(ctx context.Context, t *testing.T) string {
 	return url
 }
 
-// startMetrics builds gwadmin, starts gwadmin metrics, and returns its address.
+// startMetrics starts gwadmin metrics, and returns its address.
 func startMetrics(ctx context.Context, t *testing.T, database string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "gwadmin")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "../cmd/gwadmin").CombinedOutput(); err != nil {
-		t.Fatalf("build gwadmin: %v\n%s", err, out)
-	}
 	address := freeAddress(t)
-	cmd := exec.CommandContext(ctx, binary, "metrics", "--queues", "--listen", address)
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+database)
+	cmd := exec.CommandContext(ctx, gwadminFile(t), "metrics", "--queues", "--listen", address)
+	cmd.Env = environ("DATABASE_URL=" + database)
 	run(t, cmd)
 	waitFor(ctx, t, "http://"+address+"/readyz")
 	return address

@@ -20,7 +20,8 @@ type UpOptions struct {
 	// the error is [ErrNoMigration].
 	To *int64
 	// WaitIdle matters only if a breaking revision is pending: workers that are older
-	// than it cannot finish the jobs that they hold. Nil does not look for them.
+	// than it are told to stop, and may not be able to finish the jobs that they hold.
+	// (With revision 19, the only one so far, they are.) Nil does not look for them.
 	// Otherwise Up waits until no worker holds a job, for so long at most; then it fails
 	// with a [*BusyError]. 0 does not wait. Stale locks do not count.
 	WaitIdle *time.Duration
