@@ -8,7 +8,7 @@ BENCHTIME = 2s
 MAJORS = 13 14 15 16 17 18
 SUITE = ./admin ./migrations ./cmd/gwadmin ./gwtest ./internal/faults
 
-.PHONY: bench bench-short faults matrix
+.PHONY: bench bench-short faults matrix upstream-diff upstream-test
 
 # All of it takes less than half an hour and 10 GB of disk below /var/tmp.
 bench:
@@ -30,3 +30,11 @@ matrix:
 		echo "== PostgreSQL $$major"; \
 		CI=true GWADMIN_PG_MAJOR=$$major go test -count 1 -timeout 2h $(SUITE) || failed="$$failed $$major"; \
 	done; [ -z "$$failed" ] || { echo "failed on PostgreSQL$$failed"; exit 1; }
+
+# What changed between two npm releases of graphile-worker, and which tests fail on one:
+# make upstream-diff TO=latest, make upstream-test TO=0.19.0.
+upstream-diff:
+	@go run ./internal/upstreamdiff $(FROM) $(TO)
+
+upstream-test:
+	GWADMIN_UPSTREAM=$(TO) go test -count 1 -run 'Behaviour|Converge|Interop' ./migrations ./admin

@@ -28,7 +28,7 @@ import (
 )
 
 // interopRelease is the release that must accept our schema as its own.
-const interopRelease = "0.18.0"
+var interopRelease = upstream.Newest
 
 // interop is a database that Go and the real graphile-worker share.
 type interop struct {

@@ -99,7 +99,7 @@ func behaviourSides(tb testing.TB) (ours, theirs side) {
 	tb.Helper()
 	upstream.Ensure(tb)
 	return side{"ours", &pgtest.Template{Name: "behaviour ours", Build: buildOurs}},
-		side{"upstream", &pgtest.Template{Name: "behaviour upstream", Key: "0.18.0", Build: buildTheirs}}
+		side{"upstream", &pgtest.Template{Name: "behaviour upstream", Key: upstream.Newest, Build: buildTheirs}}
 }
 
 func buildOurs(ctx context.Context, url string) error {
@@ -122,7 +122,7 @@ func buildOurs(ctx context.Context, url string) error {
 
 func buildTheirs(ctx context.Context, url string) error {
 	for _, schema := range behaviourSchemas {
-		if err := upstream.Install(ctx, "0.18.0", url, schema); err != nil {
+		if err := upstream.Install(ctx, upstream.Newest, url, schema); err != nil {
 			return err
 		}
 	}

@@ -156,7 +156,7 @@ func TestBehaviourCleanup(t *testing.T) {
 	observers := make(map[string]*observer)
 	for _, s := range []side{ours, theirs} {
 		url := pgtest.URL(t, s.template)
-		clients[s.name] = upstream.Start(t, "0.18.0", url, behaviourSchemas[1])
+		clients[s.name] = upstream.Start(t, upstream.Newest, url, behaviourSchemas[1])
 		observers[s.name] = observe(t, url, behaviourSchemas[1])
 	}
 	for _, c := range cases {
@@ -249,7 +249,7 @@ func TestBehaviourLedger(t *testing.T) {
 	}
 	install := func(o *observer, url string) {
 		o.Helper()
-		if err := upstream.Install(o.ctx, "0.18.0", url, o.schema); err != nil {
+		if err := upstream.Install(o.ctx, upstream.Newest, url, o.schema); err != nil {
 			o.Fatal(err)
 		}
 	}
@@ -299,7 +299,7 @@ func TestBehaviourLedger(t *testing.T) {
 				o.exec("insert into graphile_worker.migrations (id, breaking) values (21, false)")
 				install(o, url)
 				o.exec("insert into graphile_worker.migrations (id, breaking) values (22, true)")
-				err := upstream.Install(o.ctx, "0.18.0", url, o.schema)
+				err := upstream.Install(o.ctx, upstream.Newest, url, o.schema)
 				if err == nil || !strings.Contains(err.Error(), "breaking migration 22") {
 					t.Errorf("a newer breaking revision: got %v, want a refusal", err)
 				}
@@ -333,7 +333,7 @@ func TestBehaviourWorker(t *testing.T) {
 			t.Parallel()
 			url := pgtest.URL(t, s.template)
 			o := observe(t, url, graphile.DefaultSchema)
-			testWorker(o, upstream.Start(t, "0.18.0", url, ""))
+			testWorker(o, upstream.Start(t, upstream.Newest, url, ""))
 		})
 	}
 }

@@ -69,21 +69,26 @@ func Make(ctx context.Context, dir string, fill func(dir string) error) error {
 var ErrNoNPM = errors.New("npm is not installed")
 
 // NPM installs the packages of a package-lock.json into dir. npm compares each
-// package with the digest in the lock file. Scripts of the packages do not run.
+// package with the digest in the lock file. If there is no lock file, it is nil, and npm
+// chooses the newest packages that fit. Scripts of the packages do not run.
 func NPM(ctx context.Context, dir string, manifest, lock []byte) error {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
 		return ErrNoNPM
 	}
-	for name, content := range map[string][]byte{"package.json": manifest, "package-lock.json": lock} {
+	verb, written := "install", map[string][]byte{"package.json": manifest}
+	if lock != nil {
+		verb, written["package-lock.json"] = "ci", lock
+	}
+	for name, content := range written {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			return err
 		}
 	}
-	cmd := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--engine-strict=false")
+	cmd := exec.CommandContext(ctx, npm, verb, "--ignore-scripts", "--no-audit", "--no-fund", "--engine-strict=false")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm ci: %w\n%s", err, out)
+		return fmt.Errorf("npm %s: %w\n%s", verb, err, out)
 	}
 	return nil
 }

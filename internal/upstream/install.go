@@ -22,7 +22,7 @@ import (
 // may be called from many goroutines at once, and leaves no connection open. Without
 // node or npm the error is [ErrUnavailable].
 func Install(ctx context.Context, version, url, schema string) error {
-	cli := filepath.Join("node_modules", "graphile-worker-"+version, "dist", "cli.js")
+	cli := filepath.Join("node_modules", packageName(version), "dist", "cli.js")
 	cmd, err := command(ctx, version, url, cli, "--schema-only", "--schema="+cmp.Or(schema, DefaultSchema))
 	if err == nil {
 		var out []byte
@@ -43,10 +43,7 @@ func Install(ctx context.Context, version, url, schema string) error {
 // command prepares node to run in the directory of the packages. The environment leads
 // node-postgres to the database behind url, and has no variables for graphile-worker.
 func command(ctx context.Context, version, url string, args ...string) (*exec.Cmd, error) {
-	if Revision(version) == 0 {
-		return nil, fmt.Errorf("unknown release %q, want one of %q", version, Versions)
-	}
-	dir, err := packages(ctx)
+	dir, err := packages(ctx, version)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ var Compilers = []string{"5.9.3", "7.0.2"}
 func Compile(tb testing.TB, compiler, version string, files map[string]string) []string {
 	tb.Helper()
 	Ensure(tb)
-	packages, err := packages(tb.Context())
+	packages, err := packages(tb.Context(), Versions[0])
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func Compile(tb testing.TB, compiler, version string, files map[string]string) [
 		"compilerOptions": map[string]any{
 			"strict": true, "noEmit": true, "module": "nodenext", "target": "es2023",
 			"types": []string{"node"}, "typeRoots": []string{filepath.Join(modules, "@types")},
-			"paths": map[string][]string{"graphile-worker": {filepath.Join(modules, "graphile-worker-"+version, "dist", "index.d.ts")}},
+			"paths": map[string][]string{"graphile-worker": {filepath.Join(modules, packageName(version), "dist", "index.d.ts")}},
 		},
 	})
 	if err != nil {

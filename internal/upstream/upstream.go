@@ -1,12 +1,14 @@
 // Package upstream runs the released npm package graphile-worker, so that tests
 // compare this module with its migrations, its client and its workers.
 //
-// [Ensure] installs the packages. [Install] installs a release's schema. [Start] starts
+// [Ensure] installs the packages. [Install] installs a release's schema. [Fetch] gets a
+// release that the tests do not know yet. [Start] starts
 // a process that calls the JavaScript client and runs workers. [SeedStates] fills a
 // schema with jobs in every state, and [Snapshot] reads all of its rows.
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -23,6 +25,10 @@ import (
 
 // Versions are the releases that are installed, oldest first.
 var Versions = []string{"0.16.6", "0.17.3", "0.18.0"}
+
+// Newest is the release whose schema ours must equal. GWADMIN_UPSTREAM in the environment
+// names another one, to see which tests would fail on it.
+var Newest = cmp.Or(os.Getenv("GWADMIN_UPSTREAM"), Versions[len(Versions)-1])
 
 // DefaultSchema is where graphile-worker installs itself unless told otherwise.
 const DefaultSchema = "graphile_worker"
@@ -41,7 +47,7 @@ var ErrUnavailable = errors.New("node and npm are needed to run graphile-worker"
 // tests and processes at once.
 func Ensure(tb testing.TB) {
 	tb.Helper()
-	_, err := packages(tb.Context())
+	_, err := Fetch(tb.Context(), Newest)
 	switch {
 	case errors.Is(err, ErrUnavailable) && os.Getenv("CI") == "":
 		tb.Skip(err)
@@ -58,19 +64,21 @@ var (
 	lock []byte
 )
 
-// packages returns the directory whose node_modules holds every release. The
-// first call on a machine installs them into the cache.
-func packages(ctx context.Context) (string, error) {
-	for _, name := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(name); err != nil {
-			return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-	}
-	base, err := cache.Dir()
+// packages returns the directory whose node_modules holds a release. The first call on a
+// machine installs all of [Versions] into the cache.
+func packages(ctx context.Context, version string) (string, error) {
+	base, err := cacheDir()
 	if err != nil {
 		return "", err
 	}
-	return installPackages(ctx, base)
+	if slices.Contains(Versions, version) {
+		return installPackages(ctx, base)
+	}
+	dir := fetchedDir(base, version)
+	if _, err := os.Stat(dir); err != nil {
+		return "", fmt.Errorf("unknown release %q, want one of %q or a fetched one", version, Versions)
+	}
+	return dir, nil
 }
 
 // installPackages installs below base, in a directory named after the content of
@@ -82,4 +90,14 @@ func installPackages(ctx context.Context, base string) (string, error) {
 		return "", fmt.Errorf("install graphile-worker from npm: %w", err)
 	}
 	return dir, nil
+}
+
+// cacheDir returns the cache's directory, unless node or npm is missing.
+func cacheDir() (string, error) {
+	for _, name := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	return cache.Dir()
 }
