@@ -8,7 +8,7 @@ BENCHTIME = 2s
 MAJORS = 13 14 15 16 17 18
 SUITE = ./admin ./migrations ./cmd/gwadmin ./gwtest ./internal/faults
 
-.PHONY: bench bench-short faults matrix upstream-diff upstream-test
+.PHONY: bench bench-short faults fuzz matrix upstream-diff upstream-test
 
 # All of it takes less than half an hour and 10 GB of disk below /var/tmp.
 bench:
@@ -23,6 +23,17 @@ ROW = .
 
 faults:
 	GWADMIN_FAULTS=full go test -count 1 -v -run '$(ROW)' -timeout 6h ./internal/faults
+
+# Each fuzz target of each package for so long, or some of them: make fuzz FUZZ=Cursor
+FUZZ = .
+FUZZTIME = 10m
+FUZZFLAGS = -fuzzminimizetime 2s
+
+fuzz:
+	@failed=; for target in $$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { t[n++] = $$1 } $$1 == "ok" { while (n) print $$2 ":" t[--n] }' | grep -e '$(FUZZ)'); do \
+		echo "== $$target"; \
+		go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) $(FUZZFLAGS) -timeout 0 "$${target%:*}" || failed="$$failed $$target"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 # The tests on each major version of PostgreSQL. What is not installed is fetched with npm.
 matrix:
