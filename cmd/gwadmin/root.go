@@ -118,6 +118,7 @@ switches colours off.
 		schemaCommand(a),
 		uiCommand(a),
 		demoCommand(a),
+		manCommand(),
 		versionCommand(a),
 	)
 	group(root)
