@@ -49,3 +49,36 @@ upstream-diff:
 
 upstream-test:
 	GWADMIN_UPSTREAM=$(TO) go test -count 1 -run 'Behaviour|Converge|Interop' ./migrations ./admin
+
+.PHONY: release-check release-snapshot release-test release-reproducible release image apidiff
+
+# A release: docs/releasing.md. It takes minutes to compile goreleaser, once.
+GORELEASER = go run github.com/goreleaser/goreleaser/v2@v2.15.1
+
+# Checks the configuration, and makes all files of a release in dist/, but for the images.
+release-check:
+	$(GORELEASER) check
+	$(MAKE) release-snapshot
+
+release-snapshot:
+	$(GORELEASER) release --snapshot --clean --skip=docker
+
+# Tests these files, from the archive to a migrated database and a page.
+release-test:
+	.ci/release-test
+
+# Makes the snapshot of a clone again, and compares the checksums.
+release-reproducible:
+	.ci/release-reproducible
+
+# The images, from the snapshot: buildah is needed.
+image:
+	.ci/image
+
+# Publishes a release: the workflow does, for a tag.
+release:
+	notes=$$(mktemp) && .ci/release-notes $(TAG) >"$$notes" && $(GORELEASER) release --clean --release-notes "$$notes"
+
+# What changed in the API since the last tag, or TAG; fails if something is incompatible.
+apidiff:
+	@.ci/apidiff $(TAG)
