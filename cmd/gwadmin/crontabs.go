@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/internal/crontab"
+	"github.com/gwadmin/gwadmin/internal/dryrun"
 )
 
 func crontabsCommand(a *app) *cobra.Command {
@@ -41,7 +40,7 @@ crontab: name its file with --file.`,
 			return shownCrontabs(known), err
 		}
 		now, err := client.Now(ctx)
-		return planCrontabs(items, known, now), err
+		return plannedCrontabs(crontab.Plans(items, known, now)), err
 	})
 	cmd.Flags().StringVar(&file, "file", "", "the crontab of the workers; - is standard input")
 	cmd.AddCommand(crontabsRunCommand(a))
@@ -78,39 +77,7 @@ func (c shownCrontabs) tables(a *app) []table.Writer {
 	return []table.Writer{t}
 }
 
-// A plannedCrontab is a cron item of a file, or one that is only recorded.
-type plannedCrontab struct {
-	Identifier    string     `json:"identifier"`
-	Line          *int       `json:"line"` // nil: it is not in the file
-	Schedule      *string    `json:"schedule"`
-	Task          *string    `json:"task"`
-	KnownSince    *time.Time `json:"known_since"` // nil: no worker has recorded it
-	LastExecution *time.Time `json:"last_execution"`
-	NextRun       *time.Time `json:"next_run"` // nil: never
-}
-
-type plannedCrontabs []plannedCrontab
-
-// planCrontabs puts the items of a file, in its order, before those that are only recorded.
-func planCrontabs(items []crontab.Item, known []admin.Crontab, now time.Time) plannedCrontabs {
-	planned := plannedCrontabs{}
-	for _, item := range items {
-		plan := plannedCrontab{Identifier: item.Identifier, Line: &item.Line, Schedule: &item.Schedule, Task: &item.Task}
-		if next := item.Next(now); !next.IsZero() {
-			plan.NextRun = &next
-		}
-		if i := slices.IndexFunc(known, func(k admin.Crontab) bool { return k.Identifier == item.Identifier }); i >= 0 {
-			plan.KnownSince, plan.LastExecution = &known[i].KnownSince, known[i].LastExecution
-		}
-		planned = append(planned, plan)
-	}
-	for _, k := range known {
-		if !slices.ContainsFunc(items, func(item crontab.Item) bool { return item.Identifier == k.Identifier }) {
-			planned = append(planned, plannedCrontab{Identifier: k.Identifier, KnownSince: &k.KnownSince, LastExecution: k.LastExecution})
-		}
-	}
-	return planned
-}
+type plannedCrontabs []crontab.Plan
 
 func (p plannedCrontabs) lines() []any { return anys(p) }
 
@@ -175,19 +142,12 @@ it is due.`,
 				if err != nil {
 					return err
 				}
-				minute := now.Truncate(time.Minute)
-				payload, err := item.JobPayload(minute)
+				payload, options, err := item.Job(now)
 				if err != nil {
 					return err
 				}
-				options := &admin.AddJobOptions{
-					QueueName: item.QueueName, RunAt: admin.At(minute), MaxAttempts: item.MaxAttempts, JobKey: item.JobKey, Priority: item.Priority,
-				}
-				if item.JobKeyMode != nil {
-					options.JobKeyMode = admin.JobKeyMode(*item.JobKeyMode)
-				}
 				shown, err := withConsent(a, &c, func(dryRun bool) (addedJob, error) {
-					job, before, err := addJob(ctx, pool, client, dryRun, item.Task, payload, options)
+					job, before, err := dryrun.AddJob(ctx, client, dryRun, item.Task, payload, options)
 					if err != nil {
 						return addedJob{}, err
 					}

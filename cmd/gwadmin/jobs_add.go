@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/dryrun"
 )
 
 func jobsAddCommand(a *app) *cobra.Command {
@@ -52,7 +52,7 @@ rolls back.`,
 						return err
 					}
 				}
-				job, before, err := addJob(ctx, pool, client, c.dryRun, args[0], payload, &options)
+				job, before, err := dryrun.AddJob(ctx, client, c.dryRun, args[0], payload, &options)
 				if err != nil {
 					return err
 				}
@@ -93,44 +93,6 @@ func askToReplace(ctx context.Context, a *app, c *consent, client *admin.Client,
 	}
 	a.say("%s", would.sentence(a))
 	return c.ask(a, "Go on?")
-}
-
-// addJob adds a job; in a dry run it rolls back. before is the job that had the key, if
-// there was one.
-func addJob(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, dryRun bool, task string, payload any, options *admin.AddJobOptions) (job, before *admin.Job, err error) {
-	add := func(client *admin.Client) (err error) {
-		if options.JobKey != nil {
-			// AddJob reports any other error.
-			found, err := client.GetJobByKey(ctx, *options.JobKey)
-			if _, ok := errors.AsType[*pgconn.PgError](err); ok {
-				return err
-			}
-			if err == nil {
-				before = &found.Job
-			}
-		}
-		job, err = client.AddJob(ctx, task, payload, options)
-		return err
-	}
-	if dryRun {
-		err = rolledBack(ctx, pool, client, add)
-	} else {
-		err = add(client)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	return job, before, nil
-}
-
-// rolledBack calls fn in a transaction, and rolls that back.
-func rolledBack(ctx context.Context, pool *pgxpool.Pool, client *admin.Client, fn func(*admin.Client) error) error {
-	tx, err := pool.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback(ctx) }()
-	return fn(client.WithTx(tx))
 }
 
 // addedJob prints the job that was added.

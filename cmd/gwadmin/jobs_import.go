@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/dryrun"
 )
 
 func jobsImportCommand(a *app) *cobra.Command {
@@ -74,7 +75,7 @@ back.`,
 			ctx := cmd.Context()
 			return a.withPool(ctx, func(pool *pgxpool.Pool) error {
 				// A batch has the grace, and so its COMMIT needs none.
-				i.client, i.pool = admin.New(pool, admin.WithSchema(a.schema), admin.WithCommitGrace(0)), pool
+				i.client = admin.New(pool, admin.WithSchema(a.schema), admin.WithCommitGrace(0))
 				if asks {
 					preview, err := i.run(ctx, true)
 					if err != nil {
@@ -107,7 +108,6 @@ type jobImport struct {
 	*app
 	file    string // "-" is standard input
 	size    int64  // of a regular file; 0 for anything else, which cannot be read twice
-	pool    *pgxpool.Pool
 	client  *admin.Client
 	options admin.AddJobsOptions
 	rekey   []string
@@ -277,7 +277,7 @@ func (i *jobImport) send(ctx context.Context, batch *importBatch, dryRun bool) (
 		return err
 	}
 	if dryRun {
-		err = rolledBack(ctx, i.pool, i.client, add)
+		err = dryrun.RolledBack(ctx, i.client, add)
 	} else {
 		err = add(i.client)
 	}
