@@ -50,6 +50,9 @@ type Options struct {
 	// returns what was read before. The default is 1 second. For a part that has never been
 	// read a call waits as long as its context lasts.
 	MaxWait time.Duration
+	// Partial makes a call wait no longer than MaxWait for a part that has never been read,
+	// too. That part is empty then, and its AsOf and its Err are nil.
+	Partial bool
 }
 
 // A Pace is how a part is read. Zero fields mean the defaults.
@@ -197,14 +200,14 @@ func (o *Observer) Snapshot(ctx context.Context) (*Snapshot, error) {
 			continue
 		}
 		until := wait
-		if first {
+		if first && !o.options.Partial {
 			until = ctx
 		}
 		select {
 		case <-running:
 		case <-until.Done():
-			if first {
-				return nil, fmt.Errorf("observe: %w", ctx.Err())
+			if err := ctx.Err(); first && err != nil {
+				return nil, fmt.Errorf("observe: %w", err)
 			}
 		}
 	}

@@ -538,3 +538,33 @@ func TestNew(t *testing.T) {
 		}
 	}
 }
+
+// A partial snapshot does not wait for what has never been read, and has it later.
+func TestSnapshotPartial(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, graphile.DefaultSchema)
+	lock, err := b.pool.Begin(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Rollback(context.WithoutCancel(b.ctx))
+	if _, err := lock.Exec(b.ctx, "lock table graphile_worker._private_jobs in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	options := everything()
+	options.Partial, options.MaxWait = true, 10*time.Millisecond
+	options.Counting.Timeout, options.Fast.Timeout, options.Slow.Timeout = time.Minute, time.Minute, time.Minute
+	o := b.observer(options)
+	s, err := o.Snapshot(b.ctx)
+	if err != nil || s.Counts.AsOf != nil || s.Err() != nil {
+		t.Fatalf("while the jobs are locked: %v %v", s, err)
+	}
+	if err := lock.Rollback(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	for s.Counts.AsOf == nil || s.Due.AsOf == nil {
+		if s, err = o.Snapshot(b.ctx); err != nil || s.Err() != nil {
+			t.Fatalf("%v %v", err, s.Err())
+		}
+	}
+}
