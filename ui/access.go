@@ -20,9 +20,9 @@ import (
 type Action string
 
 const (
-	View       Action = "view"       // read a page, or preview a change
+	View       Action = "view"       // read a page; the preview of a change asks for that action, too
 	Export     Action = "export"     // download jobs
-	Add        Action = "add"        // add a job
+	Add        Action = "add"        // add a job, or that of a cron item
 	Complete   Action = "complete"   // delete jobs as completed
 	Fail       Action = "fail"       // fail jobs permanently
 	Reschedule Action = "reschedule" // change when jobs run, and how often

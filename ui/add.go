@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -64,7 +65,13 @@ func (h *Handler) add(w http.ResponseWriter, r *http.Request) error {
 	task, payload, options, err := addValues(form)
 	if err == nil {
 		var job *admin.Job
-		if job, err = h.client.AddJob(r.Context(), task, payload, options); err == nil {
+		job, err = h.client.AddJob(r.Context(), task, payload, options)
+		attributes := []slog.Attr{slog.String("task", task)}
+		if job != nil {
+			attributes = append(attributes, slog.Int64("job", job.ID))
+		}
+		h.logChange(r.Context(), "add job", User(r), err, attributes...)
+		if err == nil {
 			h.reads.forget()
 			return redirect(w, r, fmt.Sprintf("jobs/%d", job.ID))
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -283,7 +284,10 @@ func (h *Handler) previewJobs(w http.ResponseWriter, r *http.Request) error {
 	if v == nil {
 		return badInput(errors.New("choose what to do with the jobs"))
 	}
-	return h.showPreview(w, r, v, http.StatusOK, nil)
+	if err := h.may(r, v.Action); err != nil {
+		return &forbiddenError{err}
+	}
+	return h.showPreview(w, r, v, "", http.StatusOK, nil)
 }
 
 func findVerb(name string) *verb {
@@ -296,8 +300,9 @@ func findVerb(name string) *verb {
 }
 
 // showPreview runs the verb as a dry run. After a refused confirmation it shows the error,
-// and keeps what was typed.
-func (h *Handler) showPreview(w http.ResponseWriter, r *http.Request, v *verb, status int, refusal error) error {
+// and keeps what was typed. The id is that of a preview that took long; empty: it is a new
+// one.
+func (h *Handler) showPreview(w http.ResponseWriter, r *http.Request, v *verb, id string, status int, refusal error) error {
 	selected, err := h.selection(r)
 	if err != nil {
 		return err
@@ -320,14 +325,29 @@ func (h *Handler) showPreview(w http.ResponseWriter, r *http.Request, v *verb, s
 		p.Missing = err != nil || values == (admin.RescheduleValues{})
 	}
 	if !p.Missing {
-		key := "preview?" + r.PostForm.Encode()
-		p.Result, _, err = readPatiently(r.Context(), &h.reads, key, 0, 0, func(ctx context.Context) (*admin.ChangeResult, error) {
+		again := id != ""
+		if !again {
+			id = newPreviewID()
+		}
+		p.Result, _, err = readPatiently(r.Context(), &h.reads, "preview "+id, longestRead, patience, func(ctx context.Context) (*admin.ChangeResult, error) {
 			if selected.IDs != nil {
 				return v.byIDs(h.client, ctx, selected.IDs, p.Form, &admin.ChangeOptions{DryRun: true})
 			}
 			return v.byFilter(h.client, ctx, selected.Filter, p.Form, &admin.WhereOptions{DryRun: true, All: selected.All})
 		})
-		if err != nil {
+		if slow := new(slowError); errors.As(err, &slow) {
+			if !again {
+				form := maps.Clone(r.PostForm)
+				form.Set("verb", v.Name)
+				if selected.IDs == nil {
+					form.Set("q", selected.Search) // with the times of now
+				}
+				h.previews.keep(id, User(r), form)
+				return redirect(w, r, "previews/"+id)
+			}
+			p.Slow = &slowSearch{Took: time.Since(slow.since), Cancel: "previews/" + id + "/stop"}
+			page.Reload = 1
+		} else if err != nil {
 			status, page.Error = h.explain(r, err)
 			p.Missing = true
 		} else {
@@ -350,10 +370,10 @@ func (h *Handler) runVerb(w http.ResponseWriter, r *http.Request, v *verb) error
 	}
 	aim, err := strconv.ParseInt(r.PostForm.Get("previewed"), 10, 64)
 	if err != nil {
-		return h.showPreview(w, r, v, http.StatusOK, nil)
+		return h.showPreview(w, r, v, "", http.StatusOK, nil)
 	}
 	if typed := strings.NewReplacer(" ", "", ",", "").Replace(r.PostForm.Get("confirm")); v.Destructive && typed != strconv.FormatInt(aim, 10) {
-		return h.showPreview(w, r, v, http.StatusUnprocessableEntity, badInput(fmt.Errorf("type the number of jobs, %d, to %s them", aim, v.Name)))
+		return h.showPreview(w, r, v, "", http.StatusUnprocessableEntity, badInput(fmt.Errorf("type the number of jobs, %d, to %s them", aim, v.Name)))
 	}
 	form := url.Values{}
 	for _, name := range valueFields {
@@ -361,16 +381,19 @@ func (h *Handler) runVerb(w http.ResponseWriter, r *http.Request, v *verb) error
 	}
 	if v.Fields {
 		if _, err := rescheduleValues(form); err != nil {
-			return h.showPreview(w, r, v, http.StatusUnprocessableEntity, err)
+			return h.showPreview(w, r, v, "", http.StatusUnprocessableEntity, err)
 		}
 	}
 	o := &operation{Verb: v, What: selected.loggable(), Search: selected.Search, Aim: aim, Snippet: h.verbSnippet(v, selected, form)}
-	h.start(r, o, func(ctx context.Context, progress func(admin.ChangeResult)) (*admin.ChangeResult, error) {
+	err = h.start(r, o, func(ctx context.Context, progress func(admin.ChangeResult)) (*admin.ChangeResult, error) {
 		if selected.IDs != nil {
 			return v.byIDs(h.client, ctx, selected.IDs, form, nil)
 		}
 		return v.byFilter(h.client, ctx, selected.Filter, form, &admin.WhereOptions{All: selected.All, Sample: new(sampleSize), Progress: progress})
 	})
+	if err != nil {
+		return err
+	}
 	return redirect(w, r, fmt.Sprintf("operations/%d", o.ID))
 }
 
@@ -433,6 +456,9 @@ func (h *Handler) unlock(w http.ResponseWriter, r *http.Request) error {
 	confirmed := r.PostForm.Get("confirm") != "" && r.PostForm.Get("confirm") == r.PostForm.Get("previewed")
 	result, err := h.client.ForceUnlockWorkers(r.Context(), []string{worker}, &admin.UnlockOptions{DryRun: !confirmed})
 	if err != nil {
+		if confirmed {
+			h.logChange(r.Context(), "unlock worker", User(r), err, slog.String("worker", worker), slog.String("previewed", r.PostForm.Get("previewed")))
+		}
 		return err
 	}
 	page := unlocking{Worker: worker, Confirmed: confirmed}
@@ -442,7 +468,7 @@ func (h *Handler) unlock(w http.ResponseWriter, r *http.Request) error {
 	}
 	if confirmed {
 		h.reads.forget()
-		h.logChange(r.Context(), "unlock worker", User(r), nil, slog.Any("locks", page.Locks))
+		h.logChange(r.Context(), "unlock worker", User(r), nil, slog.String("worker", worker), slog.String("previewed", r.PostForm.Get("previewed")), slog.Any("locks", page.Locks))
 	}
 	v := view{Title: "Unlock a worker", Section: "workers", Page: page, Snippet: snippet{
 		Command: h.command("workers", "unlock", worker),

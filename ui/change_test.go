@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -265,4 +266,60 @@ func TestSnippets(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// A preview that takes long shows that it searches, can be cancelled, and is there when it
+// has been made. Another user does not see it.
+func TestSlowPreview(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{Authenticate: Basic(func(string, string) bool { return true })})
+	ada, eve := []string{"Authorization", "Basic YWRhOng="}, []string{"Authorization", "Basic ZXZlOng="}
+	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a"}, admin.JobSpec{TaskIdentifier: "a"})
+	if got := s.send(t, "GET", "/jobs", nil, ada...); got.StatusCode != http.StatusOK { // the client has checked the schema
+		t.Fatal(got.Status)
+	}
+	lock := func() func() {
+		tx, err := s.pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), `lock table graphile_worker._private_jobs`); err != nil {
+			t.Fatal(err)
+		}
+		return func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }
+	}
+	form := url.Values{"scope": {"matching"}, "q": {"task:a created:..now"}, "verb": {"retry"}}
+	preview := func() string {
+		got := s.send(t, "POST", "/jobs/preview", form, ada...)
+		location, found := strings.CutPrefix(got.Header.Get("Location"), "../")
+		if got.StatusCode != http.StatusSeeOther || !found {
+			t.Fatalf("%s to %q", got.Status, got.Header.Get("Location"))
+		}
+		return "/" + location
+	}
+	unlock := lock()
+	defer unlock()
+	path := preview()
+	contains(t, s.send(t, "GET", path, nil, ada...).text, "Looking for the jobs", `data-reload="1"`, path[1:]+"/stop")
+	if got := s.send(t, "GET", path, nil, eve...); got.StatusCode != http.StatusNotFound {
+		t.Errorf("another user: %s", got.Status)
+	}
+	if got := s.send(t, "POST", path+"/stop", url.Values{}, ada...); got.StatusCode != http.StatusSeeOther {
+		t.Errorf("stop: %s", got.Status)
+	}
+	if got := s.send(t, "GET", path, nil, ada...); got.StatusCode != http.StatusNotFound {
+		t.Errorf("after stop: %s", got.Status)
+	}
+	for running := 1; running > 0; { // in PostgreSQL, too
+		if err := s.pool.QueryRow(t.Context(), `select count(*) from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())`).Scan(&running); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path = preview()
+	unlock()
+	var text string
+	for !strings.Contains(text, "2 jobs would be") {
+		text = s.send(t, "GET", path, nil, ada...).text
+	}
+	contains(t, text, `name="previewed" value="2"`, `name="q" value="task:a created:..2`)
 }

@@ -24,6 +24,7 @@ var functions = template.FuncMap{
 	"plural":    plural,
 	"deref":     deref,
 	"search":    search,
+	"named":     func(page, name string) string { return page + "?" + url.Values{"name": {name}}.Encode() },
 	"reasons":   reasons,
 	"states":    func() []admin.State { return admin.States },
 	"firstLine": firstLine,
@@ -31,6 +32,7 @@ var functions = template.FuncMap{
 	"stale":     func(at *time.Time, now time.Time) bool { return at != nil && now.Sub(*at) > admin.StaleAfter },
 	"took":      took,
 	"dict":      dict,
+	"cronTimes": cronTimes,
 	"errorPart": errorPart, "errorSearch": errorSearch,
 	"left": func(r *admin.ChangeResult) int64 { return r.Matched - r.Changed },
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -16,42 +17,78 @@ import (
 // A jobPage is the page of a job.
 type jobPage struct {
 	Job         *admin.ListedJob
-	Explanation *admin.Explanation
+	Explanation *admin.Explanation // nil: it is still being looked for
 	History     []happening
 	Tree        *node
 	Raw         string
+	Error       string // the last error, of which a long one is cut
+	Cut         bool   // the payload is longer than what is shown
 	Verbs       []*verb
 	Duplicate   string // the address of the form that adds a job like it
 }
 
-// mostRaw is the greatest size of a payload that is shown as text.
-const mostRaw = 256 << 10
+// mostRaw is the greatest size of a payload or an error that is shown as text. A page is not
+// to weigh more than 150 kB, also where nothing can be compressed.
+const mostRaw = 32 << 10
+
+// cutText returns at most so many bytes of a text, and whether that is less than all.
+func cutText(text string, most int) (string, bool) {
+	if len(text) <= most {
+		return text, false
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…", true
+}
 
 func (h *Handler) job(w http.ResponseWriter, r *http.Request) error {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
 		return &statusError{http.StatusNotFound, errors.New("the address has no id of a job")}
 	}
-	explained, at, err := read(r.Context(), &h.reads, "job "+r.PathValue("id"), time.Second, func(ctx context.Context) (*admin.Explanation, error) {
+	text := r.PathValue("id")
+	page, reload := jobPage{Verbs: verbs}, 0
+	var now time.Time
+	explained, at, err := readPatiently(r.Context(), &h.reads, "why "+text, time.Second, patience, func(ctx context.Context) (*admin.Explanation, error) {
 		return h.client.Explain(ctx, id)
 	})
+	if slow := new(slowError); errors.As(err, &slow) { // without an index of held jobs, on a large table
+		reload = 1
+		page.Job, at, err = read(r.Context(), &h.reads, "job "+text, time.Second, func(ctx context.Context) (*admin.ListedJob, error) {
+			return h.client.GetJob(ctx, id)
+		})
+	} else if err == nil {
+		page.Explanation, page.Job, now = explained, new(explained.Job), explained.Now
+	}
 	if err != nil {
 		return err
 	}
-	job := explained.Job
-	h.redactJob(&job.Job)
-	page := jobPage{Job: &job, Explanation: explained, History: history(&job), Tree: tree(job.Payload), Verbs: verbs, Duplicate: "add?" + duplicate(&job).Encode()}
-	if page.Raw = indented(job.Payload); len(page.Raw) > mostRaw {
-		page.Raw = page.Raw[:mostRaw] + "…"
-	}
-	text := r.PathValue("id")
+	page.Job = new(*page.Job)
+	h.redactJob(&page.Job.Job)
+	page.History, page.Tree, page.Duplicate = history(page.Job), tree(page.Job.Payload), "add?"+duplicate(page.Job).Encode()
+	page.Raw, page.Cut = cutText(indented(page.Job.Payload), mostRaw)
+	page.Error, _ = cutText(deref(page.Job.LastError), mostRaw)
 	return h.render(w, r, http.StatusOK, "job", view{
-		Title: "Job " + text, Section: "jobs", Live: true, AsOf: at, Now: explained.Now, Page: page,
+		Title: "Job " + text, Section: "jobs", Live: true, Reload: reload, AsOf: at, Now: now, Page: page,
 		Snippet: snippet{
 			Command: h.command("jobs", "explain", text),
 			Go:      "explanation, err := client.Explain(ctx, " + text + ")",
 		},
 	})
+}
+
+// downloadJob is a job as JSON, with all of its payload.
+func (h *Handler) downloadJob(w http.ResponseWriter, r *http.Request) error {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return &statusError{http.StatusNotFound, errors.New("the address has no id of a job")}
+	}
+	job, err := h.client.GetJob(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	h.redactJob(&job.Job)
+	job.Job = asJSON(job.Job)
+	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="job-%d.json"`, id))
+	return writeJSON(w, job)
 }
 
 // duplicate fills the form that adds jobs with those of a job. The key is left out: with

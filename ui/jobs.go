@@ -241,6 +241,10 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request) error {
 		for _, state := range admin.States {
 			proposals = append(proposals, string(state))
 		}
+	case field == "hold":
+		proposals = []string{"yes", "no"}
+	case field == "run" || field == "created" || field == "updated" || field == "locked":
+		proposals = []string{"-1h..", "-1d..", "-7d..", "..now", "now..", "..-4h"}
 	case field == "task":
 		proposals, _, err = h.taskIdentifiers(r.Context())
 	case field == "queue":

@@ -70,6 +70,8 @@ func (l *live) poll(ctx context.Context) {
 			return
 		}
 		switch {
+		case errors.Is(err, errUnread):
+			l.tell("")
 		case err != nil:
 			l.tell("gone")
 		case now.Changes != last.Changes:

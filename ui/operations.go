@@ -18,9 +18,46 @@ import (
 // operations are the bulk changes that this handler has started. They outlive the request
 // that started them, but not the process.
 type operations struct {
-	mu   sync.Mutex
-	last int64
-	kept []*operation
+	mu     sync.Mutex
+	last   int64
+	kept   []*operation
+	closed bool
+}
+
+// Stopped is a bulk change that [Handler.Close] has ended.
+type Stopped struct {
+	Change  string // the verb, such as retry
+	Jobs    string // which jobs, without what may be secret
+	Changed int64
+	Aim     int64 // the jobs that the preview said would be changed
+	Running bool  // it has not ended yet
+}
+
+// close ends the operations that run.
+func (o *operations) close(ctx context.Context) (stopped []Stopped, err error) {
+	o.mu.Lock()
+	o.closed = true
+	var running []*operation
+	for _, op := range o.kept {
+		if op.standing().Running {
+			running = append(running, op)
+			op.cancel()
+		}
+	}
+	o.mu.Unlock()
+	for _, op := range running {
+		select {
+		case <-op.done:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		s := op.standing()
+		if !s.Running && s.Err == nil {
+			continue // it ended by itself
+		}
+		stopped = append(stopped, Stopped{op.Verb.Name, op.What, s.Result.Changed, op.Aim, s.Running})
+	}
+	return stopped, err
 }
 
 // An operation is a bulk change that runs or has ended.
@@ -35,6 +72,7 @@ type operation struct {
 	Snippet snippet
 
 	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended
 
 	mu     sync.Mutex
 	ended  time.Time // zero: it runs
@@ -79,10 +117,15 @@ const (
 )
 
 // start runs a change in the background.
-func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Context, progress func(admin.ChangeResult)) (*admin.ChangeResult, error)) {
+func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Context, progress func(admin.ChangeResult)) (*admin.ChangeResult, error)) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	o.cancel, o.User, o.Began = cancel, User(r), time.Now()
+	o.cancel, o.done, o.User, o.Began = cancel, make(chan struct{}), User(r), time.Now()
 	h.operations.mu.Lock()
+	if h.operations.closed {
+		h.operations.mu.Unlock()
+		cancel()
+		return &statusError{http.StatusServiceUnavailable, errors.New("the server is ending: nothing was changed")}
+	}
 	h.operations.last++
 	o.ID = h.operations.last
 	h.operations.kept = append(h.operations.kept, o)
@@ -92,6 +135,7 @@ func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Cont
 	}
 	h.operations.mu.Unlock()
 	go func() {
+		defer close(o.done)
 		defer cancel()
 		result, err := run(ctx, func(result admin.ChangeResult) {
 			o.mu.Lock()
@@ -108,6 +152,7 @@ func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Cont
 		h.logChange(ctx, o.Verb.Name, o.User, err, slog.String("jobs", o.What), slog.Int64("previewed", o.Aim),
 			slog.Int64("matched", o.result.Matched), slog.Int64("changed", o.result.Changed), slog.Duration("duration", o.ended.Sub(o.Began)))
 	}()
+	return nil
 }
 
 // all are the operations that are kept, the newest first.
@@ -161,6 +206,9 @@ func (h *Handler) operation(w http.ResponseWriter, r *http.Request) error {
 func (h *Handler) listOperations(w http.ResponseWriter, r *http.Request) error {
 	all := h.operations.all()
 	v := view{Title: "Operations", Section: "operations", Page: all}
+	if len(all) > 0 {
+		v.Snippet = all[0].Snippet // of the newest
+	}
 	if slices.ContainsFunc(all, func(s standing) bool { return s.Running }) {
 		v.Reload = 2
 	}
@@ -180,6 +228,14 @@ func (h *Handler) cancelOperation(w http.ResponseWriter, r *http.Request) error 
 	return redirect(w, r, fmt.Sprintf("operations/%d", o.ID))
 }
 
+// asJSON is a job whose payload is JSON also if it was redacted.
+func asJSON(job admin.Job) admin.Job {
+	if job.Payload != nil && !json.Valid(job.Payload) {
+		job.Payload, _ = json.Marshal(string(job.Payload))
+	}
+	return job
+}
+
 // operationResult is the result as NDJSON: a line for each job of the sample and for each
 // job that was left alone, and one with the numbers.
 func (h *Handler) operationResult(w http.ResponseWriter, r *http.Request) error {
@@ -197,7 +253,7 @@ func (h *Handler) operationResult(w http.ResponseWriter, r *http.Request) error 
 		_ = lines.Encode(map[string]int64{"changed_id": id})
 	}
 	for _, job := range s.Result.Jobs {
-		_ = lines.Encode(map[string]any{"job": job})
+		_ = lines.Encode(map[string]any{"job": asJSON(job)})
 	}
 	for _, skip := range s.Result.SkippedJobs {
 		_ = lines.Encode(map[string]any{"skipped_job": skip})

@@ -3,6 +3,7 @@ package ui
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -38,10 +39,14 @@ type problem struct {
 	Title, Text, Do, Link string
 }
 
+// partsWait is how long a page waits for parts of the snapshot that are being read again.
+const partsWait = 150 * time.Millisecond
+
 // newObserver observes the client's database for the pages. Fast parts are those that live
-// pages follow.
+// pages follow. A page does not wait for what takes long.
 func newObserver(client *admin.Client) *observe.Observer {
 	o, err := observe.New(client.DB(), &observe.Options{
+		MaxWait: partsWait, Partial: true,
 		Schema: client.Schema(), Reader: client.Reader(), Queues: true, ErrorShapes: 20,
 		Fast: observe.Pace{Interval: pulseEvery}, Counting: observe.Pace{Interval: 10 * time.Second}, Slow: observe.Pace{Interval: time.Minute},
 	})
@@ -54,6 +59,17 @@ func newObserver(client *admin.Client) *observe.Observer {
 // snapshot is the state of the queue, which all pages share.
 func (h *Handler) snapshot(ctx context.Context) (*observe.Snapshot, error) {
 	return h.observer.Snapshot(ctx)
+}
+
+// unread is 1, the seconds after which a page loads again, if a part that it shows has not
+// been read yet, and else 0.
+func unread(parts ...observe.Part) int {
+	for _, part := range parts {
+		if part.AsOf == nil && part.Err == nil {
+			return 1
+		}
+	}
+	return 0
 }
 
 func (h *Handler) overview(w http.ResponseWriter, r *http.Request) error {
@@ -79,6 +95,7 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) error {
 	if err := snapshot.Err(); err != nil {
 		_, v.Error = h.explain(r, err)
 	}
+	v.Reload = unread(snapshot.Due.Part, snapshot.Activity.Part, snapshot.Counts.Part, snapshot.Locks.Part, snapshot.Health.Part, snapshot.Errors.Part)
 	if snapshot.Due.AsOf != nil {
 		v.AsOf = *snapshot.Due.AsOf
 	}
@@ -196,11 +213,17 @@ type pulse struct {
 	Due      int64
 }
 
+// errUnread says that the first snapshot is still being read.
+var errUnread = errors.New("the first snapshot is still being read")
+
 // readPulse reads the snapshot for all pages that are watched.
 func (h *Handler) readPulse(ctx context.Context) (pulse, error) {
 	s, err := h.snapshot(ctx)
 	if err != nil {
 		return pulse{}, err
+	}
+	if unread(s.Activity.Part, s.Due.Part) > 0 {
+		return pulse{}, errUnread
 	}
 	p := pulse{Due: s.Due.Jobs}
 	if s.Activity.AsOf != nil {
@@ -260,32 +283,36 @@ func (h *Handler) tasks(w http.ResponseWriter, r *http.Request) error {
 	if len(list.Tasks) > mostRows {
 		list.Tasks, list.More = list.Tasks[:mostRows], len(list.Tasks)-mostRows
 	}
-	v := view{Title: "Tasks", Section: "tasks", Live: true, Page: list, Now: h.clock(snapshot), Snippet: snippet{Command: h.command("tasks"), Go: "tasks, err := client.Tasks(ctx)"}}
+	v := view{Title: "Tasks", Section: "tasks", Live: true, Reload: unread(snapshot.Counts.Part), Page: list, Now: h.clock(snapshot), Snippet: snippet{Command: h.command("tasks"), Go: "tasks, err := client.Tasks(ctx)"}}
 	if snapshot.Counts.AsOf != nil {
 		v.AsOf = *snapshot.Counts.AsOf
 	}
 	return h.render(w, r, http.StatusOK, "tasks", v)
 }
 
+// A workerList is the page of workers.
+type workerList struct {
+	Workers []admin.Worker
+	Slow    *slowSearch
+}
+
 func (h *Handler) workers(w http.ResponseWriter, r *http.Request) error {
-	workers, at, err := read(r.Context(), &h.reads, "workers", time.Second, h.client.Workers)
+	var list workerList
+	workers, at, err := readPatiently(r.Context(), &h.reads, "workers", time.Second, patience, h.client.Workers)
+	reload := 0
+	if slow := new(slowError); errors.As(err, &slow) { // without an index of held jobs, on a large table
+		list.Slow, reload = &slowSearch{Took: time.Since(slow.since)}, 1
+	} else if err != nil {
+		return err
+	}
+	list.Workers = workers
+	now, err := h.now(r.Context())
 	if err != nil {
 		return err
 	}
 	return h.render(w, r, http.StatusOK, "workers", view{
-		Title: "Workers", Section: "workers", Live: true, AsOf: at, Page: workers,
+		Title: "Workers", Section: "workers", Live: true, Reload: reload, AsOf: at, Now: now, Page: list,
 		Snippet: snippet{Command: h.command("workers"), Go: "workers, err := client.Workers(ctx)"},
-	})
-}
-
-func (h *Handler) crontabs(w http.ResponseWriter, r *http.Request) error {
-	crontabs, at, err := read(r.Context(), &h.reads, "crontabs", time.Second, h.client.Crontabs)
-	if err != nil {
-		return err
-	}
-	return h.render(w, r, http.StatusOK, "crontabs", view{
-		Title: "Crontabs", Section: "crontabs", Live: true, AsOf: at, Page: crontabs,
-		Snippet: snippet{Command: h.command("crontabs"), Go: "crontabs, err := client.Crontabs(ctx)"},
 	})
 }
 

@@ -1,11 +1,13 @@
 package ui
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -209,4 +211,46 @@ func TestComplete(t *testing.T) {
 			t.Errorf("%s: %s, want %s", term, got, want)
 		}
 	}
+}
+
+// Lists say where it stands why a job does not run, and the numbers of queues by state.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a", QueueName: new("q")}, admin.JobSpec{TaskIdentifier: "a", QueueName: new("q"), RunAt: admin.In(time.Hour)}, admin.JobSpec{TaskIdentifier: "b"})
+	s.exec(t, `update graphile_worker._private_jobs set locked_at = now(), locked_by = 'w' where id = 3`)
+	list := s.page(t, "/jobs")
+	contains(t, list, `href="jobs/1#why"`, `href="jobs/2#why"`)
+	lacks(t, list, `href="jobs/3#why"`)
+	contains(t, s.page(t, "/jobs/1"), `id="why"`, `href="tasks?name=a"`, `href="queues?name=q"`)
+	contains(t, s.page(t, "/jobs/3"), `href="workers"`)
+	contains(t, s.page(t, "/queues"), "1 ready</a>", "1 scheduled</a>", `href="jobs?q=queue%3Aq&#43;state%3Ascheduled"`)
+	contains(t, s.page(t, "/"), "has revision ")
+}
+
+// A page does not wait for a slow part of the first snapshot, and loads again for it.
+func TestFirstSnapshot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.page(t, "/jobs")
+	h := New(s.client, nil)
+	t.Cleanup(h.observer.Close)
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), `lock table graphile_worker._private_jobs`); err != nil {
+		t.Fatal(err)
+	}
+	page := serve(h, "GET", "/", nil).Body.String()
+	contains(t, page, "The jobs are being counted.", `data-reload="1"`)
+	lacks(t, page, "Nothing needs a look", ">0</a>", ">none<")
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for strings.Contains(page, "data-reload") {
+		page = serve(h, "GET", "/", nil).Body.String()
+	}
+	contains(t, page, "Nothing needs a look", "Counted exactly")
 }

@@ -20,14 +20,26 @@ const (
 	mostChildren = 200
 	mostDepth    = 40
 	mostNodes    = 5000
+	mostText     = 2000     // bytes of one text
+	mostTexts    = 32 << 10 // bytes of all texts
 )
+
+// A budget is what may still be shown.
+type budget struct{ nodes, bytes int }
+
+// text takes a text from the budget.
+func (b *budget) text(text string) string {
+	text, _ = cutText(text, min(mostText, max(b.bytes, 20)))
+	b.bytes -= len(text)
+	return text
+}
 
 // tree reads a payload as a tree. It is nil for what is not JSON, such as a redacted
 // payload, and parts of a very large one are left out.
 func tree(payload []byte) *node {
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.UseNumber()
-	left := mostNodes
+	left := budget{mostNodes, mostTexts}
 	root, err := readNode(decoder, 0, &left)
 	if err != nil {
 		return nil
@@ -38,12 +50,12 @@ func tree(payload []byte) *node {
 	return &root
 }
 
-func readNode(decoder *json.Decoder, depth int, left *int) (node, error) {
+func readNode(decoder *json.Decoder, depth int, left *budget) (node, error) {
 	token, err := decoder.Token()
 	if err != nil {
 		return node{}, err
 	}
-	*left--
+	left.nodes--
 	switch value := token.(type) {
 	case json.Delim:
 		n := node{Kind: "array", Open: depth < 3}
@@ -59,7 +71,7 @@ func readNode(decoder *json.Decoder, depth int, left *int) (node, error) {
 				}
 				name, _ = key.(string)
 			}
-			if len(n.Children) == mostChildren || depth == mostDepth || *left <= 0 {
+			if len(n.Children) == mostChildren || depth == mostDepth || left.nodes <= 0 || left.bytes <= 0 {
 				var skipped json.RawMessage
 				if err := decoder.Decode(&skipped); err != nil {
 					return n, err
@@ -71,15 +83,15 @@ func readNode(decoder *json.Decoder, depth int, left *int) (node, error) {
 			if err != nil {
 				return n, err
 			}
-			child.Name = name
+			child.Name = left.text(name)
 			n.Children = append(n.Children, child)
 		}
 		_, err := decoder.Token() // the closing delimiter
 		return n, err
 	case string:
-		return node{Kind: "string", Text: value}, nil
+		return node{Kind: "string", Text: left.text(value)}, nil
 	case json.Number:
-		return node{Kind: "number", Text: value.String()}, nil
+		return node{Kind: "number", Text: left.text(value.String())}, nil
 	case bool:
 		if value {
 			return node{Kind: "boolean", Text: "true"}, nil

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/url"
 
@@ -12,9 +13,12 @@ import (
 type queueList struct {
 	Queues []admin.Queue
 	Counts map[string]admin.Counts
-	Prefix string
-	Only   string
-	Next   string
+	// Exact says that a queue without a number has no job. Estimate is nil then.
+	Exact    bool
+	Estimate *admin.Estimate
+	Prefix   string
+	Only     string
+	Next     string
 }
 
 const queuesPerPage = 100
@@ -39,17 +43,20 @@ func (h *Handler) queues(w http.ResponseWriter, r *http.Request) error {
 	}
 	list.Queues = queues
 	if snapshot.Counts.Stats != nil {
-		list.Counts = snapshot.Counts.Stats.Queues
+		list.Counts, list.Estimate = snapshot.Counts.Stats.Queues, snapshot.Counts.Stats.Estimate
+		list.Exact = list.Estimate == nil
 	}
 	return h.render(w, r, http.StatusOK, "queues", view{
-		Title: "Queues", Section: "queues", Live: true, AsOf: at, Now: h.clock(snapshot), Page: list,
+		Title: "Queues", Section: "queues", Live: true, Reload: unread(snapshot.Counts.Part), AsOf: at, Now: h.clock(snapshot), Page: list,
 		Snippet: snippet{Command: h.command("queues"), Go: "queues, err := client.Queues(ctx)"},
 	})
 }
 
 // pause pauses a queue.
 func (h *Handler) pause(w http.ResponseWriter, r *http.Request) error {
-	result, err := h.client.PauseQueue(r.Context(), r.PostForm.Get("queue"), &admin.PauseOptions{Reason: r.PostForm.Get("reason")})
+	queue := r.PostForm.Get("queue")
+	result, err := h.client.PauseQueue(r.Context(), queue, &admin.PauseOptions{Reason: r.PostForm.Get("reason")})
+	h.logChange(r.Context(), "pause queue", User(r), err, slog.String("queue", queue))
 	if err != nil {
 		return err
 	}
@@ -60,7 +67,9 @@ func (h *Handler) pause(w http.ResponseWriter, r *http.Request) error {
 // resume lets workers take the jobs of a queue again.
 func (h *Handler) resume(w http.ResponseWriter, r *http.Request) error {
 	queue := r.PostForm.Get("queue")
-	if _, err := h.client.ResumeQueue(r.Context(), queue, nil); err != nil {
+	_, err := h.client.ResumeQueue(r.Context(), queue, nil)
+	h.logChange(r.Context(), "resume queue", User(r), err, slog.String("queue", queue))
+	if err != nil {
 		return err
 	}
 	h.reads.forget()

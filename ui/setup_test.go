@@ -16,6 +16,7 @@ import (
 	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/internal/pgtest"
 	"github.com/gwadmin/gwadmin/internal/testdb"
+	"github.com/gwadmin/gwadmin/observe"
 )
 
 // A site is a handler on a database of its own, and a server for it.
@@ -35,6 +36,9 @@ func newSite(t *testing.T, options Options) *site {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.NewTextHandler(s.log, nil))
 	}
+	if options.Observer == nil {
+		options.Observer = waitingObserver(t, s.client)
+	}
 	s.Handler = New(s.client, &options)
 	s.server = httptest.NewServer(s.Handler)
 	t.Cleanup(func() {
@@ -43,6 +47,16 @@ func newSite(t *testing.T, options Options) *site {
 		s.observer.Close()
 	})
 	return s
+}
+
+// waitingObserver is the observer of the pages, but waits for the first snapshot.
+func waitingObserver(t *testing.T, client *admin.Client) *observe.Observer {
+	t.Helper()
+	o, err := observe.New(client.DB(), &observe.Options{Queues: true, ErrorShapes: 20, Fast: observe.Pace{Interval: pulseEvery}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
 
 // An answer is what the server said.
@@ -130,3 +144,22 @@ func lacks(t *testing.T, text string, parts ...string) {
 }
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// serve answers a request from this machine.
+func serve(h http.Handler, method, path string, form url.Values, header ...string) *httptest.ResponseRecorder {
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r := httptest.NewRequest(method, path, body)
+	r.RemoteAddr, r.Host = "127.0.0.1:1", "localhost"
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}

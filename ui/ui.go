@@ -38,8 +38,8 @@ type Options struct {
 	// Authorize is asked for every read and write. An error refuses it, and is shown.
 	// [User] tells who asks. Nil: whoever Authenticate lets in may do everything.
 	Authorize func(r *http.Request, action Action) error
-	// ReadOnly refuses every action but [View] and [Export]. Let the client's pool set
-	// default_transaction_read_only, too: then the database refuses changes itself.
+	// ReadOnly refuses every action but [View] and [Export]. The database refuses changes,
+	// too: every statement of the handler runs in a transaction that is read-only.
 	ReadOnly bool
 	// Hosts are the names, without ports, that requests may be addressed to. Nil: the
 	// loopback names without Authenticate and Authorize, and else any name.
@@ -51,6 +51,10 @@ type Options struct {
 	// Declared are the identifiers of the tasks that the page for adding jobs proposes,
 	// beside those that the queue has.
 	Declared []string
+	// Crontab returns the text of the workers' crontab. The page of crontabs then shows when
+	// its items run next, and runs one now. It is called for each such request. Nil: the page
+	// shows what the workers have recorded.
+	Crontab func() (string, error)
 	// Observer takes the snapshots that the pages show. It must observe the client's schema.
 	// Nil: one on the client's database, which reads while somebody watches.
 	Observer *observe.Observer
@@ -82,6 +86,7 @@ type Handler struct {
 	observer   *observe.Observer
 	live       live
 	operations operations
+	previews   previews
 }
 
 // A route is a pattern of requests, and the action that they must be allowed to do.
@@ -109,6 +114,9 @@ func New(client *admin.Client, options *Options) *Handler {
 	if h.observer = h.options.Observer; h.observer == nil {
 		h.observer = newObserver(client)
 	}
+	if h.options.ReadOnly {
+		h.client = readOnlyClient(client)
+	}
 	h.live.read = h.readPulse
 	mux := http.NewServeMux()
 	page := func(pattern string, action Action, serve func(w http.ResponseWriter, r *http.Request) error) {
@@ -118,16 +126,20 @@ func New(client *admin.Client, options *Options) *Handler {
 	page("GET /{$}", View, h.overview)
 	page("GET /jobs", View, h.jobs)
 	page("GET /jobs/{id}", View, h.job)
+	page("GET /jobs/{id}/job.json", Export, h.downloadJob)
 	page("GET /queues", View, h.queues)
 	page("GET /tasks", View, h.tasks)
 	page("GET /workers", View, h.workers)
 	page("GET /crontabs", View, h.crontabs)
+	page("POST /crontabs/run", Add, h.runCron)
 	page("GET /add", View, h.addForm)
 	page("POST /add", Add, h.add)
 	page("GET /complete", View, h.complete)
 	page("GET /events", View, h.events)
 	page("POST /jobs/preview", View, h.previewJobs)
 	page("POST /jobs/stop", View, h.stopSearch)
+	page("GET /previews/{id}", View, h.slowPreview)
+	page("POST /previews/{id}/stop", View, h.stopPreview)
 	for _, v := range verbs {
 		page("POST /jobs/"+v.Name, v.Action, func(w http.ResponseWriter, r *http.Request) error { return h.runVerb(w, r, v) })
 	}
@@ -140,8 +152,16 @@ func New(client *admin.Client, options *Options) *Handler {
 	page("POST /operations/{id}/cancel", View, h.cancelOperation)
 	mux.Handle("GET /static/", static())
 	mux.Handle("/", h.allowed(View, func(w http.ResponseWriter, r *http.Request) error { return errNoPage }))
-	h.routes = secured(mux)
+	h.routes = secured(compressed(mux))
 	return h
+}
+
+// Close ends the bulk changes that run, each after a whole batch, and waits for them until
+// ctx ends. It returns what they have done, and the error of ctx if some still run: their
+// batch in hand is committed whole or not at all, also if the process ends. No bulk change
+// can be started any more. Call it before the client's pool is closed.
+func (h *Handler) Close(ctx context.Context) ([]Stopped, error) {
+	return h.operations.close(ctx)
 }
 
 // ServeHTTP implements [http.Handler].

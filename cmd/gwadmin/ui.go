@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/crontab"
 	"github.com/gwadmin/gwadmin/ui"
 )
 
@@ -28,6 +29,7 @@ type uiFlags struct {
 	proxies   []string
 	hosts     []string
 	declared  []string
+	crontab   string
 }
 
 func uiCommand(a *app) *cobra.Command {
@@ -43,10 +45,14 @@ has the link may use the page. Another address needs --password-file, or
 
 The file has a line for each user, as "htpasswd -B" writes it: NAME:HASH. The
 header is one that a proxy sets to the name of the user whom it has signed in.
---read-only also makes the database refuse changes.`,
+--read-only also makes the database refuse changes.
+
+With --crontab, the file that the workers run by, the page shows when its items
+run next, and runs one now. The file is read again for each such request.`,
 		Example: `  gwadmin ui
   gwadmin ui --listen 0.0.0.0:7070 --password-file users --host queue.example.com
-  gwadmin ui --read-only`,
+  gwadmin ui --read-only
+  gwadmin ui --crontab crontab`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options, token, err := flags.options()
 			if err != nil {
@@ -75,12 +81,26 @@ header is one that a proxy sets to the name of the user whom it has signed in.
 	f.StringSliceVar(&flags.proxies, "trusted-proxy", nil, "address or network of such a proxy, such as 10.0.0.0/8")
 	f.StringSliceVar(&flags.hosts, "host", nil, "name that requests may be addressed to (default any with authentication, else the loopback names)")
 	f.StringSliceVar(&flags.declared, "declared", nil, "identifiers of tasks to propose for new jobs")
+	f.StringVar(&flags.crontab, "crontab", "", "the crontab of the workers")
 	return cmd
 }
 
 // options checks the flags. The token is empty if users are authenticated otherwise.
 func (f *uiFlags) options() (options *ui.Options, token string, err error) {
 	options = &ui.Options{ReadOnly: f.readOnly, Hosts: f.hosts, Declared: f.declared}
+	if f.crontab != "" {
+		options.Crontab = func() (string, error) {
+			text, err := os.ReadFile(f.crontab)
+			return string(text), err
+		}
+		text, err := options.Crontab()
+		if err == nil {
+			_, err = crontab.Parse(text)
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("--crontab %s: %w", f.crontab, err)
+		}
+	}
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {
 		return nil, "", fmt.Errorf("--listen %q is not an address and a port, such as 127.0.0.1:7070", f.listen)
@@ -166,8 +186,9 @@ func (a *app) serveUI(ctx context.Context, pool *pgxpool.Pool, schema, listen st
 	if err != nil {
 		return fmt.Errorf("the page cannot listen on %s: %w", listen, err)
 	}
+	handler := ui.New(client, options)
 	server := &http.Server{
-		Handler:           ui.New(client, options),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
@@ -194,5 +215,13 @@ func (a *app) serveUI(ctx context.Context, pool *pgxpool.Pool, schema, listen st
 	endStreams() // or they would keep the server
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return server.Shutdown(within)
+	stopped, err := handler.Close(within)
+	for _, s := range stopped {
+		ended := "was stopped"
+		if s.Running {
+			ended = "still runs, and is stopped now,"
+		}
+		a.say("%s of %s %s after %d of %d jobs; the others are as they were", s.Change, s.Jobs, ended, s.Changed, s.Aim)
+	}
+	return errors.Join(err, server.Shutdown(within))
 }

@@ -6,10 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -106,5 +108,92 @@ func TestUI(t *testing.T) {
 	interrupt()
 	if got := <-code; got != exitOK {
 		t.Errorf("exit code %d", got)
+	}
+}
+
+// A signal ends a bulk change after whole batches, says how far it came, and then the page.
+func TestUIEndsChanges(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, testdb.Ours(""))
+	for _, sql := range []string{
+		`select graphile_worker.add_job('a', '{}') from generate_series(1, 2500)`,
+		// The second batch waits for this trigger.
+		`create function public.wait() returns trigger language plpgsql as $$ begin if old.id = 1500 then perform pg_advisory_xact_lock(7); end if; return new; end $$`,
+		`create trigger wait before update on graphile_worker._private_jobs for each row execute function public.wait()`,
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blocker, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blocker.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := blocker.Exec(t.Context(), `select pg_advisory_xact_lock(7)`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	var said strings.Builder
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"ui", "--listen", "127.0.0.1:0", "--database-url", pool.Config().ConnString()}, strings.NewReader(""), in, &said)
+		in.Close()
+	}()
+	link, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar}
+	response, err := browser.Get(strings.TrimSpace(link))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	bare, _, _ := strings.Cut(link, "?")
+	response, err = browser.PostForm(bare+"jobs/retry", url.Values{"scope": {"matching"}, "q": {"task:a"}, "previewed": {"2500"}})
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%v %v", response, err)
+	}
+	response.Body.Close()
+	waiting := func() (n int) {
+		if err := pool.QueryRow(t.Context(), `select count(*) from pg_locks where locktype = 'advisory' and not granted`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for waiting() == 0 { // the second batch
+		time.Sleep(5 * time.Millisecond)
+	}
+	interrupt()
+	if got := <-code; got != exitOK {
+		t.Errorf("exit code %d\n%s", got, &said)
+	}
+	if want := "retry of all jobs that match task:a was stopped after 1000 of 2500 jobs; the others are as they were"; !strings.Contains(said.String(), want) {
+		t.Errorf("it says\n%s\nwithout %s", &said, want)
+	}
+	if err := blocker.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		var busy, changed int
+		if err := pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and state <> 'idle' and pid <> pg_backend_pid()`).Scan(&busy); err != nil {
+			t.Fatal(err)
+		}
+		if err := pool.QueryRow(t.Context(), `select count(*) from graphile_worker._private_jobs where updated_at > created_at`).Scan(&changed); err != nil {
+			t.Fatal(err)
+		}
+		if busy == 0 {
+			if changed != 1000 {
+				t.Errorf("%d jobs were changed", changed)
+			}
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }

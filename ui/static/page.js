@@ -105,7 +105,7 @@
       return;
     }
     if ($("#help").open) return;
-    const pages = { o: "./", j: "jobs", q: "queues", t: "tasks", w: "workers" };
+    const pages = { o: "./", j: "jobs", q: "queues", t: "tasks", w: "workers", c: "crontabs", p: "operations", a: "add" };
     if (going) { going = false; if (pages[event.key]) { location.href = new URL(pages[event.key], document.baseURI); return; } }
     switch (event.key) {
       case "j": move(1); break;
