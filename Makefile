@@ -8,7 +8,7 @@ BENCHTIME = 2s
 MAJORS = 13 14 15 16 17 18
 SUITE = ./admin ./migrations ./cmd/gwadmin ./gwtest ./internal/faults
 
-.PHONY: bench bench-short faults fuzz matrix upstream-diff upstream-test
+.PHONY: bench bench-short faults fuzz matrix upstream-diff upstream-test vulncheck
 
 # All of it takes less than half an hour and 10 GB of disk below /var/tmp.
 bench:
@@ -82,3 +82,7 @@ release:
 # What changed in the API since the last tag, or TAG; fails if something is incompatible.
 apidiff:
 	@.ci/apidiff $(TAG)
+
+# Known vulnerabilities in what is called. It also fails if their database cannot be reached.
+vulncheck:
+	.ci/vulncheck
