@@ -78,6 +78,7 @@ const (
 // A Handler serves the admin page of one schema. It is made by [New].
 type Handler struct {
 	client     *admin.Client
+	target     string // its name among several; empty: there is only this one
 	options    Options
 	log        *slog.Logger
 	routes     http.Handler
@@ -265,6 +266,10 @@ func (h *Handler) render(w http.ResponseWriter, r *http.Request, status int, nam
 	}
 	v.ReadOnly, v.Searchable = h.options.ReadOnly, h.options.Redact == nil
 	v.Assets, v.Schema, v.User = assets, h.client.Schema(), User(r)
+	if h.target != "" {
+		v.Schema = h.target + ": " + v.Schema
+		v.Nav = append([]entry{{"targets", "Targets", "../../"}}, navigation...)
+	}
 	v.may = func(action Action) bool { return h.may(r, action) == nil }
 	if v.Now.IsZero() {
 		v.Now = time.Now()

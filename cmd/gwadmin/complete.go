@@ -36,6 +36,7 @@ func (a *app) complete(root *cobra.Command) {
 		"sort":     listOf(sortKeys...),
 		"state":    listOf(admin.States...),
 		"task":     a.taskIdentifiers,
+		"target":   a.targetNames,
 		"tasks":    listOf(admin.DeletePermafailedJobs, admin.GCTaskIdentifiers, admin.GCJobQueues),
 		"worker":   a.workerIDs,
 	}
@@ -96,16 +97,39 @@ func walk(cmd *cobra.Command, visit func(*cobra.Command)) {
 	}
 }
 
-// fromDatabase reads values from the database. It ignores errors, which the shell could not
-// show.
+// fromDatabase reads values from the database, or from all targets. It ignores errors, which
+// the shell could not show.
 func (a *app) fromDatabase(read func(context.Context, *admin.Client) ([]string, error)) (values []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	_ = a.withClient(ctx, func(client *admin.Client) (err error) {
-		values, err = read(ctx, client)
-		return err
+	if a.findTargets() != nil {
+		return nil
+	}
+	apps, done, err := a.eachTarget(ctx)
+	if err != nil {
+		return nil
+	}
+	defer done()
+	found := make([][]string, len(apps))
+	_, _ = collect(ctx, apps, func(ctx context.Context, one *app) error {
+		return one.withClient(ctx, func(client *admin.Client) (err error) {
+			i := slices.IndexFunc(apps, func(a *app) bool { return a.name == one.name })
+			found[i], err = read(ctx, client)
+			return err
+		})
 	})
+	for _, value := range slices.Concat(found...) {
+		if !slices.Contains(values, value) {
+			values = append(values, value)
+		}
+	}
 	return values
+}
+
+// targetNames are the names in GWADMIN_TARGETS.
+func (a *app) targetNames(string) []string {
+	known, _ := a.envTargets()
+	return namesOf(known)
 }
 
 func (a *app) taskIdentifiers(string) []string {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ import (
 // environment name. It connects when it is first used, and works through a
 // transaction-mode pooler.
 func (a *app) connect(ctx context.Context) (*pgxpool.Pool, error) {
+	if a.pool != nil {
+		return a.pool, nil
+	}
 	config, err := a.config()
 	if err != nil {
 		return nil, err
@@ -27,13 +31,27 @@ func (a *app) connect(ctx context.Context) (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-// config reads the flags and the environment. Its error shows no password.
+// config reads the flags and the environment. Its error shows no password. Several targets
+// are an error.
 func (a *app) config() (*pgxpool.Config, error) {
 	url := a.databaseURL
-	if url == "" {
+	switch {
+	case len(a.targets) > 1:
+		names := namesOf(a.targets)
+		return nil, usage(fmt.Errorf("this works on one target, and there are %s: name one with --target", strings.Join(names, ", ")))
+	case len(a.targets) == 1:
+		url = a.targets[0].url
+	case url == "":
 		url = os.Getenv("DATABASE_URL")
 	}
 	return parseConfig(url)
+}
+
+// release closes a pool of connect, unless it is the target's own.
+func (a *app) release(pool *pgxpool.Pool) {
+	if pool != a.pool {
+		closePool(pool)
+	}
 }
 
 // closePool closes a pool. It does not wait until the connections are closed, which takes
@@ -85,7 +103,7 @@ func (a *app) withClient(ctx context.Context, fn func(*admin.Client) error) erro
 	if err != nil {
 		return err
 	}
-	defer closePool(pool)
+	defer a.release(pool)
 	return fn(admin.New(pool, admin.WithSchema(a.schema)))
 }
 
@@ -95,7 +113,7 @@ func (a *app) withPool(ctx context.Context, fn func(*pgxpool.Pool) error) error 
 	if err != nil {
 		return err
 	}
-	defer closePool(pool)
+	defer a.release(pool)
 	if err := pool.Ping(ctx); err != nil {
 		return err
 	}

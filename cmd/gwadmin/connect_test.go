@@ -252,6 +252,8 @@ func TestProcessList(t *testing.T) {
 		{"--database-url", address, "jobs", "complete", "1", "--yes"},
 		{"jobs", "complete", "--database-url=" + address, "1", "--yes"},
 		{"jobs", "complete", "1", "--yes", "--database-url", keywords},
+		{"jobs", "complete", "1", "--target", "eu=" + address, "--yes"},
+		{"jobs", "complete", "1", "--target=eu/graphile_worker=" + keywords, "--yes"},
 	} {
 		p := start(t, nil, strings.NewReader(""), args...)
 		const waiting = `select count(*) from pg_catalog.pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`

@@ -134,7 +134,7 @@ func (a *app) demoUI(ctx context.Context, pool *pgxpool.Pool, schema, listen str
 		defer end() // without it the page would show a queue that stands still
 		living <- demo.Live(ctx, pool, schema)
 	}()
-	err = a.serveUI(ctx, pool, schema, listen, options, token)
+	err = a.serveUI(ctx, []uiPage{newUIPage("", pool, schema, options)}, listen, token)
 	end()
 	return errors.Join(err, <-living)
 }

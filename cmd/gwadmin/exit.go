@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -82,6 +83,19 @@ func (a *app) wasInterrupted(err error) bool {
 	}
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return errors.Is(err, context.Canceled) || ok && pgErr.Code == "57014"
+}
+
+// verdict is the exit code of an error, and its text.
+func (a *app) verdict(err error) (code int, text string) {
+	code, text = exitCode(err), describe(err)
+	if code == exitError && a.wasInterrupted(err) {
+		code = exitInterrupted
+	}
+	if code == exitInterrupted && a.wasInterrupted(err) && text != "" {
+		text, _, _ = strings.Cut(text, " (SQLSTATE 57014)") // and advice about timeouts
+		text = "interrupted: " + text
+	}
+	return code, text
 }
 
 // exitCode is the exit code that an error means.

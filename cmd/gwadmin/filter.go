@@ -44,7 +44,7 @@ func (f *filterFlags) flags(others *pflag.FlagSet) {
 	f.set.Var(searchedText(&f.fields.ErrorText), "error", "text that is part of the last error, in any case")
 	f.set.Var(searchedText(&f.contains), "payload-contains", "JSON that the payload contains, by PostgreSQL's operator @>")
 	f.set.Var(searchedText(&f.fields.PayloadPath), "payload-path", "SQL/JSON path that finds something in the payload")
-	for _, r := range f.ranges() {
+	for _, r := range f.ranges(&f.fields) {
 		f.set.Var(&r.times.after, r.name+"-after", r.what+" at that time or later: RFC 3339, or -1h, -3d, +1h from now")
 		f.set.Var(&r.times.before, r.name+"-before", r.what+" before that time")
 	}
@@ -57,12 +57,13 @@ type namedRange struct {
 	field      *admin.TimeRange
 }
 
-func (f *filterFlags) ranges() []namedRange {
+// ranges are the flags of times, and the fields of the filter that they set.
+func (f *filterFlags) ranges(fields *admin.Filter) []namedRange {
 	return []namedRange{
-		{"run", "due", &f.run, &f.fields.RunAt},
-		{"created", "created", &f.created, &f.fields.CreatedAt},
-		{"updated", "last updated", &f.updated, &f.fields.UpdatedAt},
-		{"locked", "locked", &f.locked, &f.fields.LockedAt},
+		{"run", "due", &f.run, &fields.RunAt},
+		{"created", "created", &f.created, &fields.CreatedAt},
+		{"updated", "last updated", &f.updated, &fields.UpdatedAt},
+		{"locked", "locked", &f.locked, &fields.LockedAt},
 	}
 }
 
@@ -77,30 +78,11 @@ func given(flags *pflag.FlagSet) (names []string) {
 }
 
 // filter returns the filter. If there are times from now it reads the database's clock. A
-// list flag with an empty value, as of an unset variable, matches no job.
+// list flag with an empty value, as of an unset variable, matches no job. It may be called
+// from several goroutines.
 func (f *filterFlags) filter(ctx context.Context, client *admin.Client) (admin.Filter, error) {
-	for name, list := range map[string]*[]string{
-		"task": &f.fields.TaskIdentifiers, "queue": &f.fields.QueueNames, "key": &f.fields.Keys, "worker": &f.fields.WorkerIDs, "flag": &f.fields.Flags,
-	} {
-		if !f.set.Changed(name) {
-			*list = nil
-		}
-	}
-	f.fields.States = nil
-	if f.set.Changed("state") {
-		f.fields.States = []admin.State{}
-	}
-	for _, state := range f.states {
-		f.fields.States = append(f.fields.States, admin.State(state))
-	}
-	if f.set.Changed("on-hold") {
-		f.fields.OnHold = &f.onHold
-	}
-	if f.contains != nil {
-		f.fields.PayloadContains = []byte(*f.contains)
-	}
 	var now time.Time
-	for _, r := range f.ranges() {
+	for _, r := range f.ranges(&f.fields) {
 		after, before := r.times.after, r.times.before
 		if after.from != nil && before.from != nil && *after.from >= *before.from {
 			return admin.Filter{}, usage(fmt.Errorf("--%s-after is not before --%s-before: no job can match", r.name, r.name))
@@ -111,9 +93,32 @@ func (f *filterFlags) filter(ctx context.Context, client *admin.Client) (admin.F
 				return admin.Filter{}, err
 			}
 		}
-		*r.field = admin.TimeRange{From: after.moment(now), Before: before.moment(now)}
 	}
-	return f.fields, nil
+	fields := f.fields
+	for name, list := range map[string]*[]string{
+		"task": &fields.TaskIdentifiers, "queue": &fields.QueueNames, "key": &fields.Keys, "worker": &fields.WorkerIDs, "flag": &fields.Flags,
+	} {
+		if !f.set.Changed(name) {
+			*list = nil
+		}
+	}
+	fields.States = nil
+	if f.set.Changed("state") {
+		fields.States = []admin.State{}
+	}
+	for _, state := range f.states {
+		fields.States = append(fields.States, admin.State(state))
+	}
+	if f.set.Changed("on-hold") {
+		fields.OnHold = &f.onHold
+	}
+	if f.contains != nil {
+		fields.PayloadContains = []byte(*f.contains)
+	}
+	for _, r := range f.ranges(&fields) {
+		*r.field = admin.TimeRange{From: r.times.after.moment(now), Before: r.times.before.moment(now)}
+	}
+	return fields, nil
 }
 
 // timeFlag is a time to filter by.

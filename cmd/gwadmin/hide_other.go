@@ -6,4 +6,4 @@ package main
 func hideURL() {}
 
 // handedOver returns what hideURL has hidden.
-func handedOver() string { return "" }
+func handedOver() (databaseURL string, targets []string) { return "", nil }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -10,71 +11,82 @@ import (
 	"syscall"
 )
 
-// urlHandover is the variable with which the command passes a connection string to itself,
-// after its process id and a colon.
+// urlHandover is the variable with which the command passes connection strings to itself, after
+// its process id and a colon.
 const urlHandover = "GWADMIN_DATABASE_URL_HANDOVER"
 
-// hideURL removes --database-url, which may have a password, from the process list, which
-// every user of the machine can read. It runs the command again without the flag, under
-// the same process id.
+// The flags with connection strings.
+const (
+	urlFlagName    = "database-url"
+	targetFlagName = "target"
+)
+
+// hideURL removes --database-url and --target, which may have passwords, from the process
+// list, which every user of the machine can read. It runs the command again without the
+// flags, under the same process id.
 func hideURL() {
-	args, url := withoutURL(os.Args[1:])
+	args, hidden := withoutURLs(os.Args[1:])
 	self, err := os.Executable()
-	if url == "" || err != nil || os.Setenv(urlHandover, strconv.Itoa(os.Getpid())+":"+url) != nil {
+	if len(hidden) == 0 || err != nil || os.Setenv(urlHandover, strconv.Itoa(os.Getpid())+":"+hidden.Encode()) != nil {
 		return
 	}
 	_ = syscall.Exec(self, append(os.Args[:1:1], args...), os.Environ())
 }
 
-// handedOver returns the connection string that hideURL has hidden, and unsets the
-// variable. A string for another process is ignored.
-func handedOver() string {
-	pid, url, _ := strings.Cut(os.Getenv(urlHandover), ":")
+// handedOver returns the last --database-url and each --target that hideURL has hidden, and
+// unsets the variable. Values for another process are ignored.
+func handedOver() (databaseURL string, targets []string) {
+	pid, text, _ := strings.Cut(os.Getenv(urlHandover), ":")
 	_ = os.Unsetenv(urlHandover)
-	if pid != strconv.Itoa(os.Getpid()) {
-		return ""
+	hidden, err := url.ParseQuery(text)
+	if pid != strconv.Itoa(os.Getpid()) || err != nil {
+		return "", nil
 	}
-	return url
+	if urls := hidden[urlFlagName]; len(urls) > 0 {
+		databaseURL = urls[len(urls)-1]
+	}
+	return databaseURL, hidden[targetFlagName]
 }
 
-// withoutURL removes --database-url from the arguments and returns its last value. If a
+// withoutURLs removes the flags from the arguments and returns their values by name. If a
 // value is empty it removes nothing, and the flag refuses it later.
-func withoutURL(args []string) (rest []string, url string) {
-	const flag = "--database-url"
+func withoutURLs(args []string) (rest []string, hidden url.Values) {
+	hidden = url.Values{}
 	for i := 0; i < len(args); i++ {
-		value, joined := strings.CutPrefix(args[i], flag+"=")
+		name, value, joined := strings.Cut(strings.TrimPrefix(args[i], "--"), "=")
 		at := i
-		if args[i] == flag && i+1 < len(args) {
+		isFlag := strings.HasPrefix(args[i], "--") && (name == urlFlagName || name == targetFlagName)
+		if isFlag && !joined && i+1 < len(args) {
 			at++
 			value = args[at]
 		} else if !joined {
-			rest = append(rest, args[i])
-			continue
+			isFlag = false
 		}
-		if !isURLFlag(args, at, joined) {
+		if !isFlag || !isValueOf(name, args, at, joined) {
 			rest = append(rest, args[i])
 			continue
 		}
 		if value == "" {
-			return args, ""
+			return args, nil
 		}
-		url, i = value, at
+		hidden.Add(name, value)
+		i = at
 	}
-	return rest, url
+	return rest, hidden
 }
 
-// isURLFlag reports whether the argument at that index is a value of --database-url, rather
-// than of another flag or an operand. It asks the verbs' own parser.
-func isURLFlag(args []string, at int, joined bool) bool {
+// isValueOf reports whether the argument at that index is a value of the flag, rather than of
+// another flag or an operand. It asks the verbs' own parser.
+func isValueOf(name string, args []string, at int, joined bool) bool {
 	const mark = "\x00"
 	marked := slices.Clone(args)
 	marked[at] = mark
 	if joined {
-		marked[at] = "--database-url=" + mark
+		marked[at] = "--" + name + "=" + mark
 	}
 	root := rootCommand(&app{})
 	var seen seenValues
-	root.PersistentFlags().Lookup("database-url").Value = &seen
+	root.PersistentFlags().Lookup(name).Value = &seen
 	root.InitDefaultVersionFlag()
 	cmd, rest, _ := root.Find(marked)
 	cmd.InitDefaultHelpFlag()

@@ -10,29 +10,34 @@ import (
 	"testing"
 )
 
-// withoutURL removes the flag, and nothing that only looks like it.
-func TestWithoutURL(t *testing.T) {
+// withoutURLs removes the flags, and nothing that only looks like them.
+func TestWithoutURLs(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ args, rest, url string }{
+	for _, tc := range []struct{ args, rest, hidden string }{
 		{"jobs show 1", "jobs show 1", ""},
-		{"--database-url=X jobs show 1", "jobs show 1", "X"},
-		{"--database-url X jobs show 1", "jobs show 1", "X"},
-		{"jobs --database-url X show --key K", "jobs show --key K", "X"},
-		{"jobs show 1 --database-url X --database-url=Y -o json", "jobs show 1 -o json", "Y"},
+		{"--database-url=X jobs show 1", "jobs show 1", "database-url=X"},
+		{"--database-url X jobs show 1", "jobs show 1", "database-url=X"},
+		{"jobs --database-url X show --key K", "jobs show --key K", "database-url=X"},
+		{"jobs show 1 --database-url X --database-url=Y -o json", "jobs show 1 -o json", "database-url=X&database-url=Y"},
 		{"jobs show 1 --database-url=", "jobs show 1 --database-url=", ""},
 		{"jobs show 1 --database-url", "jobs show 1 --database-url", ""},
-		{"jobs show 1 --database-url --schema", "jobs show 1", "--schema"},
+		{"jobs show 1 --database-url --schema", "jobs show 1", "database-url=--schema"},
 		{"jobs fail 1 --reason --database-url=X --yes", "jobs fail 1 --reason --database-url=X --yes", ""},
 		{"jobs fail 1 --reason --database-url X --yes", "jobs fail 1 --reason --database-url X --yes", ""},
-		{"jobs fail 1 --reason --database-url=X --database-url=Y", "jobs fail 1 --reason --database-url=X", "Y"},
-		{"jobs fail 1 --database-url --reason --database-url=Y", "jobs fail 1", "Y"},
-		{"jobs add send --database-url X -- --database-url=Y", "jobs add send -- --database-url=Y", "X"},
-		{"jobs fail 1 -y --database-url X --help", "jobs fail 1 -y --help", "X"},
-		{"--version --database-url X", "--version", "X"},
-		{"frobnicate --database-url X", "frobnicate", "X"},
+		{"jobs fail 1 --reason --database-url=X --database-url=Y", "jobs fail 1 --reason --database-url=X", "database-url=Y"},
+		{"jobs fail 1 --database-url --reason --database-url=Y", "jobs fail 1", "database-url=--reason&database-url=Y"},
+		{"jobs add send --database-url X -- --database-url=Y", "jobs add send -- --database-url=Y", "database-url=X"},
+		{"jobs fail 1 -y --database-url X --help", "jobs fail 1 -y --help", "database-url=X"},
+		{"--version --database-url X", "--version", "database-url=X"},
+		{"frobnicate --database-url X", "frobnicate", "database-url=X"},
+		{"--target eu=X stats --target=us/jobs=Y", "stats", "target=eu%3DX&target=us%2Fjobs%3DY"},
+		{"stats --target eu", "stats", "target=eu"},
+		{"stats --target=", "stats --target=", ""},
+		{"jobs fail 1 --reason --target=X --yes", "jobs fail 1 --reason --target=X --yes", ""},
+		{"jobs add send --target=X -- --target Y", "jobs add send -- --target Y", "target=X"},
 	} {
-		rest, url := withoutURL(strings.Fields(tc.args))
-		check(t, tc.args, []string{tc.rest, tc.url}, []string{strings.Join(rest, " "), url})
+		rest, hidden := withoutURLs(strings.Fields(tc.args))
+		check(t, tc.args, []string{tc.rest, tc.hidden}, []string{strings.Join(rest, " "), hidden.Encode()})
 	}
 }
 
@@ -48,29 +53,38 @@ func TestFlagThatIsAValue(t *testing.T) {
 func TestHandover(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
-	for _, stale := range []string{"postgres://127.0.0.1:1/none", "1:postgres://127.0.0.1:1/none", fmt.Sprintf("%d:postgres://127.0.0.1:1/none", os.Getpid())} {
+	const hidden = "database-url=postgres%3A%2F%2F127.0.0.1%3A1%2Fnone"
+	for _, stale := range []string{hidden, "1:" + hidden, fmt.Sprintf("%d:%s", os.Getpid(), hidden)} {
 		checkCode(t, exitOK, gwadmin(t, s.env(urlHandover+"="+stale), "", "jobs", "show", "1"))
 	}
 }
 
 // handedOver unsets the variable.
 func TestHandedOver(t *testing.T) {
-	t.Setenv(urlHandover, strconv.Itoa(os.Getpid())+":postgres://h/db")
-	check(t, "handed over", "postgres://h/db", handedOver())
+	t.Setenv(urlHandover, strconv.Itoa(os.Getpid())+":database-url=X&database-url=postgres%3A%2F%2Fh%2Fdb&target=eu%3DA&target=us%3DB")
+	url, targets := handedOver()
+	check(t, "handed over", []string{"postgres://h/db", "eu=A", "us=B"}, append([]string{url}, targets...))
 	if _, there := os.LookupEnv(urlHandover); there {
 		t.Error("children inherit it")
 	}
 }
 
-func FuzzWithoutURL(f *testing.F) {
-	for _, text := range []string{"jobs show 1", "--database-url=X jobs", "--database-url", "-- --database-url X", ""} {
+func FuzzWithoutURLs(f *testing.F) {
+	for _, text := range []string{"jobs show 1", "--database-url=X jobs", "--database-url", "-- --database-url X", "--target a=X stats", ""} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, args := range [][]string{{text}, {"--database-url", text}, {"jobs", "list", text}, strings.Fields(text)} {
-			rest, url := withoutURL(args)
-			if len(rest) > len(args) || url != "" && !strings.Contains(strings.Join(args, " "), url) {
-				t.Errorf("withoutURL(%q) is %q, %q", args, rest, url)
+		for _, args := range [][]string{{text}, {"--database-url", text}, {"--target", text}, {"jobs", "list", text}, strings.Fields(text)} {
+			rest, hidden := withoutURLs(args)
+			if len(rest) > len(args) {
+				t.Errorf("withoutURLs(%q) is %q, %q", args, rest, hidden)
+			}
+			for _, values := range hidden {
+				for _, value := range values {
+					if !strings.Contains(strings.Join(args, " "), value) {
+						t.Errorf("withoutURLs(%q) is %q, %q", args, rest, hidden)
+					}
+				}
 			}
 		}
 	})

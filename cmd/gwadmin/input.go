@@ -211,6 +211,17 @@ func (s *connectionString) Set(value string) error {
 	return nil
 }
 
+// targetFlag is the value of --target. Its String is empty, so that nothing shows a password.
+type targetFlag []string
+
+func (f *targetFlag) Type() string   { return "target" }
+func (f *targetFlag) String() string { return "" }
+
+func (f *targetFlag) Set(value string) error {
+	*f = append(*f, value)
+	return nil
+}
+
 // readPayload reads a payload from the argument, or from standard input if the argument is
 // "-" or missing. It returns nil if there is no payload.
 func (a *app) readPayload(args []string) (any, error) {

@@ -37,7 +37,8 @@ switches that off. --columns shows the columns it names, of these:
 
 If more jobs match than --limit, the command prints the --cursor of the next
 page. Only the order by id comes off an index, unless gwadmin migrate indexes
-has added others.
+has added others. Of several targets each lists up to --limit jobs, one target
+after the other, and the cursor has the places of all.
 
 --watch repeats the list: in place on a terminal, one below the other
 elsewhere. In JSON each list is a value; in ndjson the jobs of all lists follow
@@ -58,6 +59,11 @@ now, such as -1h, are from each read.`,
 			if err := checkColumns(columns); err != nil {
 				return err
 			}
+			if len(a.targets) > 0 && options.Cursor != "" {
+				if err := a.parseCursors(options.Cursor); err != nil {
+					return usage(err)
+				}
+			}
 			if slices.Contains(columns, "payload") && options.PayloadBytes == 0 {
 				options.PayloadBytes = 1000
 			}
@@ -67,6 +73,10 @@ now, such as -1h, are from each read.`,
 		selected, err := filter.filter(ctx, client)
 		if err != nil {
 			return nil, err
+		}
+		options := options
+		if name := targetOf(ctx); name != "" {
+			options.Cursor = a.cursors[name]
 		}
 		page, err := client.ListJobs(ctx, selected, &options)
 		if err != nil {
@@ -102,7 +112,7 @@ func (p jobPage) notes(a *app) []string {
 	switch {
 	case p.Next != "" && a.watching:
 		return []string{fmt.Sprintf("the first %d jobs", len(p.Jobs))}
-	case p.Next != "":
+	case p.Next != "" && a.name == "": // else outcomes have the cursors of all targets
 		return []string{"there are more: go on with --cursor " + p.Next}
 	case len(p.Jobs) == 0:
 		return append([]string{"no jobs"}, p.unknown...)

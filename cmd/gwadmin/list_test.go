@@ -261,6 +261,7 @@ func TestDocumentedJSON(t *testing.T) {
 		"migrate indexes": {nil}, "migrate indexes add": {{"--all", "--dry-run"}},
 	}
 	s, drifted := fixture(t), ours(t)
+	runs["jobs count --target"] = [][]string{{"eu=" + s.url, "--target", "down=postgres://127.0.0.1:1/none"}}
 	s.exec(`insert into graphile_worker._private_known_crontabs values ('hourly', now(), null)`)
 	s.strand()
 	s.exec(`update graphile_worker._private_jobs set locked_by = 'gwadmin:held:{}' where id = 6`)
@@ -290,7 +291,8 @@ func TestDocumentedJSON(t *testing.T) {
 					t.Errorf("docs/json.md tells of %q", verb)
 					continue
 				}
-				got := on.run(slices.Concat(strings.Fields(verb), runs[verb][0], []string{"-o", output})...)
+				args := slices.Concat(strings.Fields(verb), runs[verb][0], []string{"-o", output})
+				got := on.run(args...)
 				found := map[string]bool{}
 				if output == "json" {
 					topFields(found, parse[any](t, got))

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,7 +47,8 @@ func metricsCommand(a *app) *cobra.Command {
 
   /metrics  the metrics
   /livez    200 while the process serves
-  /readyz   200 if gwadmin can work on the schema, otherwise 503 and why
+  /readyz   200 if gwadmin can work on the schema, otherwise 503 and why;
+            of several targets one is enough
 
 Each part of the metrics is read when it is scraped and old enough: what indexes
 answer after 15 seconds, counts and locks after --count-every, sizes and health
@@ -55,9 +58,11 @@ before. gwadmin_collector_last_success_timestamp_seconds says when that was.
 GWADMIN_REPLICA_URL is the connection string of a read replica. Everything that
 is read from Graphile Worker's tables is then read there.
 
+With --target every sample has the label target.
+
 There is no password and no TLS: the default address is reached from this
 machine only. SIGTERM and Ctrl-C end the server, after the requests under way.`,
-		Example: "  gwadmin metrics\n  gwadmin metrics --listen :9840 --count estimate\n  gwadmin metrics --once",
+		Example: "  gwadmin metrics\n  gwadmin metrics --listen :9840 --count estimate\n  gwadmin metrics --once\n  gwadmin metrics --target eu=$EU_URL --target us=$US_URL",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.runMetrics(cmd.Context(), &f)
 		},
@@ -109,57 +114,119 @@ func (a *app) runMetrics(ctx context.Context, f *metricsFlags) error {
 	case f.top <= 0:
 		return usage(errors.New("--top must be more than 0"))
 	}
+	if len(a.targets) > 1 && os.Getenv(replicaEnv) != "" {
+		return usage(fmt.Errorf("%s is for one target, and there are %d", replicaEnv, len(a.targets)))
+	}
+	apps, done, err := a.eachTarget(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	registry, all := prometheus.NewRegistry(), make([]*observed, len(apps))
+	for i, one := range apps {
+		if all[i], err = one.observe(ctx, f); err != nil {
+			return err
+		}
+		defer all[i].close()
+		var register prometheus.Registerer = registry
+		if one.name != "" {
+			register = prometheus.WrapRegistererWith(prometheus.Labels{"target": one.name}, registry)
+		}
+		register.MustRegister(metrics.New(all[i].observer, &metrics.Options{Top: f.top, Version: currentBuild().Version}))
+	}
+	if f.once {
+		return a.printMetrics(ctx, apps, all, registry)
+	}
+	return a.serve(ctx, f.listen, metricsHandler(&complaints{app: a}, all, registry))
+}
+
+// An observed is a database whose metrics are served.
+type observed struct {
+	name     string // the target's; empty: no target is named
+	client   *admin.Client
+	observer *observe.Observer
+	pools    []*pgxpool.Pool
+}
+
+// observe begins to observe the database.
+func (a *app) observe(ctx context.Context, f *metricsFlags) (_ *observed, err error) {
+	one := &observed{name: a.name}
+	defer func() {
+		if err != nil {
+			one.close()
+		}
+	}()
 	config, err := a.config()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	pool, err := metricsPool(ctx, config)
+	pool, err := one.pool(ctx, config)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer pool.Close()
 	options := observe.Options{
 		Schema: a.schema, Count: observe.Counting(f.count), Queues: f.queues, Counting: observe.Pace{Interval: f.countEvery},
 	}
 	if url := os.Getenv(replicaEnv); url != "" {
 		config, err := parseConfig(url)
 		if err != nil {
-			return fmt.Errorf("%s: %w", replicaEnv, err)
+			return nil, fmt.Errorf("%s: %w", replicaEnv, err)
 		}
-		replica, err := metricsPool(ctx, config)
-		if err != nil {
-			return err
+		if options.Reader, err = one.pool(ctx, config); err != nil {
+			return nil, err
 		}
-		defer replica.Close()
-		options.Reader = replica
 	}
-	observer, err := observe.New(pool, &options)
-	if err != nil {
-		return err
-	}
-	defer observer.Close()
-	client := admin.New(pool, admin.WithSchema(a.schema))
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics.New(observer, &metrics.Options{Top: f.top, Version: currentBuild().Version}))
-	if f.once {
-		return a.printMetrics(ctx, client, observer, registry)
-	}
-	return a.serve(ctx, f.listen, metricsHandler(&complaints{app: a}, client, observer, registry))
+	one.client = admin.New(pool, admin.WithSchema(a.schema))
+	one.observer, err = observe.New(pool, &options)
+	return one, err
 }
 
-// metricsPool makes a pool of as many connections as are used at the same time: three by an
+// pool makes a pool of as many connections as are used at the same time: three by an
 // observer and one by a health check.
-func metricsPool(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
+func (o *observed) pool(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
 	config.MaxConns = 4
-	return pgxpool.NewWithConfig(ctx, config)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err == nil {
+		o.pools = append(o.pools, pool)
+	}
+	return pool, err
+}
+
+func (o *observed) close() {
+	if o.observer != nil {
+		o.observer.Close()
+	}
+	for _, pool := range o.pools {
+		pool.Close()
+	}
+}
+
+// of is a text about the database.
+func (o *observed) of(text string) string {
+	if o.name == "" {
+		return text
+	}
+	return o.name + ": " + text
 }
 
 // printMetrics prints the metrics once. It fails if any part of them is missing.
-func (a *app) printMetrics(ctx context.Context, client *admin.Client, observer *observe.Observer, registry *prometheus.Registry) error {
-	if err := client.Check(ctx); err != nil {
-		return err
+func (a *app) printMetrics(ctx context.Context, apps []*app, all []*observed, registry *prometheus.Registry) error {
+	if len(a.targets) == 0 {
+		if err := all[0].client.Check(ctx); err != nil {
+			return err
+		}
 	}
-	snapshot, err := observer.Snapshot(ctx)
+	read, err := collect(ctx, apps, func(ctx context.Context, a *app) error {
+		one := all[slices.IndexFunc(all, func(o *observed) bool { return o.name == a.name })]
+		if err := one.client.Check(ctx); err != nil {
+			return err
+		}
+		snapshot, err := one.observer.Snapshot(ctx)
+		if err != nil {
+			return err
+		}
+		return snapshot.Err()
+	})
 	if err != nil {
 		return err
 	}
@@ -172,18 +239,26 @@ func (a *app) printMetrics(ctx context.Context, client *admin.Client, observer *
 			return err
 		}
 	}
-	return snapshot.Err()
+	if len(a.targets) == 0 {
+		return read[0].err
+	}
+	for _, note := range read.notes(a) {
+		a.say("%s", note)
+	}
+	return read.status()
 }
 
 // metricsHandler serves the metrics and the health checks.
-func metricsHandler(said *complaints, client *admin.Client, observer *observe.Observer, registry *prometheus.Registry) http.Handler {
+func metricsHandler(said *complaints, all []*observed, registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	scrape := promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 10})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, request *http.Request) {
 		scrape.ServeHTTP(w, request)
-		if snapshot, err := observer.Snapshot(request.Context()); err == nil { // the one that was served, as a rule
-			for name, part := range snapshot.Parts() {
-				said.say(name, part.Err)
+		for _, one := range all {
+			if snapshot, err := one.observer.Snapshot(request.Context()); err == nil { // the one that was served, as a rule
+				for name, part := range snapshot.Parts() {
+					said.say(one.of(name), part.Err)
+				}
 			}
 		}
 	})
@@ -191,24 +266,39 @@ func metricsHandler(said *complaints, client *admin.Client, observer *observe.Ob
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, request *http.Request) {
 		ctx, cancel := context.WithTimeout(request.Context(), 2*time.Second)
 		defer cancel()
-		err := client.Check(ctx)
-		if request.Context().Err() != nil {
-			return // whoever asked has gone
+		works, texts := make([]bool, len(all)), make([]string, len(all))
+		var asking sync.WaitGroup
+		for i, one := range all {
+			asking.Go(func() {
+				err := one.client.Check(ctx)
+				if request.Context().Err() != nil {
+					return // whoever asked has gone
+				}
+				said.say(one.of("readyz"), err)
+				works[i], texts[i] = err == nil, one.of(readiness(ctx, err))
+			})
 		}
-		said.say("readyz", err)
-		if err == nil {
-			fmt.Fprintln(w, "ok")
-			return
+		asking.Wait()
+		if !slices.Contains(works, true) {
+			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		text := describe(err)
-		if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting {
-			text = "cannot connect to the database" // whoever asks does not learn where that is
-		} else if ctx.Err() != nil {
-			text = "the database does not answer in time"
-		}
-		http.Error(w, text, http.StatusServiceUnavailable)
+		fmt.Fprintln(w, strings.Join(texts, "\n"))
 	})
 	return mux
+}
+
+// readiness says whether gwadmin can work. It does not say where the database is.
+func readiness(ctx context.Context, err error) string {
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	switch {
+	case err == nil:
+		return "ok"
+	case connecting:
+		return "cannot connect to the database"
+	case ctx.Err() != nil:
+		return "the database does not answer in time"
+	}
+	return describe(err)
 }
 
 // complaints says what is wrong on standard error when it begins, changes and ends.

@@ -51,7 +51,7 @@ func (a *app) withMigrator(ctx context.Context, l limits, fn func(*migrations.Mi
 	if err != nil {
 		return err
 	}
-	defer closePool(pool)
+	defer a.release(pool)
 	migrator, err := migrations.New(pool, &migrations.Options{
 		Schema:           a.schema,
 		WaitLock:         l.waitLock,
@@ -69,6 +69,13 @@ func (a *app) withMigrator(ctx context.Context, l limits, fn func(*migrations.Mi
 	default:
 		return err
 	}
+}
+
+// onMigrators runs fn with a migrator of the database, or of each target.
+func (a *app) onMigrators(ctx context.Context, l limits, fn func(context.Context, *app, *migrations.Migrator) error) error {
+	return a.onTargets(ctx, func(ctx context.Context, a *app) error {
+		return a.withMigrator(ctx, l, func(migrator *migrations.Migrator) error { return fn(ctx, a, migrator) })
+	})
 }
 
 // migrationTable is a table of migrations by number and name.

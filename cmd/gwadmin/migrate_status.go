@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
@@ -13,8 +15,7 @@ func migrateStatusCommand(a *app) *cobra.Command {
 		Short:   "Say which migrations are applied and which are pending",
 		Example: "  gwadmin migrate status\n  gwadmin migrate status --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			return a.withMigrator(ctx, limits{}, func(migrator *migrations.Migrator) error {
+			return a.onMigrators(cmd.Context(), limits{}, func(ctx context.Context, a *app, migrator *migrations.Migrator) error {
 				read, err := migrator.Status(ctx)
 				if err != nil {
 					return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -37,8 +38,7 @@ workers of an incompatible release are told to stop.`,
 			if waitIdle < 0 {
 				return usage(fmt.Errorf("--wait-idle %s is negative", waitIdle))
 			}
-			ctx := cmd.Context()
-			return a.withMigrator(ctx, l, func(migrator *migrations.Migrator) error {
+			return a.onMigrators(cmd.Context(), l, func(ctx context.Context, a *app, migrator *migrations.Migrator) error {
 				options := &migrations.UpOptions{}
 				if cmd.Flags().Changed("to") {
 					options.To = &to

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -25,8 +26,7 @@ that revision may have added, and functions and views that it may have replaced,
 then named as unknown; they are no drift.`,
 		Example: "  gwadmin migrate validate",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			return a.withMigrator(ctx, limits{}, func(migrator *migrations.Migrator) error {
+			return a.onMigrators(cmd.Context(), limits{}, func(ctx context.Context, a *app, migrator *migrations.Migrator) error {
 				found, err := migrator.Validate(ctx)
 				if err != nil {
 					return err

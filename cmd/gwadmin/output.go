@@ -50,6 +50,10 @@ type printable interface {
 
 // print writes data in the format of --output.
 func (a *app) print(data printable) error {
+	if a.outcome != nil {
+		a.outcome.Result = data
+		return nil
+	}
 	switch a.format {
 	case formatJSON:
 		encoder := json.NewEncoder(a.stdout)
@@ -69,8 +73,12 @@ func (a *app) print(data printable) error {
 
 // text is the tables of data, and the names of the columns that there was no room for.
 func (a *app) text(data printable) (text string, hidden []string) {
+	shown := data.tables(a)
+	if all, ok := data.(outcomes); ok && shown == nil {
+		return all.sections()
+	}
 	var tables []string
-	for _, t := range data.tables(a) {
+	for _, t := range shown {
 		if t.Length() == 0 {
 			continue
 		}
@@ -111,7 +119,12 @@ func terminalWidth(w io.Writer) (int, bool) {
 
 // say writes a message to standard error.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintln(a.stderr, visibleLines(strings.TrimRight(fmt.Sprintf(format, args...), "\n")))
+	text := visibleLines(strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+	if a.outcome != nil {
+		a.outcome.said = append(a.outcome.said, text)
+		return
+	}
+	fmt.Fprintln(a.stderr, text)
 }
 
 // moment formats a time with its zone: in local time on a terminal, in UTC elsewhere. Nil

@@ -35,26 +35,51 @@ func (a *app) reading(cmd *cobra.Command, read func(context.Context, *admin.Clie
 				return err
 			}
 		}
-		ctx := cmd.Context()
-		return a.withClient(ctx, func(client *admin.Client) error {
-			if a.watching = every != 0; a.watching {
-				return a.watch(ctx, time.Duration(every), func() (printable, error) { return read(ctx, client) })
-			}
-			data, err := read(ctx, client)
+		once := func(ctx context.Context, a *app) error {
+			return a.withClient(ctx, func(client *admin.Client) error {
+				data, err := read(ctx, client)
+				if err != nil {
+					return err
+				}
+				return a.report(data)
+			})
+		}
+		ctx, period := cmd.Context(), time.Duration(every)
+		a.watching = period != 0
+		switch {
+		case !a.watching:
+			return a.onTargets(ctx, once)
+		case len(a.targets) == 0:
+			return a.withClient(ctx, func(client *admin.Client) error {
+				return a.watch(ctx, period, func() (printable, error) { return read(ctx, client) })
+			})
+		}
+		apps, done, err := a.eachTarget(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+		return a.watch(ctx, period, func() (printable, error) {
+			all, err := collect(ctx, apps, once)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			if err := a.print(data); err != nil {
-				return err
-			}
-			for _, note := range a.notes(data) {
-				a.say("%s", note)
-			}
-			if data, ok := data.(judged); ok {
-				return data.status()
-			}
-			return nil
+			return all, all.failure()
 		})
 	}
 	return cmd
+}
+
+// report prints what a verb has read, and its notes. It returns the exit code.
+func (a *app) report(data printable) error {
+	if err := a.print(data); err != nil {
+		return err
+	}
+	for _, note := range a.notes(data) {
+		a.say("%s", note)
+	}
+	if data, ok := data.(judged); ok {
+		return data.status()
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 )
 
@@ -19,16 +20,25 @@ type app struct {
 
 	databaseURL string
 	schema      string
+	targetFlags []string // as given; findTargets reads them
+	targets     []target // several, or one by its name; none: databaseURL
 	format      format
 	wide        bool // do not fit tables to the terminal
 	noHeaders   bool
 	watching    bool
+
+	// Of a copy of the app that works on one of the targets.
+	name    string            // the target's
+	pool    *pgxpool.Pool     // the target's
+	outcome *targetOutcome    // collects what is printed and said; nil: it is printed
+	cursors map[string]string // of jobs list, by target
 }
 
 // run runs the command on the given streams and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &sink{Writer: stdout}
-	a := &app{stdin: stdin, stdout: out, stderr: stderr, interrupted: ctx.Done(), format: formatTable, databaseURL: handedOver()}
+	a := &app{stdin: stdin, stdout: out, stderr: stderr, interrupted: ctx.Done(), format: formatTable}
+	a.databaseURL, a.targetFlags = handedOver()
 	root := rootCommand(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -42,6 +52,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		if a.schema == "" {
 			return errors.New("--schema is empty")
 		}
+		if err := a.findTargets(); err != nil {
+			return err
+		}
 		started = true
 		return nil
 	}
@@ -54,18 +67,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitOK
 	}
 	a.printUnknown(err, out.printed)
-	code := exitCode(err)
-	if code == exitError && a.wasInterrupted(err) {
-		code = exitInterrupted
-	}
+	code, text := a.verdict(err)
 	if !started {
 		code = exitUsage
 	}
-	if text := describe(err); text != "" {
-		if code == exitInterrupted && a.wasInterrupted(err) {
-			text, _, _ = strings.Cut(text, " (SQLSTATE 57014)") // and advice about timeouts
-			text = "interrupted: " + text
-		}
+	if text != "" {
 		fmt.Fprintln(stderr, "gwadmin:", text)
 	}
 	if code == exitUsage {
@@ -87,6 +93,14 @@ string does not say, such as a password, and everything if there is no string,
 comes from PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE,
 PGSERVICE, …, the service file and the password file, as psql reads them.
 
+--target names a database, or a schema in one, as NAME=CONNECTION or
+NAME/SCHEMA=CONNECTION. It can be given several times. Without it and without
+--database-url the targets are the lines of GWADMIN_TARGETS, of which --target
+NAME chooses. Lists, counts, stats, metrics, ui and migrate status, plan, up and
+validate work on all targets. A target that fails does not stop the others; the
+exit code is the worst of all, in the order 130, 9, 1, 6, 5, 7, 4, 3, 8, 0. The
+other verbs take one target.
+
 Data goes to standard output, everything else to standard error. NO_COLOR
 switches colours off.
 
@@ -101,6 +115,7 @@ switches colours off.
 	flags := root.PersistentFlags()
 	flags.Var((*connectionString)(&a.databaseURL), "database-url", "connection string, as a URL or as keywords and values")
 	flags.Lookup("database-url").DefValue = ""
+	flags.Var((*targetFlag)(&a.targetFlags), "target", "NAME=CONNECTION or NAME/SCHEMA=CONNECTION, or NAME of GWADMIN_TARGETS; repeatable")
 	flags.StringVar(&a.schema, "schema", "graphile_worker", "the schema that Graphile Worker is installed in, or GWADMIN_SCHEMA")
 	flags.VarP(&a.format, "output", "o", "table, json, or ndjson: one JSON value a line")
 	flags.BoolVar(&a.wide, "wide", false, "do not fit tables to the terminal's width")

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -48,29 +49,41 @@ header is one that a proxy sets to the name of the user whom it has signed in.
 --read-only also makes the database refuse changes.
 
 With --crontab, the file that the workers run by, the page shows when its items
-run next, and runs one now. The file is read again for each such request.`,
+run next, and runs one now. The file is read again for each such request.
+
+With --target it lists the targets, and serves the page of each under t/NAME/.`,
 		Example: `  gwadmin ui
   gwadmin ui --listen 0.0.0.0:7070 --password-file users --host queue.example.com
   gwadmin ui --read-only
-  gwadmin ui --crontab crontab`,
+  gwadmin ui --crontab crontab
+  gwadmin ui --target eu=$EU_URL --target us=$US_URL`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options, token, err := flags.options()
 			if err != nil {
 				return usage(err)
 			}
-			config, err := a.config()
+			apps, done, err := a.eachTarget(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if flags.readOnly {
-				config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+			defer done()
+			var pages []uiPage
+			for _, one := range apps {
+				config, err := one.config()
+				if err != nil {
+					return err
+				}
+				if flags.readOnly {
+					config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+				}
+				pool, err := pgxpool.NewWithConfig(cmd.Context(), config)
+				if err != nil {
+					return err
+				}
+				defer pool.Close()
+				pages = append(pages, newUIPage(one.name, pool, one.schema, options))
 			}
-			pool, err := pgxpool.NewWithConfig(cmd.Context(), config)
-			if err != nil {
-				return err
-			}
-			defer pool.Close()
-			return a.serveUI(cmd.Context(), pool, a.schema, flags.listen, options, token)
+			return a.serveUI(cmd.Context(), pages, flags.listen, token)
 		},
 	}
 	f := cmd.Flags()
@@ -179,14 +192,60 @@ func readPasswords(name string) (func(user, password string) bool, error) {
 	}, nil
 }
 
-// serveUI serves the page until ctx ends.
-func (a *app) serveUI(ctx context.Context, pool *pgxpool.Pool, schema, listen string, options *ui.Options, token string) error {
+// A uiPage is the page of the database, or of a target.
+type uiPage struct {
+	ui.Target
+	client *admin.Client
+}
+
+func newUIPage(name string, pool *pgxpool.Pool, schema string, options *ui.Options) uiPage {
 	client := admin.New(pool, admin.WithSchema(schema))
+	return uiPage{ui.Target{Name: name, Handler: ui.New(client, options)}, client}
+}
+
+// check says what is wrong. The page shows it, too, and looks again.
+func (p uiPage) check(ctx context.Context, a *app) {
+	about := "note"
+	if p.Name != "" {
+		about = p.Name
+	}
+	if err := p.client.Check(ctx); err != nil && ctx.Err() == nil {
+		a.say("%s: %s", about, describe(err))
+	}
+}
+
+// close ends the bulk changes of the page, and says how far they came.
+func (p uiPage) close(ctx context.Context, a *app) error {
+	stopped, err := p.Handler.Close(ctx)
+	about := ""
+	if p.Name != "" {
+		about = p.Name + ": "
+	}
+	for _, s := range stopped {
+		ended := "was stopped"
+		if s.Running {
+			ended = "still runs, and is stopped now,"
+		}
+		a.say("%s%s of %s %s after %d of %d jobs; the others are as they were", about, s.Change, s.Jobs, ended, s.Changed, s.Aim)
+	}
+	return err
+}
+
+// serveUI serves the pages until ctx ends.
+func (a *app) serveUI(ctx context.Context, pages []uiPage, listen, token string) error {
+	var handler http.Handler = pages[0].Handler
+	what := "schema " + pages[0].client.Schema()
+	if pages[0].Name != "" {
+		var targets []ui.Target
+		for _, page := range pages {
+			targets = append(targets, page.Target)
+		}
+		handler, what = ui.Targets(targets...), plural(len(pages), "target")
+	}
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("the page cannot listen on %s: %w", listen, err)
 	}
-	handler := ui.New(client, options)
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -201,12 +260,14 @@ func (a *app) serveUI(ctx context.Context, pool *pgxpool.Pool, schema, listen st
 		link += "?token=" + token
 	}
 	fmt.Fprintln(a.stdout, link)
-	a.say("The admin page of schema %s. Ctrl-C ends it.", schema)
-	if err := client.Check(ctx); err != nil && ctx.Err() == nil {
-		a.say("note: %s", describe(err)) // the page shows it, too, and looks again
-	}
+	a.say("The admin page of %s. Ctrl-C ends it.", what)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
+	var checking sync.WaitGroup
+	for _, page := range pages {
+		checking.Go(func() { page.check(ctx, a) })
+	}
+	checking.Wait()
 	select {
 	case err := <-ended:
 		return err
@@ -215,13 +276,11 @@ func (a *app) serveUI(ctx context.Context, pool *pgxpool.Pool, schema, listen st
 	endStreams() // or they would keep the server
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	stopped, err := handler.Close(within)
-	for _, s := range stopped {
-		ended := "was stopped"
-		if s.Running {
-			ended = "still runs, and is stopped now,"
-		}
-		a.say("%s of %s %s after %d of %d jobs; the others are as they were", s.Change, s.Jobs, ended, s.Changed, s.Aim)
+	failures := make([]error, len(pages))
+	var closing sync.WaitGroup
+	for i, page := range pages {
+		closing.Go(func() { failures[i] = page.close(within, a) })
 	}
-	return errors.Join(err, server.Shutdown(within))
+	closing.Wait()
+	return errors.Join(errors.Join(failures...), server.Shutdown(within))
 }
