@@ -78,7 +78,11 @@ func (f *faults) payload(value any) *string {
 			return nil
 		}
 		if !json.Valid(value) {
-			f.add("payload", "is not JSON")
+			problem := "is not JSON"
+			if err := json.Unmarshal(value, new(json.RawMessage)); err != nil && strings.HasSuffix(err.Error(), "exceeded max depth") {
+				problem = "is nested more than 10000 levels deep"
+			}
+			f.add("payload", "%s", problem)
 			return nil
 		}
 		text = value

@@ -38,7 +38,7 @@ type WhereOptions struct {
 // order of their ids. Each batch is a transaction. It locks and changes the jobs that have
 // not changed since they were found. It waits for no lock: a job that a worker holds, or
 // that another transaction changes in the meantime, is skipped and counted as skipped. Jobs
-// that are added during the call are not changed. One pass finds at most 200 000 jobs; the
+// that are added during the call are not changed. One pass finds at most 50 000 jobs; the
 // call then makes another pass for the next ones.
 //
 // If a batch fails or ctx is cancelled, that batch is rolled back, and the batches before
@@ -77,8 +77,8 @@ func (c *Client) RetryWhere(ctx context.Context, filter Filter, options *WhereOp
 }
 
 // matchSize is the greatest number of jobs that one pass finds. It bounds the memory that
-// the client needs.
-const matchSize = 200_000
+// the client needs: up to 250 bytes a job, most of it for decoding.
+const matchSize = 50_000
 
 // A bulk is one call by filter.
 type bulk struct {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+
+	"github.com/gwadmin/gwadmin/internal/jsontext"
 )
 
 // A node is a part of a payload as a tree. Texts of numbers are as in the payload.
@@ -101,10 +103,11 @@ func readNode(decoder *json.Decoder, depth int, left *budget) (node, error) {
 	return node{Kind: "null", Text: "null"}, nil
 }
 
-// indented is a payload with a line for each value. What is not JSON is as it is.
+// indented is a payload with a line for each value. What is not JSON, or nested very deeply,
+// is as it is.
 func indented(payload []byte) string {
 	var text bytes.Buffer
-	if json.Indent(&text, payload, "", "  ") != nil {
+	if jsontext.Indent(&text, "", payload) != nil {
 		return string(payload)
 	}
 	return text.String()

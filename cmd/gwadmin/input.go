@@ -249,8 +249,12 @@ func (a *app) readPayload(args []string) (any, error) {
 	default:
 		text = []byte(args[0])
 	}
-	if !json.Valid(text) {
-		return nil, usage(errors.New("the payload is not JSON"))
+	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
+		problem := "the payload is not JSON"
+		if strings.HasSuffix(err.Error(), tooDeepError) {
+			problem = "the payload is nested more than 10 000 levels deep"
+		}
+		return nil, usage(errors.New(problem))
 	}
 	return json.RawMessage(text), nil
 }

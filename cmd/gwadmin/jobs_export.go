@@ -38,7 +38,7 @@ moment. A job that exists and matches the whole time is in the export once, as
 it was when its page was read. A job that is added, deleted or changed during
 the export may be in it or not.
 
-NDJSON is what jobs list -o ndjson prints; jobs import reads it. CSV has a
+NDJSON has the fields of jobs list -o ndjson; jobs import reads it. CSV has a
 header and the same columns. The payload and the flags are JSON in one column,
 times are RFC 3339 in UTC, and run_at may be infinity or -infinity. Null is
 empty, like the empty text, unless --null sets another text. Values are not
@@ -250,9 +250,8 @@ func whole(ctx context.Context, client *admin.Client, filter admin.Filter, id in
 // encoder returns the function that writes a job. It has written the header.
 func (e *export) encoder(to *bufio.Writer) (encode func(*admin.ListedJob) error, err error) {
 	if e.format == exportNDJSON {
-		encoder := json.NewEncoder(to)
-		encoder.SetEscapeHTML(false)
-		return func(job *admin.ListedJob) error { return encoder.Encode(job) }, nil
+		lines := newLineWriter(to)
+		return func(job *admin.ListedJob) error { return lines.job(job, &job.Payload) }, nil
 	}
 	writer := csv.NewWriter(to) // which uses the buffer of to
 	return func(job *admin.ListedJob) error { return writer.Write(e.record(job)) }, writer.Write(exportColumns)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -319,6 +320,9 @@ type importedJob struct {
 
 // parseImportedJob reads a line. Its errors show no values.
 func parseImportedJob(text []byte) (*importedJob, error) {
+	if !utf8.Valid(text) { // the decoder would replace what is not
+		return nil, errors.New("it is not UTF-8")
+	}
 	var job importedJob
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
@@ -329,6 +333,8 @@ func parseImportedJob(text []byte) (*importedJob, error) {
 		case ok:
 			field := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:]
 			return nil, fmt.Errorf("%s is a %s, not of the type %s", field, wrong.Value, wrong.Type)
+		case strings.HasSuffix(err.Error(), tooDeepError):
+			return nil, errors.New("its payload is nested more than 10 000 levels deep")
 		}
 		return nil, errors.New("it is not a job in JSON: " + strings.TrimPrefix(err.Error(), "json: "))
 	}
@@ -337,12 +343,27 @@ func parseImportedJob(text []byte) (*importedJob, error) {
 	}
 	size := job.PayloadBytes
 	switch {
+	case job.replaced(text):
+		return nil, errors.New("it has half of a surrogate pair, such as \\ud800, in a text")
 	case size != nil && *size != len("null") && (job.Payload == nil || string(job.Payload) == "null"):
 		return nil, errors.New("its payload was left out: export it without --payload")
 	case job.Payload == nil:
 		return nil, errors.New("it has no payload: write \"payload\": {} if that is meant")
 	}
 	return &job, nil
+}
+
+// replaced reports whether the decoder has put U+FFFD in the place of half a surrogate pair.
+func (j *importedJob) replaced(line []byte) bool {
+	const replacement = "\ufffd"
+	texts := append([]string{j.TaskIdentifier}, j.Flags...)
+	for _, text := range []*string{j.QueueName, j.Key} {
+		if text != nil {
+			texts = append(texts, *text)
+		}
+	}
+	return strings.Contains(strings.Join(texts, ""), replacement) &&
+		!bytes.Contains(line, []byte(replacement)) && !bytes.Contains(bytes.ToLower(line), []byte(`\ufffd`))
 }
 
 // spec is the part of a job that add_jobs can set.

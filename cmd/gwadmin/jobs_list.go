@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -118,6 +121,34 @@ func (p jobPage) notes(a *app) []string {
 		return append([]string{"no jobs"}, p.unknown...)
 	}
 	return nil
+}
+
+// writeJSON writes what an encoder would write, one job after the other: the text of a whole
+// page may need several times the memory of its jobs.
+func (p jobPage) writeJSON(to io.Writer) error {
+	var job bytes.Buffer
+	out := bufio.NewWriter(to)
+	out.WriteString("{\n  \"jobs\": [")
+	for i := range p.Jobs {
+		job.Reset()
+		if err := encodeIndented(&job, "    ", &p.Jobs[i]); err != nil {
+			return err
+		}
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.WriteString("\n    ")
+		out.Write(job.Bytes())
+	}
+	if len(p.Jobs) > 0 {
+		out.WriteString("\n  ")
+	}
+	out.WriteByte(']')
+	if p.Next != "" {
+		fmt.Fprintf(out, ",\n  \"next\": %q", p.Next) // base64
+	}
+	out.WriteString("\n}\n")
+	return out.Flush()
 }
 
 func (p jobPage) lines() []any { return anys(p.Jobs) }

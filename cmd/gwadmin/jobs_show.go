@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/jsontext"
 )
 
 func jobsShowCommand(a *app) *cobra.Command {
@@ -72,9 +72,15 @@ type shownJob struct {
 
 func (j shownJob) lines() []any { return []any{j.ListedJob} }
 
+// mostShown is the longest payload, in bytes, that a table has whole. A table needs 50 times
+// the memory.
+const mostShown = 100_000
+
 func (j shownJob) tables(a *app) []table.Writer {
 	var payload bytes.Buffer
-	if json.Indent(&payload, j.Payload, "", "  ") != nil {
+	if len(j.Payload) > mostShown {
+		fmt.Fprintf(&payload, "%s…\n%d bytes: jobs export --id %d writes all of them", strings.ToValidUTF8(string(j.Payload[:mostShown]), ""), len(j.Payload), j.ID)
+	} else if jsontext.Indent(&payload, "", j.Payload) != nil {
 		payload.Write(j.Payload)
 	}
 	t := a.table("JOB", "field", "value")

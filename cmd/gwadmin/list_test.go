@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
@@ -330,5 +332,29 @@ func topFields(found map[string]bool, v any) {
 		for _, element := range v {
 			topFields(found, element)
 		}
+	}
+}
+
+// A page is written as an encoder writes it, one job after the other.
+func TestPageJSON(t *testing.T) {
+	t.Parallel()
+	jobs := []admin.ListedJob{
+		{Job: admin.Job{ID: 1, TaskIdentifier: "<send> & \u2028", Payload: json.RawMessage(`{"a": [1, {}], "b": []}`), Flags: []string{"x"}}},
+		{Job: admin.Job{ID: 2, QueueName: new("")}, State: admin.Ready},
+	}
+	for _, page := range []*admin.Page{
+		{Jobs: []admin.ListedJob{}}, {Jobs: jobs[:1]}, {Jobs: jobs}, {Jobs: jobs, Next: "eyJzIjoiaWQiLCJpIjox_-"},
+	} {
+		var want, got bytes.Buffer
+		encoder := json.NewEncoder(&want)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(page); err != nil {
+			t.Fatal(err)
+		}
+		if err := (jobPage{Page: page}).writeJSON(&got); err != nil {
+			t.Fatal(err)
+		}
+		check(t, fmt.Sprintf("%d jobs", len(page.Jobs)), want.String(), got.String())
 	}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -54,12 +56,32 @@ func (a *app) print(data printable) error {
 		a.outcome.Result = data
 		return nil
 	}
-	switch a.format {
+	return tooDeep(a.printIn(a.format, data))
+}
+
+// tooDeepError ends the errors of encoding/json about values that are nested too deeply.
+const tooDeepError = "exceeded max depth"
+
+// tooDeep says what to do about a payload that encoding/json does not write.
+func tooDeep(err error) error {
+	if err != nil && strings.HasSuffix(err.Error(), tooDeepError) {
+		return errors.New("a payload is nested more than 10 000 levels deep: jobs export writes it, and so does -o table")
+	}
+	return err
+}
+
+func (a *app) printIn(format format, data printable) error {
+	switch format {
 	case formatJSON:
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(data)
+		if data, ok := data.(interface{ writeJSON(io.Writer) error }); ok {
+			return data.writeJSON(a.stdout)
+		}
+		var text bytes.Buffer
+		if err := encodeIndented(&text, "", data); err != nil {
+			return err
+		}
+		_, err := a.stdout.Write(append(text.Bytes(), '\n'))
+		return err
 	case formatNDJSON:
 		return a.printLines(data.lines())
 	}

@@ -11,7 +11,8 @@ import (
 const redacted = "[redacted]"
 
 // redact replaces fields of a payload. A field is a path with dots, in which a star is any
-// name. It is looked for in all elements of an array.
+// name. It is looked for in all elements of an array. A payload that is nested too deeply to
+// look for it is replaced as a whole.
 func redact(payload json.RawMessage, fields []string) (json.RawMessage, error) {
 	if payload == nil || len(fields) == 0 {
 		return payload, nil
@@ -20,7 +21,7 @@ func redact(payload json.RawMessage, fields []string) (json.RawMessage, error) {
 	decoder.UseNumber() // numbers stay as they are
 	var value any
 	if err := decoder.Decode(&value); err != nil {
-		return nil, err
+		return json.RawMessage(`"` + redacted + `"`), nil
 	}
 	for _, field := range fields {
 		redactField(value, strings.Split(field, "."))

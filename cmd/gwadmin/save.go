@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -91,10 +90,9 @@ func (s *saver) write(jobs []admin.Job) error {
 
 func (s *saver) encode(jobs []admin.Job) error {
 	to := bufio.NewWriter(s.file)
-	encoder := json.NewEncoder(to)
-	encoder.SetEscapeHTML(false)
+	lines := newLineWriter(to)
 	for i := range jobs {
-		if err := encoder.Encode(&jobs[i]); err != nil {
+		if err := lines.job(&jobs[i], &jobs[i].Payload); err != nil {
 			return err
 		}
 	}
