@@ -72,46 +72,46 @@ func checksums(t *testing.T, pool *pgxpool.Pool) []checksum {
 	return sums
 }
 
-// A heldLock is a lock of the migrator that somebody's work would wait for.
-type heldLock struct {
-	name        string
-	first, last time.Time
+// A lockWatch traces the sessions of a migrator. After each of their statements it looks at
+// the locks that they hold: a transaction keeps them until its end, so that it misses none.
+type lockWatch struct {
+	look *pgxpool.Pool
+
+	mu         sync.Mutex
+	statements int
+	held       map[string]time.Time // those that work waits for, since when
+	longest    string               // the one that was held longest, and for how long
+	most       time.Duration
+	err        error
 }
 
-// watchLocks looks for the migrator's locks on what is in the schema until the context ends,
-// and returns the one that was held longest.
-func watchLocks(ctx context.Context, pool *pgxpool.Pool) (longest heldLock, err error) {
-	const sql = `select l.mode || ' on ' || c.relname from pg_locks as l
-		join pg_class as c on c.oid = l.relation
-		join pg_stat_activity as a on a.pid = l.pid
-		where a.application_name = 'migrator' and l.granted and l.mode ~ '^(Share|Exclusive|AccessExclusive)'
-		and c.relnamespace = 'graphile_worker'::regnamespace and c.relkind in ('r', 'v')
-		and not c.relname like 'goose%'`
-	held := map[string]heldLock{}
-	for ctx.Err() == nil {
-		now := time.Now()
-		rows, err := pool.Query(ctx, sql)
-		if err != nil {
-			break
-		}
-		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			break
-		}
-		for _, name := range names {
-			if _, ok := held[name]; !ok {
-				held[name] = heldLock{name, now, now}
-			}
-			held[name] = heldLock{name, held[name].first, time.Now()}
-		}
-		time.Sleep(time.Millisecond)
-	}
-	for _, lock := range held {
-		if lock.last.Sub(lock.first) > longest.last.Sub(longest.first) {
-			longest = lock
+func (w *lockWatch) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return context.WithValue(ctx, w, time.Now())
+}
+
+func (w *lockWatch) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, _ pgx.TraceQueryEndData) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.statements++
+	rows, _ := w.look.Query(ctx, `select l.mode || ' on ' || c.relname from pg_locks as l join pg_class as c on c.oid = l.relation
+		where l.pid = $1 and l.granted and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+		and c.relnamespace = 'graphile_worker'::regnamespace and c.relkind in ('r', 'v') and not c.relname like 'goose%'`, conn.PgConn().PID())
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	w.err = errors.Join(w.err, err)
+	begin, now := ctx.Value(w).(time.Time), time.Now()
+	for _, name := range names {
+		if _, ok := w.held[name]; !ok {
+			w.held[name] = begin
 		}
 	}
-	return longest, err
+	for name, since := range w.held {
+		if held := now.Sub(since); held > w.most {
+			w.longest, w.most = name, held
+		}
+		if !slices.Contains(names, name) {
+			delete(w.held, name)
+		}
+	}
 }
 
 // The schemas of npm's releases, full of jobs, are upgraded while workers take jobs.
@@ -133,8 +133,6 @@ func TestUpgrade(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			var running sync.WaitGroup
-			var longest heldLock
-			running.Go(func() { longest, _ = watchLocks(ctx, look) })
 			var times timing
 			undo := errors.New("undo")
 			running.Go(func() {
@@ -161,7 +159,9 @@ func TestUpgrade(t *testing.T) {
 			})
 			without, _ := times.take()
 			start := time.Now()
-			if err := up(t.Context(), migrator(t, open(t, url, named("migrator")), nil)); err != nil {
+			watch := &lockWatch{look: look, held: map[string]time.Time{}}
+			pool := open(t, url, named("migrator"), func(config *pgxpool.Config) { config.ConnConfig.Tracer = watch })
+			if err := up(t.Context(), migrator(t, pool, nil)); err != nil {
 				t.Fatal(err)
 			}
 			took := time.Since(start)
@@ -174,8 +174,12 @@ func TestUpgrade(t *testing.T) {
 				t.Errorf("rows: -before +after\n%s", diff)
 			}
 			lock := "none that work waits for"
-			if longest.name != "" {
-				lock = fmt.Sprintf("%s, %s", longest.name, longest.last.Sub(longest.first).Round(time.Millisecond))
+			if watch.longest != "" {
+				lock = fmt.Sprintf("%s, %s", watch.longest, watch.most.Round(time.Millisecond))
+				t.Errorf("the upgrade held a lock that work waits for: %s", lock)
+			}
+			if watch.err != nil || watch.statements < 20 {
+				t.Errorf("the locks after %d statements were seen: %v", watch.statements, watch.err)
 			}
 			row(t, "%d jobs: all rows kept; upgraded in %s; longest lock: %s; a worker took a job in at most %s, %s before",
 				before[n].Rows, took.Round(time.Millisecond), lock, meanwhile.Round(time.Millisecond), without.Round(time.Millisecond))
