@@ -53,7 +53,8 @@ upstream-test:
 .PHONY: release-check release-snapshot release-test release-reproducible release image apidiff
 
 # A release: docs/releasing.md. It takes minutes to compile goreleaser, once.
-GORELEASER = go run github.com/goreleaser/goreleaser/v2@v2.15.1
+GORELEASER_PACKAGE = github.com/goreleaser/goreleaser/v2@v2.15.1
+GORELEASER = go run $(GORELEASER_PACKAGE)
 
 # Checks the configuration, and makes all files of a release in dist/, but for the images.
 release-check:
@@ -69,7 +70,7 @@ release-test:
 
 # Makes the snapshot of a clone again, and compares the checksums.
 release-reproducible:
-	.ci/release-reproducible
+	.ci/release-reproducible $(GORELEASER_PACKAGE)
 
 # The images, from the snapshot: buildah is needed.
 image:
