@@ -90,7 +90,7 @@ func TestDashboard(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, "grafana/gwadmin.json")), &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	variables := strings.NewReplacer("$instance", ".*", "$__rate_interval", "1m")
+	variables := strings.NewReplacer("$instance", ".*", "$target", ".*", "$__rate_interval", "1m")
 	queries := 0
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"regexp"
@@ -221,6 +222,22 @@ func TestTargetsSlow(t *testing.T) {
 		t.Errorf("stderr: %s", got.Stderr)
 	}
 	release[1]()
+}
+
+// A target that takes the connection and never answers is down after a while.
+func TestTargetsSilent(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	got := gwadmin(t, targetsOf("silent", "postgres://u:secret@"+listener.Addr().String()+"/db?sslmode=disable", "eu", fixture(t).url), "", "jobs", "list", "--id", "1", "--columns", "id")
+	checkCode(t, exitConnect, got)
+	check(t, "stdout", "target  id\neu       1\n", got.Stdout)
+	if !strings.HasPrefix(got.Stderr, "silent: list jobs: failed to connect") || strings.Contains(got.Stderr, "secret") {
+		t.Errorf("stderr: %s", got.Stderr)
+	}
 }
 
 // A watch goes on while one target is away, and ends at once if all are.
