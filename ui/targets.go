@@ -1,10 +1,10 @@
 package ui
 
 import (
-	"bytes"
 	"context"
 	"html/template"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,10 +18,9 @@ type Target struct {
 }
 
 // Targets returns a handler that lists the queues, and serves the page of each under t/NAME/.
-// A queue that cannot be read is listed with the reason. Who may see the list is up to the
-// options of each handler: queues that somebody may not view are left out. The page
-// authenticates as the first handler does. Call it before the handlers serve, and with at
-// least one.
+// A queue that cannot be read is listed with the reason, and one that Authorize of its handler
+// does not let the user view is left out. The list authenticates as the first handler does.
+// Call it before the handlers serve, and with at least one.
 func Targets(targets ...Target) http.Handler {
 	mux := http.NewServeMux()
 	for _, t := range targets {
@@ -29,11 +28,10 @@ func Targets(targets ...Target) http.Handler {
 		mux.Handle("/t/"+t.Name+"/", http.StripPrefix("/t/"+t.Name, t.Handler))
 	}
 	first := targets[0].Handler
-	mux.Handle("/", secured(first.allowed(View, func(w http.ResponseWriter, r *http.Request) error {
-		if r.URL.Path != "/" {
-			return errNoPage
+	mux.Handle("/", secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r, ok := first.admit(w, r); ok {
+			listTargets(w, r, targets)
 		}
-		return listTargets(w, r, targets)
 	})))
 	return mux
 }
@@ -51,22 +49,24 @@ type targetRow struct {
 	Error        string
 }
 
-func listTargets(w http.ResponseWriter, r *http.Request, targets []Target) error {
-	rows := make([]targetRow, len(targets))
+func listTargets(w http.ResponseWriter, r *http.Request, targets []Target) {
+	shown := slices.DeleteFunc(slices.Clone(targets), func(t Target) bool { return t.Handler.may(r, View) != nil })
+	switch {
+	case len(shown) == 0:
+		http.Error(w, targets[0].Handler.may(r, View).Error(), http.StatusForbidden)
+		return
+	case r.URL.Path != "/":
+		http.NotFound(w, r)
+		return
+	}
+	rows := make([]targetRow, len(shown))
 	var reading sync.WaitGroup
-	for i, t := range targets {
-		if t.Handler.may(r, View) == nil {
-			reading.Go(func() { rows[i] = t.row(r) })
-		}
+	for i, t := range shown {
+		reading.Go(func() { rows[i] = t.row(r) })
 	}
 	reading.Wait()
-	var page bytes.Buffer
-	if err := targetsPage.Execute(&page, map[string]any{"Rows": rows, "Assets": assets, "Static": "t/" + targets[0].Name + "/static/", "User": User(r)}); err != nil {
-		return err
-	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = page.WriteTo(w)
-	return nil
+	_ = targetsPage.Execute(w, map[string]any{"Rows": rows, "Assets": assets, "Static": "t/" + shown[0].Name + "/static/", "User": User(r)})
 }
 
 // row reads a queue for the list.
@@ -114,10 +114,10 @@ var targetsPage = template.Must(template.New("targets").Parse(`<!doctype html>
 <h1>Targets</h1>
 <div class="scroll" tabindex="0" role="region" aria-label="Targets">
 <table class="list"><thead><tr><th scope="col">Target</th><th scope="col">Schema</th><th scope="col" class="num">Due, not taken</th><th scope="col">Oldest ready</th><th scope="col" class="num">Permafailed</th><th scope="col">Needs a look</th></tr></thead>
-<tbody>{{range .Rows}}{{if .Name}}<tr><td data-label="Target"><a href="t/{{.Name}}/">{{.Name}}</a></td><td data-label="Schema">{{.Schema}}</td>
+<tbody>{{range .Rows}}<tr><td data-label="Target"><a href="t/{{.Name}}/">{{.Name}}</a></td><td data-label="Schema">{{.Schema}}</td>
 {{- if .Error}}<td colspan="4" data-label="Needs a look"><strong>{{.Error}}</strong></td>
 {{- else}}<td class="num" data-label="Due, not taken">{{or .Due "–"}}</td><td data-label="Oldest ready">{{with .Oldest}}<time datetime="{{.Machine}}" title="{{.Exact}}">{{.Relative}}</time>{{else}}–{{end}}</td>
-<td class="num" data-label="Permafailed">{{or .Failed "–"}}</td><td data-label="Needs a look">{{range .Problems}}{{.Title}} {{end}}</td>{{end}}</tr>{{end}}{{end}}</tbody></table>
+<td class="num" data-label="Permafailed">{{or .Failed "–"}}</td><td data-label="Needs a look">{{range .Problems}}{{.Title}} {{end}}</td>{{end}}</tr>{{end}}</tbody></table>
 </div>
 </main>
 <footer><p>{{with .User}}Signed in as {{.}}. {{end}}</p></footer>
