@@ -51,7 +51,8 @@ type Options struct {
 	// read a call waits as long as its context lasts.
 	MaxWait time.Duration
 	// Partial makes a call wait no longer than MaxWait for a part that has never been read,
-	// too. That part is empty then, and its AsOf and its Err are nil.
+	// too. That part is empty then, and its AsOf and its Err are nil. A part that was read
+	// within twice its interval is not waited for at all.
 	Partial bool
 }
 
@@ -174,7 +175,7 @@ func (o *Observer) Schema() string { return o.options.Schema }
 func (o *Observer) Close() {
 	o.close()
 	for _, part := range o.parts() {
-		if running, _ := part.running(); running != nil {
+		if running, _, _ := part.running(); running != nil {
 			<-running
 		}
 	}
@@ -195,8 +196,8 @@ func (o *Observer) Snapshot(ctx context.Context) (*Snapshot, error) {
 		part.refresh(o.ctx)
 	}
 	for _, part := range parts {
-		running, first := part.running()
-		if running == nil {
+		running, first, recent := part.running()
+		if running == nil || recent && o.options.Partial {
 			continue
 		}
 		until := wait

@@ -22,7 +22,7 @@ func newTempo(pace Pace) *tempo {
 // A reader is a part of a snapshot without its type.
 type reader interface {
 	refresh(ctx context.Context)
-	running() (done <-chan struct{}, first bool)
+	running() (done <-chan struct{}, first, recent bool)
 }
 
 // A part is a part of the snapshots. It is read by one goroutine at a time.
@@ -49,12 +49,12 @@ func (p *part[T]) refresh(ctx context.Context) {
 	go p.run(ctx, p.value)
 }
 
-// running returns the end of the reading that is under way, or nil, and whether none has
-// ended before it.
-func (p *part[T]) running() (done <-chan struct{}, first bool) {
+// running returns the end of the reading that is under way, or nil, whether none has ended
+// before it, and whether the part was read within twice its interval.
+func (p *part[T]) running() (done <-chan struct{}, first, recent bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.done, p.retryAt.IsZero()
+	return p.done, p.retryAt.IsZero(), time.Since(p.readAt) < 2*p.Interval
 }
 
 // last returns what was read last.

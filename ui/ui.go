@@ -162,6 +162,9 @@ func New(client *admin.Client, options *Options) *Handler {
 // batch in hand is committed whole or not at all, also if the process ends. No bulk change
 // can be started any more. Call it before the client's pool is closed.
 func (h *Handler) Close(ctx context.Context) ([]Stopped, error) {
+	if h.options.Observer == nil {
+		h.observer.Close()
+	}
 	return h.operations.close(ctx)
 }
 

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type recipe struct {
 	alone bool // without npm's schema
 	lazy  bool // does not wait for the disk at commit
 	river bool // with River's tables
+
+	tasks, queues int // 0: 200 and 1000
 }
 
 // largeTable returns the number of jobs in the large table.
@@ -252,7 +255,7 @@ func (s *suite) create(ctx context.Context, recipe recipe) (*database, error) {
 	failures := make([]error, len(schemas))
 	var filling sync.WaitGroup
 	for i, schema := range schemas {
-		filling.Go(func() { failures[i] = fill(ctx, pool, schema, recipe.jobs, base) })
+		filling.Go(func() { failures[i] = fill(ctx, pool, schema, recipe, base) })
 	}
 	filling.Wait()
 	return d, errors.Join(failures...)
@@ -313,7 +316,8 @@ func execAll(ctx context.Context, pool *pgxpool.Pool, schema string, statements 
 // fill adds jobs of all kinds, the same to every schema: a fifth in named queues, a
 // tenth with keys, a tenth that have failed, a fiftieth permanently. Their run_at is
 // between five days ago and 25 days from now.
-func fill(ctx context.Context, pool *pgxpool.Pool, schema string, jobs int, base time.Time) error {
+func fill(ctx context.Context, pool *pgxpool.Pool, schema string, recipe recipe, base time.Time) error {
+	jobs, tasks, queues := recipe.jobs, cmp.Or(recipe.tasks, tasks), cmp.Or(recipe.queues, queues)
 	if err := execAll(ctx, pool, schema,
 		fmt.Sprintf("insert into graphile_worker._private_tasks (identifier) select 'task_' || i from generate_series(1, %d) as i", tasks),
 		fmt.Sprintf("insert into graphile_worker._private_job_queues (queue_name) select 'queue_' || i from generate_series(1, %d) as i", queues),

@@ -8,6 +8,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -18,6 +21,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+	"riverqueue.com/riverui"
 )
 
 // args are the payload of the other peers' jobs.
@@ -123,6 +127,31 @@ func insert(ctx context.Context, client *river.Client[pgx.Tx], inFlight, n int) 
 	return <-failures
 }
 
+// serve serves River UI on the loopback address, and returns where.
+func serve(ctx context.Context, url string) (string, error) {
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return "", err
+	}
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{})
+	if err != nil {
+		return "", err
+	}
+	page, err := riverui.NewHandler(&riverui.HandlerOpts{Endpoints: riverui.NewEndpoints(client, nil), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return "", err
+	}
+	if err := page.Start(ctx); err != nil {
+		return "", err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	go func() { _ = http.Serve(listener, page) }()
+	return "http://" + listener.Addr().String() + "/", nil
+}
+
 func run(ctx context.Context, url string) error {
 	pool, err := pgxpool.New(ctx, url)
 	if err != nil {
@@ -144,7 +173,13 @@ func run(ctx context.Context, url string) error {
 			return err
 		}
 		answer := map[string]any{"id": r.ID}
-		if took, err := c.do(ctx, r.Method, r.Args[0]); err != nil {
+		if r.Method == "serve" {
+			address, err := serve(ctx, url)
+			if err != nil {
+				return err
+			}
+			answer["result"] = address
+		} else if took, err := c.do(ctx, r.Method, r.Args[0]); err != nil {
 			answer["error"] = map[string]any{"message": err.Error()}
 		} else {
 			answer["result"] = took
