@@ -34,12 +34,12 @@ const fillRiver = `
 		'task_' || 1 + h / 7 %% 3000,
 		'default',
 		'{}'
-	from generate_series(1, %[1]d) as i
+	from generate_series($1::int, $2::int) as i
 	cross join lateral (select hashint8extended(i, 1) & 1152921504606846975) as hash (h)`
 
 // page is the awkward database of the pages: 3 000 tasks and 100 000 queues.
 func page() recipe {
-	r := recipe{name: "page", jobs: largeTable(), alone: true, river: true, tasks: 3000, queues: 100_000}
+	r := recipe{name: "page", jobs: largeTable(), alone: true, river: true, tasks: 3000, queues: 100_000, fillers: 16}
 	if testing.Short() {
 		r.queues = 2000
 	}
@@ -64,10 +64,20 @@ func BenchmarkPage(b *testing.B) {
 		"vacuum (analyze) graphile_worker._private_jobs"); err != nil {
 		b.Fatal(err)
 	}
+	fmt.Printf("# database page has its indexes\n")
 	river := ""
 	if d.river != nil {
-		if err := d.exec(b.Context(), ours, "drop index if exists public.river_job_args_index, public.river_job_metadata_index",
-			fmt.Sprintf(fillRiver, largeTable()), "vacuum (analyze) public.river_job"); err != nil {
+		if err := d.exec(b.Context(), ours, "drop index if exists public.river_job_args_index, public.river_job_metadata_index"); err != nil {
+			b.Fatal(err)
+		}
+		filling := poolOf(b, d, page().fillers)
+		if err := inRanges(largeTable(), page().fillers, func(first, last int) error {
+			_, err := filling.Exec(b.Context(), fmt.Sprintf(fillRiver, largeTable()), first, last)
+			return err
+		}); err != nil {
+			b.Fatal(err)
+		}
+		if err := d.exec(b.Context(), ours, "vacuum (analyze) public.river_job"); err != nil {
 			b.Fatal(err)
 		}
 		if err := d.river.call("serve", params{}, &river); err != nil {
@@ -105,7 +115,7 @@ func BenchmarkPage(b *testing.B) {
 		{"a range of run_at", "jobs?q=run:-1h..now&sort=run_at", list, ""},
 		{"by priority", "jobs?q=&sort=-priority", list, ""},
 		{"by attempts", "jobs?q=&sort=attempts", list, ""},
-		{"a job", "jobs/4711?", list, "api/jobs/4711?"},
+		{"a job", "jobs/{id}?", list, "api/jobs/{id}?"},
 		{"queues", "queues?only=", list, "api/queues?limit=100"},
 		{"tasks", "tasks?", list, ""},
 		{"workers", "workers?", list, ""},
@@ -171,12 +181,14 @@ func whole(handler http.Handler) error {
 
 var request atomic.Int64
 
-// requests requests an address n times, each with another parameter, so that no request gets
-// what another one has read.
+// requests requests an address n times, each with another parameter and another job's id, so
+// that no request gets what another one has read. The workers and the snapshot are shared.
 func requests(address string) func(n int) (time.Duration, error) {
 	return func(n int) (time.Duration, error) {
 		return concurrently(1, n, func() error {
-			r, err := http.NewRequest("GET", fmt.Sprintf("%s&request=%d", address, request.Add(1)), nil)
+			n := request.Add(1)
+			id := fmt.Sprint(1 + n*7919%int64(largeTable()))
+			r, err := http.NewRequest("GET", fmt.Sprintf("%s&request=%d", strings.ReplaceAll(address, "{id}", id), n), nil)
 			if err != nil {
 				return err
 			}

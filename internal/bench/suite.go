@@ -45,6 +45,7 @@ type recipe struct {
 	river bool // with River's tables
 
 	tasks, queues int // 0: 200 and 1000
+	fillers       int // connections that add the jobs, each a range of them; 0: 1
 }
 
 // largeTable returns the number of jobs in the large table.
@@ -222,7 +223,7 @@ func (s *suite) create(ctx context.Context, recipe recipe) (*database, error) {
 		}
 	}
 	d := &database{url: s.server.URL(recipe.name), pools: map[int]*pgxpool.Pool{}}
-	pool, err := d.pool(ctx, 2)
+	pool, err := d.pool(ctx, max(2, recipe.fillers))
 	if err != nil {
 		return nil, err
 	}
@@ -313,6 +314,20 @@ func execAll(ctx context.Context, pool *pgxpool.Pool, schema string, statements 
 	return nil
 }
 
+// inRanges calls fn for ranges of the numbers from 1 to n, all at once.
+func inRanges(n, ranges int, fn func(first, last int) error) error {
+	ranges = max(ranges, 1)
+	failures := make([]error, ranges)
+	var running sync.WaitGroup
+	for i := range ranges {
+		if first, last := i*n/ranges+1, (i+1)*n/ranges; first <= last {
+			running.Go(func() { failures[i] = fn(first, last) })
+		}
+	}
+	running.Wait()
+	return errors.Join(failures...)
+}
+
 // fill adds jobs of all kinds, the same to every schema: a fifth in named queues, a
 // tenth with keys, a tenth that have failed, a fiftieth permanently. Their run_at is
 // between five days ago and 25 days from now.
@@ -324,7 +339,7 @@ func fill(ctx context.Context, pool *pgxpool.Pool, schema string, recipe recipe,
 	); err != nil {
 		return err
 	}
-	if jobs > 0 {
+	insert := func(first, last int) error {
 		_, err := pool.Exec(ctx, graphile.Rename(`
 			insert into graphile_worker._private_jobs (
 				job_queue_id, task_id, payload, priority, run_at, attempts, max_attempts, last_error, created_at, updated_at, key
@@ -341,12 +356,13 @@ func fill(ctx context.Context, pool *pgxpool.Pool, schema string, recipe recipe,
 				$4::timestamptz - ($1 - i) * interval '10 milliseconds',
 				$4::timestamptz - ($1 - i) * interval '10 milliseconds',
 				case when h % 10 = 3 then 'key-' || i end
-			from generate_series(1, $1::int) as i
+			from generate_series($5::int, $6::int) as i
 			cross join lateral (select hashint8extended(i, 1) & 1152921504606846975) as hash (h)`, schema),
-			jobs, queues, tasks, base)
-		if err != nil {
-			return err
-		}
+			jobs, queues, tasks, base, first, last)
+		return err
+	}
+	if err := inRanges(jobs, recipe.fillers, insert); err != nil {
+		return err
 	}
 	return execAll(ctx, pool, schema,
 		"vacuum (analyze) graphile_worker._private_jobs",
