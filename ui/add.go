@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -128,6 +129,10 @@ func whereInvalid(text []byte) string {
 
 // addSnippet is the form as a command and as Go.
 func (h *Handler) addSnippet(form url.Values) snippet {
+	if strings.TrimSpace(form.Get("task")) == "" {
+		form = maps.Clone(form)
+		form.Set("task", "TASK")
+	}
 	task, payload, options, err := addValues(form)
 	if err != nil {
 		return snippet{}

@@ -254,3 +254,36 @@ func TestFirstSnapshot(t *testing.T) {
 	}
 	contains(t, page, "Nothing needs a look", "Counted exactly")
 }
+
+// Every page can be copied as a command and as Go.
+func TestSnippetsOfEveryPage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a", QueueName: new("q")}, admin.JobSpec{TaskIdentifier: "a", QueueName: new("q2")})
+	if got := s.send(t, "POST", "/jobs/retry", url.Values{"id": {"1"}, "previewed": {"1"}}); got.StatusCode != http.StatusSeeOther {
+		t.Fatal(got.Status)
+	}
+	s.waitForOperation(t, 1)
+	has := func(text string, command, code string) {
+		t.Helper()
+		contains(t, text, `aria-label="Command">`+command, `aria-label="Go">`+code, "data-copy>Copy as command", "data-copy>Copy as Go")
+	}
+	has(s.page(t, "/"), "gwadmin stats --errors 10<", "stats, err := ")
+	has(s.page(t, "/jobs?q=task%3Aa"), "gwadmin jobs list --task a --sort -id<", "page, err := ")
+	has(s.page(t, "/jobs/1"), "gwadmin jobs explain 1<", "explanation, err := ")
+	has(s.page(t, "/queues"), "gwadmin queues<", "queues, err := ")
+	has(s.page(t, "/queues?name=q2"), "gwadmin queues pause q2<", "result, err := client.PauseQueue(ctx, ")
+	has(s.page(t, "/tasks"), "gwadmin tasks<", "tasks, err := ")
+	has(s.page(t, "/workers"), "gwadmin workers<", "workers, err := ")
+	has(s.page(t, "/crontabs"), "gwadmin crontabs<", "crontabs, err := ")
+	has(s.page(t, "/operations"), "gwadmin jobs retry 1<", "result, err := ")
+	has(s.page(t, "/operations/1"), "gwadmin jobs retry 1<", "result, err := ")
+	has(s.page(t, "/add"), "gwadmin jobs add TASK &#39;{}&#39;<", "job, err := ")
+	has(s.send(t, "POST", "/jobs/preview", url.Values{"id": {"1"}, "verb": {"hold"}}).text, "gwadmin jobs hold 1<", "result, err := ")
+	has(s.send(t, "POST", "/workers/unlock", url.Values{"worker": {"w"}}).text, "gwadmin workers unlock w<", "result, err := ")
+	if _, err := s.client.PauseQueue(t.Context(), "q2", nil); err != nil {
+		t.Fatal(err)
+	}
+	s.reads.forget()
+	has(s.page(t, "/queues?name=q2"), "gwadmin queues resume q2<", "result, err := client.ResumeQueue(ctx, ")
+}
