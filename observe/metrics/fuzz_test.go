@@ -18,6 +18,7 @@ import (
 func FuzzOptions(f *testing.F) {
 	f.Add("", "", int64(0), int64(0), int64(0), 0, 0, false, "", "send", "q", "boom")
 	f.Add("graphile_worker", "exact", int64(time.Hour), int64(time.Second), int64(1), 1, 3, true, "v1.2.3", "(other)", "(other)", "b\x01")
+	f.Add("", "", int64(0), int64(0), int64(0), 0, 0, false, "\xff", "\u2028\"", "a\nb\\", "\x01")
 	f.Add("none", "estimate", int64(1), int64(1), int64(-1), -1, 1000, true, "\xff", "a\"b\\c\n", "é\u2028", "\ufeff")
 	f.Add("\x00", "Exact", int64(-1), int64(-1), int64(1<<62), 1<<62, -1, false, "\"", " ", "gwadmin:paused:", "{}")
 	pool := pgtest.Pool(f, testdb.Ours(""))

@@ -14,8 +14,10 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -297,6 +299,11 @@ func (c *collector) health(out sink, health *observe.Health) {
 type sink chan<- prometheus.Metric
 
 func (s sink) put(m metric, value float64, labels ...string) {
+	for i, label := range labels {
+		if !utf8.ValidString(label) { // which Prometheus refuses
+			labels[i] = strconv.Quote(label)
+		}
+	}
 	s <- prometheus.MustNewConstMetric(m.Desc, m.kind, value, labels...)
 }
 
