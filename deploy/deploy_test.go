@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/gwadmin/gwadmin/internal/gwadmincmd"
 	"github.com/gwadmin/gwadmin/internal/pgserver"
 	"github.com/gwadmin/gwadmin/internal/promtool"
 	"github.com/gwadmin/gwadmin/internal/testdb"
@@ -188,8 +189,8 @@ func queue(ctx context.Context, t *testing.T) string {
 func startMetrics(ctx context.Context, t *testing.T, database string) string {
 	t.Helper()
 	address := freeAddress(t)
-	cmd := exec.CommandContext(ctx, gwadminFile(t), "metrics", "--queues", "--listen", address)
-	cmd.Env = environ("DATABASE_URL=" + database)
+	cmd := exec.CommandContext(ctx, gwadmincmd.File(t), "metrics", "--queues", "--listen", address)
+	cmd.Env = gwadmincmd.Env("DATABASE_URL=" + database)
 	run(t, cmd)
 	waitFor(ctx, t, "http://"+address+"/readyz")
 	return address

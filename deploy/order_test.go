@@ -70,8 +70,8 @@ func TestOrderUpgrade(t *testing.T) {
 			// 2. Migrations, which wait for workers only before a breaking revision.
 			dry := s.run(3, "migrate", "up", "--dry-run")
 			if tc.stops {
-				contains(t, "a dry run says", dry.stderr, "a breaking revision is pending while worker-")
-				contains(t, "up says", s.run(7, "migrate", "up").stderr, "holds 1 since")
+				contains(t, "a dry run says", dry.Stderr, "a breaking revision is pending while worker-")
+				contains(t, "up says", s.run(7, "migrate", "up").Stderr, "holds 1 since")
 				old.finishes(s.add("work", false)) // the others go on
 				old.release(held)
 				old.finishes(held)
@@ -182,7 +182,7 @@ func TestOrderAhead(t *testing.T) {
 
 	s.exec("insert into graphile_worker.migrations (id, breaking) values (21, false)")
 	got := s.run(0, "migrate", "up")
-	contains(t, "up says", got.stderr, "revision 21, newer than this gwadmin knows")
+	contains(t, "up says", got.Stderr, "revision 21, newer than this gwadmin knows")
 	s.run(0, "migrate", "validate")
 	w := s.worker("0.18.0", "work")
 	w.finishes(s.add("work", false))
@@ -246,7 +246,7 @@ func TestOrderDown(t *testing.T) {
 	s.run(0, "migrate", "up")
 
 	got := s.run(7, "migrate", "down")
-	contains(t, "down says", got.stderr, "1 job would be lost, 1 of them held by workers")
+	contains(t, "down says", got.Stderr, "1 job would be lost, 1 of them held by workers")
 	if n := s.jobs(); n != 1 {
 		t.Fatalf("there are %d jobs, want 1", n)
 	}
@@ -282,7 +282,7 @@ func TestOrderTasks(t *testing.T) {
 	waits := s.add("new", false)
 	old.finishes(s.add("work", false)) // which came later
 	declare("gone\nwork\n")
-	contains(t, "tasks says", s.run(4, "tasks", "--declared-file", declared).stdout, "new")
+	contains(t, "tasks says", s.run(4, "tasks", "--declared-file", declared).Stdout, "new")
 	young := s.worker("0.18.0", "work", "new")
 	young.finishes(waits)
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/gwadmincmd"
 	"github.com/gwadmin/gwadmin/internal/pgtest"
 	"github.com/gwadmin/gwadmin/internal/upstream"
 )
@@ -36,11 +37,11 @@ func newSite(t *testing.T, template *pgtest.Template) *site {
 }
 
 // run runs the command, which must end with a code.
-func (s *site) run(code int, args ...string) result {
+func (s *site) run(code int, args ...string) gwadmincmd.Result {
 	s.Helper()
-	got := gwadmin(s.ctx, s, s.url, args...)
-	if got.code != code {
-		s.Fatalf("gwadmin %q ended with %d, want %d\n%s%s", args, got.code, code, got.stdout, got.stderr)
+	got := gwadmincmd.Run(s.ctx, s, s.url, args...)
+	if got.Code != code {
+		s.Fatalf("gwadmin %q ended with %d, want %d\n%s%s", args, got.Code, code, got.Stdout, got.Stderr)
 	}
 	return got
 }

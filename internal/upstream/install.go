@@ -22,8 +22,7 @@ import (
 // may be called from many goroutines at once, and leaves no connection open. Without
 // node or npm the error is [ErrUnavailable].
 func Install(ctx context.Context, version, url, schema string) error {
-	cli := filepath.Join("node_modules", packageName(version), "dist", "cli.js")
-	cmd, err := command(ctx, version, url, cli, "--schema-only", "--schema="+cmp.Or(schema, DefaultSchema))
+	cmd, err := CLI(ctx, version, url, "--schema-only", "--schema="+cmp.Or(schema, DefaultSchema))
 	if err == nil {
 		var out []byte
 		out, err = cmd.CombinedOutput()
@@ -38,6 +37,17 @@ func Install(ctx context.Context, version, url, schema string) error {
 		return fmt.Errorf("install graphile-worker %s: %w", version, err)
 	}
 	return nil
+}
+
+// CLI prepares a release's command graphile-worker to run on the database behind url. Without
+// node or npm the error is [ErrUnavailable].
+func CLI(ctx context.Context, version, url string, args ...string) (*exec.Cmd, error) {
+	cmd, err := command(ctx, version, url)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Args = append([]string{cmd.Args[0], filepath.Join(cmd.Dir, "node_modules", packageName(version), "dist", "cli.js")}, args...)
+	return cmd, nil
 }
 
 // command prepares node to run in the directory of the packages. The environment leads
