@@ -87,14 +87,3 @@ apidiff:
 # Known vulnerabilities in what is called. It also fails if their database cannot be reached.
 vulncheck:
 	.ci/vulncheck
-
-.PHONY: deploy-check
-
-# The files in deploy/ with all their tools, also helm, which takes minutes to compile, once.
-# UPDATE=-update writes the golden manifests of the chart.
-HELM = helm.sh/helm/v4/cmd/helm@v4.3.1
-
-deploy-check:
-	bin=$$(mktemp -d) && GOBIN=$$bin go install $(HELM) && cd deploy/check && \
-		GWADMIN_HELM=$$bin/helm go test -count 1 -timeout 30m . $(UPDATE); \
-		code=$$?; rm -rf "$$bin"; exit $$code

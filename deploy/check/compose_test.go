@@ -61,7 +61,7 @@ func TestCompose(t *testing.T) {
 			t.Errorf("%s depends: -want +got\n%s", name, diff)
 		}
 		if name != "worker" {
-			if diff := cmp.Diff("ghcr.io/gwadmin/gwadmin:"+release, service.Image); diff != "" {
+			if diff := cmp.Diff("ghcr.io/gwadmin/gwadmin:"+chartRelease(t), service.Image); diff != "" {
 				t.Errorf("%s: -want +got\n%s", name, diff)
 			}
 		}

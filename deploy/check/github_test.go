@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -23,8 +24,6 @@ import (
 	"github.com/gwadmin/gwadmin/internal/gwadmincmd"
 	"github.com/gwadmin/gwadmin/internal/pgtest"
 )
-
-const release = "0.1.0"
 
 // releases serves archives as a release has them, each with the command that was built here.
 type releases struct {
@@ -38,6 +37,7 @@ func newReleases(t testing.TB) *releases {
 	t.Helper()
 	binary := []byte(read(t, gwadmincmd.File(t)))
 	r := &releases{files: map[string][]byte{}}
+	release := chartRelease(t)
 	var sums strings.Builder
 	for _, target := range []string{"linux_amd64.tar.gz", "linux_arm64.tar.gz", "darwin_arm64.tar.gz", "windows_amd64.zip"} {
 		name := "gwadmin_" + release + "_" + target
@@ -173,7 +173,7 @@ func setup(t testing.TB, tools string, inputs map[string]string, env ...string) 
 // The action installs a release on each system, once, and nothing whose checksum is wrong.
 func TestSetupGwadmin(t *testing.T) {
 	t.Parallel()
-	r := newReleases(t)
+	r, release := newReleases(t), chartRelease(t)
 	for _, tc := range []struct{ version, os, arch, dir, file, archive string }{
 		{release, "Linux", "X64", "amd64", "gwadmin", "linux_amd64.tar.gz"},
 		{"v" + release, "Linux", "ARM64", "arm64", "gwadmin", "linux_arm64.tar.gz"},
@@ -293,9 +293,6 @@ func TestWorkflow(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(read(t, "../github/queue.yml")), &flow); err != nil {
 		t.Fatal(err)
 	}
-	if flow.Env["GWADMIN_RELEASE"] != release {
-		t.Errorf("the workflow has the release %s, want %s", flow.Env["GWADMIN_RELEASE"], release)
-	}
 	dir, bin := team(t)
 	run := func(job string, s step, database string) gwadmincmd.Result {
 		t.Helper()
@@ -369,6 +366,39 @@ func TestActionlint(t *testing.T) {
 	}
 	if out, err := lint(strings.ReplaceAll(text, "          version:", "          release:")); err == nil || !strings.Contains(out, "release") {
 		t.Errorf("an input that the action does not have is not found: %s", out)
+	}
+}
+
+// chartRelease is the release that the files install: that of the chart.
+func chartRelease(t testing.TB) string {
+	t.Helper()
+	var about struct{ Version, AppVersion string }
+	if err := yaml.Unmarshal([]byte(read(t, chart+"/Chart.yaml")), &about); err != nil {
+		t.Fatal(err)
+	}
+	if about.Version != about.AppVersion || about.Version == "" {
+		t.Errorf("the chart has the version %q and the appVersion %q", about.Version, about.AppVersion)
+	}
+	return about.AppVersion
+}
+
+// All files install the same release.
+func TestOneRelease(t *testing.T) {
+	t.Parallel()
+	for file, mention := range map[string]string{
+		"kubernetes/migrate.yaml":      `image: ghcr\.io/gwadmin/gwadmin:(\S+)`,
+		"github/queue.yml":             `GWADMIN_RELEASE: (\S+)`,
+		"gitlab/gwadmin.gitlab-ci.yml": `GWADMIN_RELEASE: (\S+)`,
+		"compose/docker-compose.yml":   `GWADMIN_RELEASE:-([^}]+)`,
+		"terraform/main.tf":            `default     = "([0-9][^"]*)"`,
+	} {
+		var got []string
+		for _, match := range regexp.MustCompile(mention).FindAllStringSubmatch(read(t, "../"+file), -1) {
+			got = append(got, match[1])
+		}
+		if diff := cmp.Diff([]string{chartRelease(t)}, got); diff != "" {
+			t.Errorf("%s: the release: -chart +got\n%s", file, diff)
+		}
 	}
 }
 
