@@ -1,7 +1,6 @@
 package check
 
 import (
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -85,14 +84,11 @@ func TestTerraform(t *testing.T) {
 	}
 
 	database, ran := pgtest.URL(t, nil), 0
+	path := onPath(t, map[string]string{"gwadmin": gwadmincmd.File(t)})
 	for _, script := range inTerraform(t, name) {
 		ran++
 		cmd := exec.Command("sh", "-c", script)
-		bin := t.TempDir()
-		if err := os.Symlink(gwadmincmd.File(t), bin+"/gwadmin"); err != nil {
-			t.Fatal(err)
-		}
-		cmd.Env = gwadmincmd.Env("PATH="+bin+":"+os.Getenv("PATH"), "DATABASE_URL="+database, "KIND=reader", "ROLE=pg_monitor")
+		cmd.Env = gwadmincmd.Env(path, "DATABASE_URL="+database, "KIND=reader", "ROLE=pg_monitor")
 		if got := gwadmincmd.Finish(t, cmd); got.Code != 0 {
 			t.Errorf("%s: %d\n%s%s", script, got.Code, got.Stdout, got.Stderr)
 		}
