@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/gwadmin/gwadmin/internal/graphile"
 	"github.com/gwadmin/gwadmin/internal/jsonfields"
 )
 
@@ -104,10 +105,7 @@ func (e *DecodeError) because(err error) *DecodeError {
 
 // inside is the path of a field of what is at the path.
 func inside(path, field string) string {
-	const most = 100 // of a name that the Go type does not have
-	if runes := []rune(field); len(runes) > most {
-		field = string(runes[:most]) + "…"
-	}
+	field = graphile.Short(field) // the Go type may not have it
 	if strings.ContainsFunc(field, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		field = strconv.Quote(field)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
 // A JobAdder adds jobs: a [Client] and an [Adder] do.
@@ -72,7 +74,7 @@ func NewTask[T any](identifier string, options *TaskOptions) *TypedTask[T] {
 	}
 	f.spec(new(newSpec(identifier, payload, &t.defaults)))
 	f.keyMode(t.defaults.JobKeyMode)
-	t.err = f.err(fmt.Sprintf("task %q", identifier))
+	t.err = f.err(fmt.Sprintf("task %q", graphile.Short(identifier)))
 	return t
 }
 

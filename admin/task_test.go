@@ -115,7 +115,7 @@ func TestTaskInvalid(t *testing.T) {
 	invalidTask(b, admin.NewTask[int]("", nil), `task "": invalid input: task_identifier is empty: no worker runs such a job`)
 	invalidTask(b, admin.NewTask[int]("a\x00", nil), `task "a\x00": invalid input: task_identifier has a NUL character`)
 	invalidTask(b, admin.NewTask[int](strings.Repeat("x", 129), nil),
-		fmt.Sprintf("task %q: invalid input: task_identifier has 129 characters, more than 128", strings.Repeat("x", 129)))
+		fmt.Sprintf("task %q: invalid input: task_identifier has 129 characters, more than 128", strings.Repeat("x", 100)+"…"))
 	invalidTask(b, admin.NewTask[int]("x", &admin.TaskOptions{MaxAttempts: new(0), JobKeyMode: "newest"}),
 		`task "x": invalid input: max_attempts 0 is outside 1 to 32767; job_key_mode "newest" is unknown: use replace, preserve_run_at or unsafe_dedupe`)
 	invalidTask(b, admin.NewTask[[]byte]("x", nil),

@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gwadmin/gwadmin/internal/graphile"
 )
 
 // faults collects the faults of the input of a call.
@@ -14,7 +17,13 @@ type faults struct {
 	found []Fault
 }
 
+// add adds a fault. Texts among the arguments are cut: somebody may have given a megabyte.
 func (f *faults) add(field, problem string, args ...any) {
+	for i, arg := range args {
+		if text := reflect.ValueOf(arg); text.Kind() == reflect.String {
+			args[i] = graphile.Short(text.String())
+		}
+	}
 	f.found = append(f.found, Fault{Index: f.index, Field: field, Problem: fmt.Sprintf(problem, args...)})
 }
 

@@ -13,6 +13,7 @@ var advice = map[string]string{
 	"25P03": "the transaction was idle for longer than idle_in_transaction_session_timeout, and is rolled back: begin it again, and let less time pass in it",
 	"53100": "the server's disk is full: free space there, and try again",
 	"53300": "the server has no connection left: use smaller pools or a pooler, or raise max_connections",
+	"54001": "a value is nested more deeply than the server's max_stack_depth allows: give it fewer levels, or raise max_stack_depth",
 	"55P03": "another session held a lock for longer than lock_timeout: try again, or raise lock_timeout",
 	"57014": "the statement ran for longer than statement_timeout, or was cancelled by hand: use smaller batches, or raise statement_timeout",
 }

@@ -20,7 +20,7 @@ func CheckSchema(name string) error {
 	case name == "":
 		return fmt.Errorf("schema name is empty: leave it out for %q", DefaultSchema)
 	case len(name) > 63:
-		return fmt.Errorf("schema name %q has %d bytes: PostgreSQL keeps only 63", name, len(name))
+		return fmt.Errorf("schema name %q has %d bytes: PostgreSQL keeps only 63", Short(name), len(name))
 	case !utf8.ValidString(name):
 		return fmt.Errorf("schema name %q is not UTF-8", name)
 	case strings.HasPrefix(name, "pg_"):
@@ -29,6 +29,19 @@ func CheckSchema(name string) error {
 		return fmt.Errorf("schema name %q has a control character", name)
 	}
 	return nil
+}
+
+// Short returns the beginning of a text that somebody has given, for an error: at most 100
+// characters.
+func Short(text string) string {
+	const most = 100
+	if len(text) <= most {
+		return text
+	}
+	if runes := []rune(text[:min(len(text), utf8.UTFMax*(most+1))]); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
 }
 
 // Rename returns SQL that is written for [DefaultSchema] with the name of another schema
