@@ -4,8 +4,8 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -53,19 +53,30 @@ func TestFlagThatIsAValue(t *testing.T) {
 func TestHandover(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
-	const hidden = "database-url=postgres%3A%2F%2F127.0.0.1%3A1%2Fnone"
-	for _, stale := range []string{hidden, "1:" + hidden, fmt.Sprintf("%d:%s", os.Getpid(), hidden)} {
+	for _, stale := range []string{"3", "1:3", fmt.Sprintf("%d:3", os.Getpid()), "1:database-url=postgres%3A%2F%2F127.0.0.1%3A1%2Fnone"} {
 		checkCode(t, exitOK, gwadmin(t, s.env(urlHandover+"="+stale), "", "jobs", "show", "1"))
 	}
 }
 
-// handedOver unsets the variable.
+// handedOver unsets the variable, and takes no other database if the pipe cannot be read.
 func TestHandedOver(t *testing.T) {
-	t.Setenv(urlHandover, strconv.Itoa(os.Getpid())+":database-url=X&database-url=postgres%3A%2F%2Fh%2Fdb&target=eu%3DA&target=us%3DB")
-	url, targets := handedOver()
-	check(t, "handed over", []string{"postgres://h/db", "eu=A", "us=B"}, append([]string{url}, targets...))
+	from, err := handOver(url.Values{urlFlagName: {"X", "postgres://h/db"}, targetFlagName: {"eu=A", "us=B"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(urlHandover, fmt.Sprintf("%d:%d", os.Getpid(), from))
+	databaseURL, targets := handedOver()
+	check(t, "handed over", []string{"postgres://h/db", "eu=A", "us=B"}, append([]string{databaseURL}, targets...))
 	if _, there := os.LookupEnv(urlHandover); there {
 		t.Error("children inherit it")
+	}
+	if _, err := handOver(url.Values{urlFlagName: {strings.Repeat("x", 1<<20)}}); err == nil {
+		t.Error("a pipe holds a megabyte")
+	}
+	t.Setenv(urlHandover, fmt.Sprintf("%d:%d", os.Getpid(), 1<<20))
+	databaseURL, _ = handedOver()
+	if _, err := parseConfig(databaseURL); databaseURL == "" || err == nil {
+		t.Errorf("a pipe that is closed: %q, %v", databaseURL, err)
 	}
 }
 
