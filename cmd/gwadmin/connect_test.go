@@ -268,6 +268,10 @@ func TestProcessList(t *testing.T) {
 		}
 		shown := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
 		check(t, "the command line", []string{"jobs", "complete", "1", "--yes"}, shown[1:])
+		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.cmd.Process.Pid))
+		if err != nil || strings.Contains(string(environment), "secret") {
+			t.Errorf("%q: the password is in the environment: %v", args, err)
+		}
 		if strings.Contains(value[string](s, `select string_agg(application_name, ',') from pg_catalog.pg_stat_activity`), "secret") {
 			t.Error("the password is in the server's list")
 		}

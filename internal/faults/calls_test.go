@@ -20,6 +20,7 @@ import (
 type scene struct {
 	ids                      []int64 // ready jobs of the task
 	task, queue, key, worker string  // the key is of the first job; the worker holds one more job
+	secret                   string  // a part of the payloads and reasons that calls send
 }
 
 // newScene adds the jobs of a scene.
@@ -139,13 +140,13 @@ var everyCall = []call{
 		return err
 	}},
 	{"AddJob", true, func(ctx context.Context, c *admin.Client, s scene) error {
-		_, err := c.AddJob(ctx, s.task, json.RawMessage(`{"text": "\"\\ ☃"}`), &admin.AddJobOptions{
+		_, err := c.AddJob(ctx, s.task, json.RawMessage(`{"text": "\"\\ ☃`+s.secret+`"}`), &admin.AddJobOptions{
 			QueueName: &s.queue, RunAt: admin.In(time.Hour), JobKey: new(s.key + " added"), Flags: []string{"a", "b"},
 		})
 		return err
 	}},
 	{"AddJobs", true, func(ctx context.Context, c *admin.Client, s scene) error {
-		jobs, err := c.AddJobs(ctx, []admin.JobSpec{{TaskIdentifier: s.task}, {TaskIdentifier: s.task, Payload: []int{1}}}, nil)
+		jobs, err := c.AddJobs(ctx, []admin.JobSpec{{TaskIdentifier: s.task}, {TaskIdentifier: s.task, Payload: []string{s.secret}}}, nil)
 		return counted(2, len(jobs), err)
 	}},
 	{"AddJobsIDs", true, func(ctx context.Context, c *admin.Client, s scene) error {
@@ -157,7 +158,7 @@ var everyCall = []call{
 		failures := make(chan error, 8)
 		for n := range cap(failures) {
 			go func() {
-				_, err := adder.AddJob(ctx, s.task, n, &admin.AddJobOptions{JobKey: new(fmt.Sprint(s.key, " added ", n%4))})
+				_, err := adder.AddJob(ctx, s.task, fmt.Sprint(n, s.secret), &admin.AddJobOptions{JobKey: new(fmt.Sprint(s.key, " added ", n%4))})
 				failures <- err
 			}()
 		}
@@ -176,7 +177,7 @@ var everyCall = []call{
 		return changed(5)(c.RescheduleJobs(ctx, s.ids, admin.RescheduleValues{RunAt: admin.In(time.Hour), Attempts: new(1)}, nil))
 	}},
 	{"FailJobs", true, func(ctx context.Context, c *admin.Client, s scene) error {
-		return changed(5)(c.FailJobs(ctx, s.ids, new("why not"), nil))
+		return changed(5)(c.FailJobs(ctx, s.ids, new("why not"+s.secret), nil))
 	}},
 	{"RetryJobs", true, func(ctx context.Context, c *admin.Client, s scene) error {
 		return changed(5)(c.RetryJobs(ctx, s.ids, nil))
