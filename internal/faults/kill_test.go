@@ -138,6 +138,19 @@ func alone(t *testing.T, pool *pgxpool.Pool) {
 	})
 }
 
+// command builds the command and returns its file.
+func command(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "gwadmin")
+	if runtime.GOOS == "windows" {
+		binary += ".exe"
+	}
+	if out, err := osexec.Command("go", "build", "-o", binary, "../../cmd/gwadmin").CombinedOutput(); err != nil {
+		t.Fatalf("build the command: %v\n%s", err, out)
+	}
+	return binary
+}
+
 // A killedVerb is a verb of the command that is killed.
 type killedVerb struct {
 	args  func(schema string) []string
@@ -150,13 +163,7 @@ type killedVerb struct {
 // TestKillCommand kills the command. What it was doing is done in whole batches, and the
 // same command finishes it.
 func TestKillCommand(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "gwadmin")
-	if runtime.GOOS == "windows" {
-		binary += ".exe"
-	}
-	if out, err := osexec.Command("go", "build", "-o", binary, "../../cmd/gwadmin").CombinedOutput(); err != nil {
-		t.Fatalf("build the command: %v\n%s", err, out)
-	}
+	binary := command(t)
 	s := server(t, nil)
 	pool := open(t, migrated(t, s), named("check"))
 	random := source(seed(t), 0)
