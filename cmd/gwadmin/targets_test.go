@@ -139,6 +139,15 @@ func TestTargetsPages(t *testing.T) {
 	}
 }
 
+// Tables that are not alike are sections.
+func TestTargetsSections(t *testing.T) {
+	t.Parallel()
+	a, task := &app{}, admin.Task{Identifier: "send", Jobs: admin.Counts{admin.Ready: 1}}
+	all := outcomes{{Target: "eu", app: a, Result: shownTasks{task}}, {Target: "us", app: a, Result: comparedTasks{{Task: task, Declared: true}}}}
+	text, _ := a.text(all)
+	check(t, "tables", "== eu\ntask  ready  total\nsend      1      1\n\n== us\ntask  declared  ready  total\nsend  yes           1      1\n", text)
+}
+
 // Targets are given by flag or by variable, and verbs that take one say so.
 func TestTargetFlags(t *testing.T) {
 	t.Parallel()

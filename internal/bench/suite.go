@@ -44,6 +44,7 @@ type recipe struct {
 	lazy  bool // does not wait for the disk at commit
 	river bool // with River's tables
 
+	have          int // of the jobs, those that an earlier run has added
 	tasks, queues int // 0: 200 and 1000
 	fillers       int // connections that add the jobs, each a range of them; 0: 1
 }
@@ -334,8 +335,8 @@ func inRanges(n, ranges int, fn func(first, last int) error) error {
 func fill(ctx context.Context, pool *pgxpool.Pool, schema string, recipe recipe, base time.Time) error {
 	jobs, tasks, queues := recipe.jobs, cmp.Or(recipe.tasks, tasks), cmp.Or(recipe.queues, queues)
 	if err := execAll(ctx, pool, schema,
-		fmt.Sprintf("insert into graphile_worker._private_tasks (identifier) select 'task_' || i from generate_series(1, %d) as i", tasks),
-		fmt.Sprintf("insert into graphile_worker._private_job_queues (queue_name) select 'queue_' || i from generate_series(1, %d) as i", queues),
+		fmt.Sprintf("insert into graphile_worker._private_tasks (identifier) select 'task_' || i from generate_series(1, %d) as i on conflict do nothing", tasks),
+		fmt.Sprintf("insert into graphile_worker._private_job_queues (queue_name) select 'queue_' || i from generate_series(1, %d) as i on conflict do nothing", queues),
 	); err != nil {
 		return err
 	}
@@ -358,10 +359,10 @@ func fill(ctx context.Context, pool *pgxpool.Pool, schema string, recipe recipe,
 				case when h % 10 = 3 then 'key-' || i end
 			from generate_series($5::int, $6::int) as i
 			cross join lateral (select hashint8extended(i, 1) & 1152921504606846975) as hash (h)`, schema),
-			jobs, queues, tasks, base, first, last)
+			jobs, queues, tasks, base, recipe.have+first, recipe.have+last)
 		return err
 	}
-	if err := inRanges(jobs, recipe.fillers, insert); err != nil {
+	if err := inRanges(jobs-recipe.have, recipe.fillers, insert); err != nil {
 		return err
 	}
 	return execAll(ctx, pool, schema,
