@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/gwadmin/gwadmin/internal/gwadmincmd"
+	"github.com/gwadmin/gwadmin/internal/pgtest"
 )
 
 // releases serves archives as a release has them. In the place of the command is a script that
@@ -230,6 +231,39 @@ func TestSetupGwadmin(t *testing.T) {
 	}
 }
 
+// A workflow is one of GitHub's.
+type workflow struct {
+	Env  map[string]string
+	Jobs map[string]struct {
+		Env   map[string]string
+		Steps []step
+	}
+}
+
+// team makes a repository with everything that the pipelines look at: the example orders.
+func team(t testing.TB) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	orders, err := filepath.Abs("../../examples/orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracked, err := exec.Command("git", "-C", orders, "ls-files").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields(string(tracked)) {
+		text := read(t, filepath.Join(orders, name))
+		if name == "go.mod" {
+			text = strings.ReplaceAll(text, "=> ../..", "=> "+filepath.Join(orders, "..", ".."))
+		}
+		write(t, filepath.Join(dir, name), text)
+	}
+	git(t, dir, "init", "-q")
+	commit(t, dir)
+	return dir
+}
+
 // tool builds one of the project's tools, and returns its file.
 func tool(t testing.TB, name string) string {
 	t.Helper()
@@ -252,10 +286,72 @@ func onPath(t testing.TB, programs map[string]string) string {
 	return "PATH=" + bin + ":" + os.Getenv("PATH")
 }
 
+func commit(t testing.TB, dir string) {
+	t.Helper()
+	git(t, dir, "add", "-A")
+	git(t, dir, "-c", "user.name=team", "-c", "user.email=team@example.com", "commit", "-q", "-m", "change")
+}
+
 func git(t testing.TB, dir string, args ...string) {
 	t.Helper()
 	if out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
 		t.Fatalf("git %q: %v\n%s", args, err, out)
+	}
+}
+
+// Each line of the workflow runs, and fails when what it looks at is stale.
+func TestWorkflow(t *testing.T) {
+	t.Parallel()
+	var flow workflow
+	if err := yaml.Unmarshal([]byte(read(t, "../github/queue.yml")), &flow); err != nil {
+		t.Fatal(err)
+	}
+	dir, path := team(t), onPath(t, map[string]string{"gwadmin": gwadmincmd.File(t), "sqlc": tool(t, "sqlc")})
+	run := func(s step, database string) gwadmincmd.Result {
+		t.Helper()
+		cmd := exec.Command("bash", "-e", "-c", s.Run)
+		cmd.Dir = dir
+		cmd.Env = gwadmincmd.Env(path, "DATABASE_URL="+database)
+		return gwadmincmd.Finish(t, cmd)
+	}
+	ran := 0
+	for name, job := range flow.Jobs {
+		database := ""
+		if job.Env["DATABASE_URL"] != "" {
+			database = pgtest.URL(t, nil)
+		}
+		for _, s := range job.Steps {
+			if s.Run == "" {
+				continue
+			}
+			ran++
+			if got := run(s, database); got.Code != 0 {
+				t.Errorf("%s, %s: %d\n%s%s", name, s.Name, got.Code, got.Stdout, got.Stderr)
+			}
+		}
+	}
+	if ran != 7 {
+		t.Errorf("%d steps ran, want 7", ran)
+	}
+	for step, file := range map[string]string{
+		"The copy of the queue's schema":       "graphile_worker.sql",
+		"The code of the queries":              "db/queries.sql.go",
+		"The TypeScript types of the payloads": "worker/src/payloads.d.ts",
+	} {
+		name := filepath.Join(dir, file)
+		text := read(t, name)
+		write(t, name, text+"\n-- stale\n")
+		commit(t, dir)
+		for _, s := range flow.Jobs["drift"].Steps {
+			if s.Run == "" {
+				continue
+			}
+			if got := run(s, ""); (got.Code != 0) != (s.Name == step) {
+				t.Errorf("%s is stale, and %q ended with %d\n%s%s", file, s.Name, got.Code, got.Stdout, got.Stderr)
+			}
+		}
+		write(t, name, text)
+		commit(t, dir)
 	}
 }
 
