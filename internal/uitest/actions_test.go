@@ -49,29 +49,33 @@ func (b *browser) scripts(on bool) {
 // Every action works at every width, with and without JavaScript, and no page on the way has a
 // fault that axe-core finds.
 func TestActions(t *testing.T) {
-	b := open(t, &ui.Options{Crontab: func() (string, error) {
-		return "0 4 * * * nightly_report ?id=nightly&max=3 {to:\"ada\"}\n", nil
-	}}, nil)
-	b.seed()
+	t.Parallel()
 	source, err := axe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, width := range []int64{360, 1024, 1920} {
-		for _, scripts := range []bool{true, false} {
-			b.scripts(scripts)
-			b.look(width, []string{"light", "dark", "light"}[i])
-			name := fmt.Sprintf("%d-%t", width, scripts)
-			b.actions(name, func(page string) {
-				if scripts {
-					b.do(chromedp.Evaluate[chromedp.Void](source))
-					b.check(page + " at " + name)
-					b.picture(page, width, "light")
-				}
-			})
-		}
+	for width, scheme := range map[int64]string{360: "dark", 1024: "light", 1920: "dark"} {
+		t.Run(fmt.Sprint(width), func(t *testing.T) {
+			t.Parallel()
+			b := open(t, &ui.Options{Crontab: func() (string, error) {
+				return "0 4 * * * nightly_report ?id=nightly&max=3 {to:\"ada\"}\n", nil
+			}}, nil)
+			b.seed()
+			for _, scripts := range []bool{true, false} {
+				b.scripts(scripts)
+				b.look(width, scheme)
+				name := fmt.Sprintf("%d-%t", width, scripts)
+				b.actions(name, func(page string) {
+					if scripts {
+						b.do(chromedp.Evaluate[chromedp.Void](source))
+						b.check(page + " at " + name)
+						b.picture(page, width, scheme)
+					}
+				})
+			}
+			b.quiet()
+		})
 	}
-	b.quiet()
 }
 
 // actions does every action once, with jobs of its own.
