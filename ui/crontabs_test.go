@@ -28,6 +28,9 @@ func TestCrontabs(t *testing.T) {
 	}
 	contains(t, row("five"), "*/5 * * * *", "often", "5 min ago", "in ", "then 2", "2 d ago", `value="five"`)
 	contains(t, row("leap_day"), "no worker has recorded it", "-02-29 04:00 UTC", "never</td>")
+	if runs := regexp.MustCompile(`\d{4}-02-29 04:00 UTC`).FindAllString(row("leap_day"), -1); len(runs) != 2 || runs[0] >= runs[1] {
+		t.Errorf("the runs after the next one: %v", runs)
+	}
 	contains(t, row("never_comes"), `data-label="Next runs">never`)
 	contains(t, row("gone"), "not in the crontab", `data-label="Next runs">–`)
 	lacks(t, row("gone"), "Run now")
