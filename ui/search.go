@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/internal/spelling"
@@ -51,7 +52,7 @@ type term struct {
 func searchTerms(text string) ([]term, error) {
 	var terms []term
 	for {
-		text = strings.TrimLeft(text, " \t\r\n")
+		text = strings.TrimLeftFunc(text, unicode.IsSpace) // as Fields does below
 		if text == "" {
 			return terms, nil
 		}

@@ -29,7 +29,7 @@ import (
 type Options struct {
 	// Top is for how many tasks, queues and cron items there are metrics: those with the most
 	// jobs, or the latest runs. The jobs of the others are added up under the name Other. 0
-	// means 50.
+	// or less means 50.
 	Top int
 	// Timeout is how long a scrape waits for parts that have never been read. 0 means 5
 	// seconds.
@@ -51,7 +51,7 @@ func New(observer *observe.Observer, options *Options) prometheus.Collector {
 	if options != nil {
 		c.options = *options
 	}
-	c.options.Top = cmp.Or(c.options.Top, 50)
+	c.options.Top = cmp.Or(max(c.options.Top, 0), 50)
 	c.options.Timeout = cmp.Or(c.options.Timeout, 5*time.Second)
 	c.options.Version = cmp.Or(c.options.Version, version())
 	return c
