@@ -23,6 +23,16 @@ type scene struct {
 	secret                   string  // a part of the payloads and reasons that calls send
 }
 
+// strand adds a stranded job.
+func strand(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	var id int64
+	if err := pool.QueryRow(t.Context(), "select (graphile_worker.add_job('stranded', queue_name => 'lost')).id").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, pool, "update graphile_worker._private_jobs set job_queue_id = 1000000 + id where id = $1", id)
+}
+
 // newScene adds the jobs of a scene.
 func newScene(ctx context.Context, pool *pgxpool.Pool, n int) (scene, error) {
 	s := scene{task: fmt.Sprint("task ", n), queue: fmt.Sprint("queue ", n), key: fmt.Sprint("key ", n), worker: fmt.Sprint("worker ", n)}

@@ -126,16 +126,6 @@ func TestLimits(t *testing.T) {
 	row(t, "%d calls ran into default_transaction_read_only, statement_timeout, lock_timeout or max_connections: each error says what to do, and nothing was changed", failed)
 }
 
-// strand adds a stranded job.
-func strand(t *testing.T, pool *pgxpool.Pool) {
-	t.Helper()
-	var id int64
-	if err := pool.QueryRow(t.Context(), "select (graphile_worker.add_job('stranded', queue_name => 'lost')).id").Scan(&id); err != nil {
-		t.Fatal(err)
-	}
-	exec(t, pool, "update graphile_worker._private_jobs set job_queue_id = 1000000 + id where id = $1", id)
-}
-
 // On a standby every call that changes something is refused, and the others are answered.
 func TestReadOnlyServer(t *testing.T) {
 	primary, standby := replicated(t)
