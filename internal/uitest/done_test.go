@@ -121,7 +121,7 @@ func TestBesideWorker(t *testing.T) {
 	}
 	b.to("queues?name=serial")
 	b.do(chromedp.Click(chromedp.CSS("details.pause summary")))
-	b.press("details.pause[open] button", "paused")
+	b.press("details.pause[open] button", "Resume")
 	b.press("td.actions form button", "Pause")
 	b.to("jobs?q=task%3Awork")
 	b.do(chromedp.Evaluate[chromedp.Void](`window.same = true`))
