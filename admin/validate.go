@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/jsontext"
 )
 
 // faults collects the faults of the input of a call.
@@ -88,7 +89,7 @@ func (f *faults) payload(value any) *string {
 		}
 		if !json.Valid(value) {
 			problem := "is not JSON"
-			if err := json.Unmarshal(value, new(json.RawMessage)); err != nil && strings.HasSuffix(err.Error(), "exceeded max depth") {
+			if jsontext.TooDeep(json.Unmarshal(value, new(json.RawMessage))) {
 				problem = "is nested more than 10000 levels deep"
 			}
 			f.add("payload", "%s", problem)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/jsontext"
 )
 
 // read runs fn, which reads standard input. Ctrl-C does not wait for it.
@@ -251,7 +252,7 @@ func (a *app) readPayload(args []string) (any, error) {
 	}
 	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
 		problem := "the payload is not JSON"
-		if strings.HasSuffix(err.Error(), tooDeepError) {
+		if jsontext.TooDeep(err) {
 			problem = "the payload is nested more than 10 000 levels deep"
 		}
 		return nil, usage(errors.New(problem))

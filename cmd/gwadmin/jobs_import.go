@@ -18,6 +18,7 @@ import (
 
 	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/internal/dryrun"
+	"github.com/gwadmin/gwadmin/internal/jsontext"
 )
 
 func jobsImportCommand(a *app) *cobra.Command {
@@ -333,7 +334,7 @@ func parseImportedJob(text []byte) (*importedJob, error) {
 		case ok:
 			field := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:]
 			return nil, fmt.Errorf("%s is a %s, not of the type %s", field, wrong.Value, wrong.Type)
-		case strings.HasSuffix(err.Error(), tooDeepError):
+		case jsontext.TooDeep(err):
 			return nil, errors.New("its payload is nested more than 10 000 levels deep")
 		}
 		return nil, errors.New("it is not a job in JSON: " + strings.TrimPrefix(err.Error(), "json: "))

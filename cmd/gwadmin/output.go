@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/jsontext"
 )
 
 // A format is the value of --output.
@@ -59,12 +60,9 @@ func (a *app) print(data printable) error {
 	return tooDeep(a.printIn(a.format, data))
 }
 
-// tooDeepError ends the errors of encoding/json about values that are nested too deeply.
-const tooDeepError = "exceeded max depth"
-
 // tooDeep says what to do about a payload that encoding/json does not write.
 func tooDeep(err error) error {
-	if err != nil && strings.HasSuffix(err.Error(), tooDeepError) {
+	if jsontext.TooDeep(err) {
 		return errors.New("a payload is nested more than 10 000 levels deep: jobs export writes it, and so does -o table")
 	}
 	return err

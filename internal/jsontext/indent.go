@@ -1,4 +1,5 @@
-// Package jsontext indents JSON texts for people.
+// Package jsontext has what encoding/json leaves to its users: indenting JSON texts for people,
+// and telling one that it refuses as nested too deeply.
 package jsontext
 
 import (
