@@ -335,7 +335,7 @@ func (h *Handler) showPreview(w http.ResponseWriter, r *http.Request, v *verb, i
 			}
 			return v.byFilter(h.client, ctx, selected.Filter, p.Form, &admin.WhereOptions{DryRun: true, All: selected.All})
 		})
-		if slow := new(slowError); errors.As(err, &slow) {
+		if slow, ok := errors.AsType[*slowError](err); ok {
 			if !again {
 				form := maps.Clone(r.PostForm)
 				form.Set("verb", v.Name)

@@ -39,10 +39,19 @@ func cutText(text string, most int) (string, bool) {
 	return strings.ToValidUTF8(text[:most], "") + "…", true
 }
 
-func (h *Handler) job(w http.ResponseWriter, r *http.Request) error {
+// jobID is the job's id in the address.
+func jobID(r *http.Request) (int64, error) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
-		return &statusError{http.StatusNotFound, errors.New("the address has no id of a job")}
+		return 0, &statusError{http.StatusNotFound, errors.New("the address has no id of a job")}
+	}
+	return id, nil
+}
+
+func (h *Handler) job(w http.ResponseWriter, r *http.Request) error {
+	id, err := jobID(r)
+	if err != nil {
+		return err
 	}
 	text := r.PathValue("id")
 	page, reload := jobPage{Verbs: verbs}, 0
@@ -50,7 +59,7 @@ func (h *Handler) job(w http.ResponseWriter, r *http.Request) error {
 	explained, at, err := readPatiently(r.Context(), &h.reads, "why "+text, time.Second, patience, func(ctx context.Context) (*admin.Explanation, error) {
 		return h.client.Explain(ctx, id)
 	})
-	if slow := new(slowError); errors.As(err, &slow) { // without an index of held jobs, on a large table
+	if _, slow := errors.AsType[*slowError](err); slow { // without an index of held jobs, on a large table
 		reload = 1
 		page.Job, at, err = read(r.Context(), &h.reads, "job "+text, time.Second, func(ctx context.Context) (*admin.ListedJob, error) {
 			return h.client.GetJob(ctx, id)
@@ -77,9 +86,9 @@ func (h *Handler) job(w http.ResponseWriter, r *http.Request) error {
 
 // downloadJob is a job as JSON, with all of its payload.
 func (h *Handler) downloadJob(w http.ResponseWriter, r *http.Request) error {
-	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	id, err := jobID(r)
 	if err != nil {
-		return &statusError{http.StatusNotFound, errors.New("the address has no id of a job")}
+		return err
 	}
 	job, err := h.client.GetJob(r.Context(), id)
 	if err != nil {

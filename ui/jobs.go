@@ -125,8 +125,7 @@ func (h *Handler) jobs(w http.ResponseWriter, r *http.Request) error {
 	page, at, err := readPatiently(r.Context(), &h.reads, key, listIsNew, patience, func(ctx context.Context) (*admin.Page, error) {
 		return h.client.ListJobs(ctx, filter, options)
 	})
-	var slow *slowError
-	if errors.As(err, &slow) {
+	if slow, ok := errors.AsType[*slowError](err); ok {
 		list.Slow = &slowSearch{Took: time.Since(slow.since), Cancel: "jobs/stop?" + query.Encode()}
 		v.Reload, v.Live = 1, false
 		return show(http.StatusOK, nil)

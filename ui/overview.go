@@ -300,7 +300,7 @@ func (h *Handler) workers(w http.ResponseWriter, r *http.Request) error {
 	var list workerList
 	workers, at, err := readPatiently(r.Context(), &h.reads, "workers", time.Second, patience, h.client.Workers)
 	reload := 0
-	if slow := new(slowError); errors.As(err, &slow) { // without an index of held jobs, on a large table
+	if slow, ok := errors.AsType[*slowError](err); ok { // without an index of held jobs, on a large table
 		list.Slow, reload = &slowSearch{Took: time.Since(slow.since)}, 1
 	} else if err != nil {
 		return err

@@ -5,21 +5,21 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 )
 
 // previews are the forms of previews that take long, so that the browser can come back for
 // them. The zero value is ready.
 type previews struct {
-	mu    sync.Mutex
-	forms map[string]slowForm
-	order []string
+	mu   sync.Mutex
+	kept []slowForm // the oldest first
 }
 
 // A slowForm is what a user wants to see the preview of.
 type slowForm struct {
-	user string
-	form url.Values
+	id, user string
+	form     url.Values
 }
 
 const mostPreviews = 100
@@ -27,28 +27,24 @@ const mostPreviews = 100
 func (p *previews) keep(id, user string, form url.Values) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.forms == nil {
-		p.forms = make(map[string]slowForm)
-	}
-	p.forms[id] = slowForm{user, form}
-	if p.order = append(p.order, id); len(p.order) > mostPreviews {
-		delete(p.forms, p.order[0])
-		p.order = p.order[1:]
+	if p.kept = append(p.kept, slowForm{id, user, form}); len(p.kept) > mostPreviews {
+		p.kept = p.kept[1:]
 	}
 }
 
 func (p *previews) forget(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.forms, id)
+	p.kept = slices.DeleteFunc(p.kept, func(f slowForm) bool { return f.id == id })
 }
 
 func (p *previews) find(r *http.Request) (id string, form url.Values, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id = r.PathValue("id")
-	if found, ok := p.forms[id]; ok && found.user == User(r) {
-		return id, found.form, nil
+	for _, f := range p.kept {
+		if f.id == r.PathValue("id") && f.user == User(r) {
+			return f.id, f.form, nil
+		}
 	}
 	return "", nil, &statusError{http.StatusNotFound, errors.New("there is no such preview any more: select the jobs again")}
 }
