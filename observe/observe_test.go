@@ -256,6 +256,20 @@ func TestSnapshotOnce(t *testing.T) {
 	b.check("queries", want, got, cmpopts.IgnoreMapEntries(func(name string, _ int) bool { return name == "begin" || name == "commit" }))
 }
 
+// locked locks the table of jobs until the transaction or the test ends.
+func (b *bench) locked() pgx.Tx {
+	b.Helper()
+	lock, err := b.pool.Begin(b.ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = lock.Rollback(context.WithoutCancel(b.ctx)) })
+	if _, err := lock.Exec(b.ctx, "lock table graphile_worker._private_jobs in access exclusive mode"); err != nil {
+		b.Fatal(err)
+	}
+	return lock
+}
+
 // A part that cannot be read in time keeps what was read before, and no caller waits for it.
 func TestSnapshotTimeout(t *testing.T) {
 	t.Parallel()
@@ -266,15 +280,9 @@ func TestSnapshotTimeout(t *testing.T) {
 	o := b.observer(observe.Options{Fast: patient, Counting: short, Slow: patient, MaxWait: time.Nanosecond})
 	before := b.snapshot(o)
 
-	lock, err := b.pool.Begin(b.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Rollback(context.WithoutCancel(b.ctx))
-	if _, err := lock.Exec(b.ctx, "lock table graphile_worker._private_jobs in access exclusive mode"); err != nil {
-		t.Fatal(err)
-	}
+	lock := b.locked()
 	var after *observe.Snapshot
+	var err error
 	for {
 		if after, err = o.Snapshot(b.ctx); err != nil {
 			t.Fatal(err)
@@ -308,14 +316,7 @@ func TestSnapshotTimeout(t *testing.T) {
 func TestSnapshotFirst(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, graphile.DefaultSchema)
-	lock, err := b.pool.Begin(b.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Rollback(context.WithoutCancel(b.ctx))
-	if _, err := lock.Exec(b.ctx, "lock table graphile_worker._private_jobs in access exclusive mode"); err != nil {
-		t.Fatal(err)
-	}
+	b.locked()
 	o := b.observer(everything())
 	ctx, cancel := context.WithTimeout(b.ctx, 50*time.Millisecond)
 	defer cancel()
@@ -543,14 +544,7 @@ func TestNew(t *testing.T) {
 func TestSnapshotPartial(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, graphile.DefaultSchema)
-	lock, err := b.pool.Begin(b.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Rollback(context.WithoutCancel(b.ctx))
-	if _, err := lock.Exec(b.ctx, "lock table graphile_worker._private_jobs in access exclusive mode"); err != nil {
-		t.Fatal(err)
-	}
+	lock := b.locked()
 	options := everything()
 	options.Partial, options.MaxWait = true, 10*time.Millisecond
 	options.Counting.Timeout, options.Fast.Timeout, options.Slow.Timeout = time.Minute, time.Minute, time.Minute

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -13,10 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"github.com/gwadmin/gwadmin/internal/pgserver"
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
@@ -87,23 +84,7 @@ var canaryLess = []string{"version", "migrate sql", "completion", "help", "man"}
 // payloads, keys and errors of jobs that the caller has not given as an argument, and the
 // token of the page. No file is left that has one, and no statement's text.
 func TestCanary(t *testing.T) {
-	found, err := pgserver.Find(t.Context(), pgserver.FindOptions{Fetch: true})
-	if errors.Is(err, pgserver.ErrNoPostgres) && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := pgserver.Start(t.Context(), pgserver.Options{Installation: found, TCP: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Stop() })
-	pool, err := pgxpool.New(t.Context(), server.URL("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
+	server, pool := ownServer(t)
 	s := &site{TB: t, pool: pool, url: server.URL("postgres"), schema: "graphile_worker"}
 	migrator, err := migrations.New(pool, nil)
 	if err == nil {

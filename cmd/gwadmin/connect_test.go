@@ -320,9 +320,9 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// TestServer uses a server that is reached by TCP, with a password and a certificate.
-func TestServer(t *testing.T) {
-	t.Parallel()
+// ownServer starts a server that is reached by TCP.
+func ownServer(t *testing.T) (*pgserver.Server, *pgxpool.Pool) {
+	t.Helper()
 	found, err := pgserver.Find(t.Context(), pgserver.FindOptions{Fetch: true})
 	if errors.Is(err, pgserver.ErrNoPostgres) && os.Getenv("CI") == "" {
 		t.Skip(err)
@@ -340,6 +340,13 @@ func TestServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
+	return server, pool
+}
+
+// TestServer uses a server that is reached by TCP, with a password and a certificate.
+func TestServer(t *testing.T) {
+	t.Parallel()
+	server, pool := ownServer(t)
 	migrator, err := migrations.New(pool, nil)
 	if err != nil {
 		t.Fatal(err)

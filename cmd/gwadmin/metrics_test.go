@@ -85,6 +85,21 @@ func TestMetricsRefused(t *testing.T) {
 	}
 }
 
+// get returns the status and the body of an answer.
+func get(t *testing.T, client *http.Client, url string) (int, string) {
+	t.Helper()
+	response, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
 // The server answers until it is told to end, which is no error.
 func TestMetricsServe(t *testing.T) {
 	t.Parallel()
@@ -93,31 +108,22 @@ func TestMetricsServe(t *testing.T) {
 	p := start(t, s.env(), nil, "metrics", "--listen", "127.0.0.1:0")
 	p.expect("serving on http://")
 	_, base, _ := strings.Cut(strings.TrimSpace(p.stderr.String()), "serving on ")
-	get := func(path string) (int, string) {
+	scrape := func(path string) (int, string) {
 		t.Helper()
-		response, err := http.Get(base + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode, string(body)
+		return get(t, http.DefaultClient, base+path)
 	}
 	type answer struct {
 		Code int
 		Body string
 	}
 	ask := func(path string) answer {
-		code, body := get(path)
+		code, body := scrape(path)
 		return answer{code, body}
 	}
 	check(t, "livez", answer{200, "ok\n"}, ask("/livez"))
 	check(t, "readyz", answer{200, "ok\n"}, ask("/readyz"))
 	check(t, "another path", answer{404, "404 page not found\n"}, ask("/"))
-	code, body := get("/metrics")
+	code, body := scrape("/metrics")
 	if code != 200 || !strings.Contains(body, "\ngraphile_worker_jobs{state=\"permafailed\"} 4\n") || !strings.Contains(body, "\ngwadmin_up 1\n") {
 		t.Errorf("metrics: %d\n%s", code, body)
 	}

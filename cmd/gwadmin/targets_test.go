@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -302,16 +301,7 @@ func TestTargetsMetrics(t *testing.T) {
 	_, base, _ := strings.Cut(strings.TrimSpace(p.stderr.String()), "serving on ")
 	ready := func() (int, string) {
 		t.Helper()
-		response, err := http.Get(base + "/readyz")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode, string(body)
+		return get(t, http.DefaultClient, base+"/readyz")
 	}
 	code, body := ready()
 	check(t, "readyz", "200 eu: ok\nus: ok\ndown: cannot connect to the database\n", fmt.Sprint(code, " ", body))
@@ -339,32 +329,19 @@ func TestTargetsUI(t *testing.T) {
 		t.Fatal(err)
 	}
 	browser := &http.Client{Jar: jar}
-	get := func(client *http.Client, url string) (int, string) {
-		t.Helper()
-		response, err := client.Get(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode, string(body)
-	}
 	for _, path := range []string{"", "t/eu/", "t/us/jobs"} {
-		if code, _ := get(http.DefaultClient, base+path); code != http.StatusUnauthorized {
+		if code, _ := get(t, http.DefaultClient, base+path); code != http.StatusUnauthorized {
 			t.Errorf("/%s without the token: %d", path, code)
 		}
 	}
-	code, list := get(browser, link)
+	code, list := get(t, browser, link)
 	for _, text := range []string{`<a href="t/eu/">eu</a>`, `<a href="t/us/">us</a></td><td data-label="Schema">Weird &#34;Name&#34;`, "The database cannot be reached."} {
 		if code != http.StatusOK || !strings.Contains(list, text) {
 			t.Errorf("the list: %d without %s\n%s", code, text, list)
 		}
 	}
 	for path, want := range map[string]int{"t/eu/": 200, "t/eu/jobs?q=state%3Apermafailed": 200, "t/us/queues": 200, "t/eu/static/style.css": 200, "t/asia/": 404, "nothing": 404} {
-		code, body := get(browser, base+path)
+		code, body := get(t, browser, base+path)
 		if code != want {
 			t.Errorf("/%s: %d", path, code)
 		}

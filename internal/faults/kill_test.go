@@ -8,7 +8,6 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/gwadmin/gwadmin/internal/gwadmincmd"
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
@@ -28,7 +28,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, beChild(text))
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	gwadmincmd.Remove()
+	os.Exit(code)
 }
 
 // A child is what a client needs to know that runs in a process of its own.
@@ -138,19 +140,6 @@ func alone(t *testing.T, pool *pgxpool.Pool) {
 	})
 }
 
-// command builds the command and returns its file.
-func command(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "gwadmin")
-	if runtime.GOOS == "windows" {
-		binary += ".exe"
-	}
-	if out, err := osexec.Command("go", "build", "-o", binary, "../../cmd/gwadmin").CombinedOutput(); err != nil {
-		t.Fatalf("build the command: %v\n%s", err, out)
-	}
-	return binary
-}
-
 // A killedVerb is a verb of the command that is killed.
 type killedVerb struct {
 	args  func(schema string) []string
@@ -163,7 +152,7 @@ type killedVerb struct {
 // TestKillCommand kills the command. What it was doing is done in whole batches, and the
 // same command finishes it.
 func TestKillCommand(t *testing.T) {
-	binary := command(t)
+	binary := gwadmincmd.File(t)
 	s := server(t, nil)
 	pool := open(t, migrated(t, s), named("check"))
 	random := source(seed(t), 0)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gwadmin/gwadmin/internal/gwadmincmd"
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
@@ -19,7 +20,7 @@ const memoryLimit = 64
 
 // TestMemory lists, exports, imports and changes many jobs by the command.
 func TestMemory(t *testing.T) {
-	binary := command(t)
+	binary := gwadmincmd.File(t)
 	s := server(t, map[string]string{
 		"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off",
 		"max_wal_size": "8GB", "shared_buffers": form("128MB", "1GB"),

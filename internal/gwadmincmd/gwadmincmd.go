@@ -22,11 +22,15 @@ var dir string
 
 // Main is the TestMain of a package that uses [File]. It returns the exit code.
 func Main(m *testing.M) int {
-	code := pgtest.Main(m)
+	defer Remove()
+	return pgtest.Main(m)
+}
+
+// Remove removes the command, if it was built.
+func Remove() {
 	if dir != "" {
 		_ = os.RemoveAll(dir)
 	}
-	return code
 }
 
 var build = sync.OnceValues(func() (string, error) {
