@@ -34,29 +34,6 @@ type slowSearch struct {
 	Cancel string // the address that cancels it
 }
 
-// A column of the list of jobs.
-type column struct {
-	Name, Title string
-	Default     bool
-	Sort        admin.SortKey // empty: the list cannot be sorted by it
-}
-
-var columns = []column{
-	{"state", "State", true, ""},
-	{"task", "Task", true, ""},
-	{"queue", "Queue", true, ""},
-	{"key", "Key", true, ""},
-	{"priority", "Priority", false, admin.ByPriority},
-	{"run_at", "Run at", true, admin.ByRunAt},
-	{"attempts", "Attempts", true, admin.ByAttempts},
-	{"error", "Last error", true, ""},
-	{"created_at", "Created", false, admin.ByCreatedAt},
-	{"updated_at", "Updated", false, ""},
-	{"locked_by", "Worker", false, ""},
-	{"flags", "Flags", false, ""},
-	{"payload", "Payload", false, ""},
-}
-
 const (
 	pageSize     = 50
 	listPayload  = 2048 // bytes of a payload that the list shows
