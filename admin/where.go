@@ -27,7 +27,10 @@ type WhereOptions struct {
 	// Progress is called after every batch with a copy of the result so far; nil: no
 	// call. A dry run has no batches.
 	Progress func(ChangeResult)
-	Save     func([]Job) error // see ChangeOptions.Save; it is called for each batch
+	// Changed is called after every batch with the ids of the jobs that it has changed, in
+	// order; nil: no call. A result has only the first ones.
+	Changed func(ids []int64)
+	Save    func([]Job) error // see ChangeOptions.Save; it is called for each batch
 }
 
 // CompleteWhere deletes the unlocked jobs that match the filter by the SQL function
@@ -236,6 +239,9 @@ func (b *bulk) runBatch(ctx context.Context, found []match) error {
 	}
 	b.result.Jobs = append(b.result.Jobs, part.Jobs...)
 	b.result.SkippedJobs = append(b.result.SkippedJobs, part.SkippedJobs...)
+	if b.options.Changed != nil && len(part.IDs) > 0 {
+		b.options.Changed(part.IDs)
+	}
 	return nil
 }
 
@@ -248,15 +254,15 @@ func (b *bulk) changeFound(ctx context.Context, c *Client, found []match) (*Chan
 		return nil, err
 	}
 	slices.Sort(locked)
+	var changed []int64
 	named := min(len(locked), b.sample-len(b.result.Jobs)) // how many whole jobs the result still needs
 	if named > 0 {
 		rows, err := b.action.jobs(ctx, c, locked[:named])
 		if err != nil {
 			return nil, err
 		}
-		part.Changed = int64(len(addJobs(part, rows)))
+		changed = addJobs(part, rows)
 	}
-	changed := rowsOf(part.Jobs, func(job Job) int64 { return job.ID })
 	if named < len(locked) {
 		ids, err := b.action.ids(ctx, c, locked[max(named, 0):])
 		if err != nil {
@@ -265,7 +271,7 @@ func (b *bulk) changeFound(ctx context.Context, c *Client, found []match) (*Chan
 		changed = append(changed, ids...)
 		slices.Sort(changed)
 	}
-	part.Changed, part.Matched = int64(len(changed)), int64(len(changed))
+	part.IDs, part.Changed, part.Matched = changed, int64(len(changed)), int64(len(changed))
 	return part, b.skipFound(ctx, c, part, found, changed)
 }
 

@@ -404,7 +404,10 @@ func TestWhereBatches(t *testing.T) {
 			b.check("committed", int64(rowsOf[int](b, bulkDone)[0]), r.Changed)
 			seen = append(seen, r)
 		}}
+		var ids []int64
+		all.Changed = func(changed []int64) { ids = append(ids, changed...) }
 		result := b.ok(b.client.RescheduleWhere(b.ctx, admin.Filter{}, set, &all)).(*admin.ChangeResult)
+		b.check("ids", rowsOf[int64](b, "select id from graphile_worker._private_jobs order by id"), ids)
 		b.check("done", n, rowsOf[int](b, bulkDone)[0])
 		b.check("changed", int64(n), result.Changed)
 		b.check("batches", n/1000, len(seen))
@@ -461,8 +464,10 @@ func TestWhereBatches(t *testing.T) {
 	b.Run(t, "failed in the middle", func(b *bench) {
 		defer reset()
 		client := admin.New(failing{b.on, "JobRescheduleIDs", 3, new(int)})
-		result, err := client.RescheduleWhere(b.ctx, undone, set, &admin.WhereOptions{BatchSize: 900})
+		var ids []int64
+		result, err := client.RescheduleWhere(b.ctx, undone, set, &admin.WhereOptions{BatchSize: 900, Changed: func(changed []int64) { ids = append(ids, changed...) }})
 		b.check("error", true, errors.Is(err, errLost))
+		b.check("ids", rowsOf[int64](b, "select id from graphile_worker._private_jobs where priority = 3 order by id"), ids)
 		b.check("changed, and done", []int64{1800, 1800}, []int64{result.Changed, int64(rowsOf[int](b, bulkDone)[0])})
 	})
 	b.Run(t, "failed after the change", func(b *bench) {

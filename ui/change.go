@@ -385,11 +385,11 @@ func (h *Handler) runVerb(w http.ResponseWriter, r *http.Request, v *verb) error
 		}
 	}
 	o := &operation{Verb: v, What: selected.loggable(), Search: selected.Search, Aim: aim, Snippet: h.verbSnippet(v, selected, form)}
-	err = h.start(r, o, func(ctx context.Context, progress func(admin.ChangeResult)) (*admin.ChangeResult, error) {
+	err = h.start(r, o, func(ctx context.Context) (*admin.ChangeResult, error) {
 		if selected.IDs != nil {
 			return v.byIDs(h.client, ctx, selected.IDs, form, nil)
 		}
-		return v.byFilter(h.client, ctx, selected.Filter, form, &admin.WhereOptions{All: selected.All, Sample: new(sampleSize), Progress: progress})
+		return v.byFilter(h.client, ctx, selected.Filter, form, &admin.WhereOptions{All: selected.All, Sample: new(sampleSize), Progress: o.progress, Changed: o.keep})
 	})
 	if err != nil {
 		return err

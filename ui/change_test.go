@@ -68,7 +68,11 @@ func TestChangeMatching(t *testing.T) {
 		t.Errorf("%d changed, error %v", o.Result.Changed, o.Err)
 	}
 	contains(t, s.send(t, "GET", "/operations/1", nil, ada...).text, "148 jobs completed, and so deleted, 2 jobs left alone", "by ada", "gwadmin jobs complete --task mail")
-	contains(t, s.send(t, "GET", "/operations/1/result.ndjson", nil, ada...).text, `"changed":148`, `"skipped_job":{"id":1,"reason":"locked"`)
+	result := s.send(t, "GET", "/operations/1/result.ndjson", nil, ada...).text
+	contains(t, result, `"changed":148`, `"skipped_job":{"id":1,"reason":"locked"`)
+	for id := 5; id < 300; id += 2 { // all, and not only the first 100
+		contains(t, result, fmt.Sprintf("{\"changed_id\":%d}\n", id))
+	}
 	contains(t, s.log.String(), "change=complete", "user=ada", "previewed=148", "changed=148")
 	stats, err := s.client.Stats(t.Context(), nil)
 	if err != nil {

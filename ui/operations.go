@@ -74,10 +74,45 @@ type operation struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it has ended
 
-	mu     sync.Mutex
-	ended  time.Time // zero: it runs
-	result admin.ChangeResult
-	err    error
+	mu      sync.Mutex
+	ended   time.Time // zero: it runs
+	result  admin.ChangeResult
+	changed []int64 // the ids of the changed jobs, up to mostChanged; nil: those of the result are all, or all that is kept
+	err     error
+}
+
+// progress takes the result so far.
+func (o *operation) progress(result admin.ChangeResult) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.result = result
+}
+
+// keep keeps the ids of changed jobs.
+func (o *operation) keep(ids []int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.changed = append(o.changed, ids[:min(len(ids), mostChanged-len(o.changed))]...)
+}
+
+// changedIDs are the ids of changed jobs that are kept.
+func (o *operation) changedIDs() []int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ids := o.changed
+	if ids == nil {
+		for _, job := range o.result.Jobs {
+			ids = append(ids, job.ID)
+		}
+	}
+	return ids
+}
+
+// forget forgets the ids of changed jobs.
+func (o *operation) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.changed = nil
 }
 
 // Standing is how far an operation has come.
@@ -113,11 +148,13 @@ func (o *operation) standing() standing {
 
 const (
 	mostOperations = 200
-	sampleSize     = 100 // the jobs of a result that are shown and can be downloaded
+	sampleSize     = 100       // the jobs of a result that are shown
+	mostChanged    = 1_000_000 // the ids of changed jobs that an operation keeps
+	mostWithIDs    = 10        // the operations, of those that have ended, that keep them
 )
 
 // start runs a change in the background.
-func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Context, progress func(admin.ChangeResult)) (*admin.ChangeResult, error)) error {
+func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Context) (*admin.ChangeResult, error)) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	o.cancel, o.done, o.User, o.Began = cancel, make(chan struct{}), User(r), time.Now()
 	h.operations.mu.Lock()
@@ -133,15 +170,16 @@ func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Cont
 		i := max(0, slices.IndexFunc(h.operations.kept, func(o *operation) bool { return !o.standing().Running }))
 		h.operations.kept = slices.Delete(h.operations.kept, i, i+1)
 	}
+	for _, old := range h.operations.kept[:max(0, len(h.operations.kept)-mostWithIDs)] {
+		if !old.standing().Running {
+			old.forget()
+		}
+	}
 	h.operations.mu.Unlock()
 	go func() {
 		defer close(o.done)
 		defer cancel()
-		result, err := run(ctx, func(result admin.ChangeResult) {
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			o.result = result
-		})
+		result, err := run(ctx)
 		h.reads.forget()
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -236,8 +274,8 @@ func asJSON(job admin.Job) admin.Job {
 	return job
 }
 
-// operationResult is the result as NDJSON: a line for each job of the sample and for each
-// job that was left alone, and one with the numbers.
+// operationResult is the result as NDJSON: a line for each of the first jobs and each of the
+// first that were left alone, one with the id of each changed job, and one with the numbers.
 func (h *Handler) operationResult(w http.ResponseWriter, r *http.Request) error {
 	o, err := h.findOperation(r)
 	if err != nil {
@@ -249,17 +287,17 @@ func (h *Handler) operationResult(w http.ResponseWriter, r *http.Request) error 
 	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="operation-%d.ndjson"`, o.ID))
 	lines := json.NewEncoder(w)
 	lines.SetEscapeHTML(false)
-	for _, id := range s.Result.IDs {
-		_ = lines.Encode(map[string]int64{"changed_id": id})
-	}
 	for _, job := range s.Result.Jobs {
 		_ = lines.Encode(map[string]any{"job": asJSON(job)})
 	}
 	for _, skip := range s.Result.SkippedJobs {
 		_ = lines.Encode(map[string]any{"skipped_job": skip})
 	}
+	for _, id := range o.changedIDs() {
+		_ = lines.Encode(map[string]int64{"changed_id": id})
+	}
 	numbers := *s.Result
-	numbers.Jobs, numbers.SkippedJobs, numbers.IDs = nil, nil, nil
+	numbers.Jobs, numbers.SkippedJobs = nil, nil
 	return lines.Encode(struct {
 		Operation string              `json:"operation"`
 		Jobs      string              `json:"selected"`
