@@ -322,6 +322,7 @@ func TestTargetsUI(t *testing.T) {
 	eu, us := fixture(t), siteIn(t, testdb.Ours(weird), weird)
 	p := start(t, targetsOf("eu", eu.url, "us/"+weird, us.url, "down", down), nil, "ui", "--listen", "127.0.0.1:0")
 	p.expect("The admin page of 3 targets.")
+	until(t, "the link", func() bool { return strings.HasSuffix(p.stdout.String(), "\n") })
 	link := strings.TrimSpace(p.stdout.String())
 	base, _, _ := strings.Cut(link, "?")
 	jar, err := cookiejar.New(nil)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	ossignal "os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -156,6 +157,8 @@ func (p *process) signal(signal syscall.Signal) {
 // Every signal ends a run as Ctrl-C does, and a second one ends it at once.
 func TestSignals(t *testing.T) {
 	t.Parallel()
+	// Under nohup the command ignores SIGHUP, but not if this process has asked for it.
+	ossignal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	for _, signal := range signals {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
