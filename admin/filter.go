@@ -53,16 +53,15 @@ type TimeRange struct {
 // filter validates a filter and returns it as parameters of JobList.
 func (f *faults) filter(filter Filter) db.JobListParams {
 	params := db.JobListParams{
-		Ids:             filter.IDs,
-		TaskIdentifiers: filter.TaskIdentifiers,
-		QueueNames:      filter.QueueNames,
-		Keys:            filter.Keys,
-		KeyPrefix:       filter.KeyPrefix,
-		WorkerIds:       filter.WorkerIDs,
-		Flags:           filter.Flags,
-		OnHold:          filter.OnHold,
-		ErrorText:       filter.ErrorText,
-		PayloadPath:     filter.PayloadPath,
+		Ids:         filter.IDs,
+		QueueNames:  filter.QueueNames,
+		Keys:        filter.Keys,
+		KeyPrefix:   filter.KeyPrefix,
+		WorkerIds:   filter.WorkerIDs,
+		Flags:       filter.Flags,
+		OnHold:      filter.OnHold,
+		ErrorText:   filter.ErrorText,
+		PayloadPath: filter.PayloadPath,
 	}
 	if filter.States != nil {
 		params.States = []string{}
@@ -137,6 +136,19 @@ func roundUp(t *time.Time) pgtype.Timestamptz {
 		return pgtype.Timestamptz{}
 	}
 	return timestamptz(t.Add(time.Microsecond - 1))
+}
+
+// taskIDs returns the ids of the filter's tasks, which the planner knows the numbers of jobs
+// of; nil if the filter has no tasks, and none if there are no such tasks.
+func (c *Client) taskIDs(ctx context.Context, on db.DBTX, filter Filter) ([]int32, error) {
+	if filter.TaskIdentifiers == nil {
+		return nil, nil
+	}
+	ids, err := c.queries.TaskIDs(ctx, on, db.TaskIDsParams{Identifiers: filter.TaskIdentifiers})
+	if ids == nil {
+		ids = []int32{}
+	}
+	return ids, err
 }
 
 // heldQueues returns the ids of the locked queues if the filter selects only waiting and

@@ -77,6 +77,9 @@ func (c *Client) ListJobs(ctx context.Context, filter Filter, options *ListOptio
 	size := int(params.PageSize)
 	params.PageSize++ // one more job shows that another page follows
 	var err error
+	if params.TaskIds, err = c.taskIDs(ctx, c.reading(), filter); err != nil {
+		return nil, c.failure(call, err)
+	}
 	if params.HeldQueues, err = c.heldQueues(ctx, c.reading(), filter); err != nil {
 		return nil, c.failure(call, err)
 	}

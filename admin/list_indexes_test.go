@@ -86,6 +86,8 @@ func testListIndexes(t *testing.T, connect func(func(*pgxpool.Config)) *pgxpool.
 		{admin.Filter{QueueNames: []string{"queue_100"}}, admin.ByRunAt, "gwadmin_jobs_queue"},
 		{admin.Filter{States: []admin.State{admin.Waiting}}, admin.ByRunAt, "gwadmin_jobs_queue"},
 		{admin.Filter{KeyPrefix: new("user:77:1")}, "", "gwadmin_jobs_key"},
+		{admin.Filter{TaskIdentifiers: []string{"task_rare"}}, "", "gwadmin_jobs_task"},
+		{admin.Filter{TaskIdentifiers: []string{"task_rare"}, States: []admin.State{admin.Ready}}, "", "gwadmin_jobs_task"},
 	} {
 		for _, descending := range []bool{false, true} {
 			access, _, blocks := b.explain(tc.filter, &admin.ListOptions{SortBy: tc.sortBy, Descending: descending})

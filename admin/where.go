@@ -128,6 +128,9 @@ func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter
 	}
 	span, err := c.queries.JobSpan(ctx, c.conn)
 	if err == nil {
+		b.params.TaskIds, err = c.taskIDs(ctx, c.conn, filter)
+	}
+	if err == nil {
 		b.params.HeldQueues, err = c.heldQueues(ctx, c.conn, filter)
 	}
 	if err != nil {
@@ -380,7 +383,7 @@ func (f *faults) where(filter Filter, all bool) db.JobMatchParams {
 		f.found[before+i].Field = "filter " + f.found[before+i].Field
 	}
 	return db.JobMatchParams{
-		Ids: list.Ids, States: list.States, TaskIdentifiers: list.TaskIdentifiers, QueueNames: list.QueueNames,
+		Ids: list.Ids, States: list.States, QueueNames: list.QueueNames,
 		Keys: list.Keys, KeyPrefix: list.KeyPrefix, WorkerIds: list.WorkerIds, Flags: list.Flags, OnHold: list.OnHold,
 		PriorityFrom: list.PriorityFrom, PriorityTo: list.PriorityTo, AttemptsFrom: list.AttemptsFrom, AttemptsTo: list.AttemptsTo,
 		RunFrom: list.RunFrom, RunBefore: list.RunBefore, CreatedFrom: list.CreatedFrom, CreatedBefore: list.CreatedBefore,

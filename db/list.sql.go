@@ -300,9 +300,9 @@ from (
       when queues.locked_at is not null then case when pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text) is not null)
-  and ($4::text[] is null or case pg_catalog.cardinality($4::text[]) when 1
-    then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[]))
-    else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[]))) end)
+  and ($4::integer[] is null or case pg_catalog.cardinality($4::integer[]) when 1
+    then jobs.task_id = ($4::integer[])[1]
+    else jobs.task_id = any ($4::integer[]) end)
   and ($5::text[] is null or case pg_catalog.cardinality($5::text[]) when 1
     then jobs.job_queue_id = (select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[]))
     else jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[]))) end)
@@ -362,7 +362,7 @@ from (
   and ($3::text[] operator(pg_catalog.<@) array['waiting', 'paused', 'ready'] is not true or jobs.run_at <= pg_catalog.now())
   and ($9::boolean is not true or jobs.locked_by is not null)
   and ($26::integer[] is null or jobs.job_queue_id = any ($26::integer[]))
-  and ($4::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($4::text[])))
+  and ($4::integer[] is null or pg_catalog.cardinality($4::integer[]) > 0)
   and ($5::text[] is null or exists (select from graphile_worker._private_job_queues as queues where queues.queue_name = any ($5::text[])))
   and ($27::bigint is null or case $28::text
     when 'id' then jobs.id > $27::bigint
@@ -400,7 +400,7 @@ type JobListParams struct {
 	PayloadCap      int32
 	Ids             []int64
 	States          []string
-	TaskIdentifiers []string
+	TaskIds         []int32
 	QueueNames      []string
 	Keys            []string
 	KeyPrefix       *string
@@ -467,7 +467,7 @@ func (q *Queries) JobList(ctx context.Context, db DBTX, arg JobListParams) ([]Jo
 		arg.PayloadCap,
 		arg.Ids,
 		arg.States,
-		arg.TaskIdentifiers,
+		arg.TaskIds,
 		arg.QueueNames,
 		arg.Keys,
 		arg.KeyPrefix,

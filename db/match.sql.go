@@ -79,9 +79,9 @@ with matched as materialized (
       when queues.locked_at is not null then case when pg_catalog.starts_with(queues.locked_by, 'gwadmin:paused:') then 'paused' else 'waiting' end
       else 'ready'
     end::text) is not null)
-  and ($6::text[] is null or case pg_catalog.cardinality($6::text[]) when 1
-    then jobs.task_id = (select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[]))
-    else jobs.task_id = any (array(select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[]))) end)
+  and ($6::integer[] is null or case pg_catalog.cardinality($6::integer[]) when 1
+    then jobs.task_id = ($6::integer[])[1]
+    else jobs.task_id = any ($6::integer[]) end)
   and ($7::text[] is null or case pg_catalog.cardinality($7::text[]) when 1
     then jobs.job_queue_id = (select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($7::text[]))
     else jobs.job_queue_id = any (array(select queues.id from graphile_worker._private_job_queues as queues where queues.queue_name = any ($7::text[]))) end)
@@ -141,7 +141,7 @@ with matched as materialized (
   and ($5::text[] operator(pg_catalog.<@) array['waiting', 'paused', 'ready'] is not true or jobs.run_at <= pg_catalog.now())
   and ($11::boolean is not true or jobs.locked_by is not null)
   and ($28::integer[] is null or jobs.job_queue_id = any ($28::integer[]))
-  and ($6::text[] is null or exists (select from graphile_worker._private_tasks as tasks where tasks.identifier = any ($6::text[])))
+  and ($6::integer[] is null or pg_catalog.cardinality($6::integer[]) > 0)
   and ($7::text[] is null or exists (select from graphile_worker._private_job_queues as queues where queues.queue_name = any ($7::text[])))
   order by case when $29::bigint is not null then jobs.id end
   limit $29::bigint
@@ -162,7 +162,7 @@ type JobMatchParams struct {
 	LastID          int64
 	Ids             []int64
 	States          []string
-	TaskIdentifiers []string
+	TaskIds         []int32
 	QueueNames      []string
 	Keys            []string
 	KeyPrefix       *string
@@ -209,7 +209,7 @@ func (q *Queries) JobMatch(ctx context.Context, db DBTX, arg JobMatchParams) ([]
 		arg.LastID,
 		arg.Ids,
 		arg.States,
-		arg.TaskIdentifiers,
+		arg.TaskIds,
 		arg.QueueNames,
 		arg.Keys,
 		arg.KeyPrefix,

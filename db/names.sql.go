@@ -104,6 +104,35 @@ func (q *Queries) QueueNamesFrom(ctx context.Context, db DBTX, arg QueueNamesFro
 	return items, nil
 }
 
+const taskIDs = `-- name: TaskIDs :many
+select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any ($1::text[])
+`
+
+type TaskIDsParams struct {
+	Identifiers []string
+}
+
+// Reads the ids of the tasks with these identifiers.
+func (q *Queries) TaskIDs(ctx context.Context, db DBTX, arg TaskIDsParams) ([]int32, error) {
+	rows, err := db.Query(ctx, taskIDs, arg.Identifiers)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int32{}
+	for rows.Next() {
+		var id int32
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const taskIdentifiers = `-- name: TaskIdentifiers :many
 select tasks.identifier from graphile_worker._private_tasks as tasks order by tasks.identifier
 `

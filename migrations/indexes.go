@@ -54,6 +54,8 @@ var offered = []Index{
 		Definition: "USING btree (job_queue_id, id) WHERE (job_queue_id IS NOT NULL)"},
 	{Name: "gwadmin_jobs_key", Serves: "key prefixes",
 		Definition: "USING btree (key text_pattern_ops) WHERE (key IS NOT NULL)"},
+	{Name: "gwadmin_jobs_task", Serves: "one task's jobs",
+		Definition: "USING btree (task_id, id)"},
 	{Name: "gwadmin_jobs_run_at", Serves: "the order by run_at, and its ranges",
 		Definition: "USING btree (run_at, id)"},
 	{Name: "gwadmin_jobs_created_at", Serves: "the order by created_at, and its ranges",

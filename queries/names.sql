@@ -14,6 +14,10 @@ where pg_catalog.starts_with(queues.queue_name, @prefix::text)
 order by queues.queue_name
 limit @max_names::integer;
 
+-- name: TaskIDs :many
+-- Reads the ids of the tasks with these identifiers.
+select tasks.id from graphile_worker._private_tasks as tasks where tasks.identifier = any (@identifiers::text[]);
+
 -- name: TaskIdentifiers :many
 -- Reads the identifiers of all tasks, in order.
 select tasks.identifier from graphile_worker._private_tasks as tasks order by tasks.identifier;
