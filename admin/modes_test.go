@@ -26,9 +26,9 @@ var modes = []pgx.QueryExecMode{
 	pgx.QueryExecModeSimpleProtocol,
 }
 
-// TestConformance makes every call on every supported schema, with an ordinary name and a
-// name that must be quoted, through a pool, a connection and a transaction, in every mode of
-// pgx.
+// TestConformance makes every call on every supported schema, through a pool, a connection and
+// a transaction, and on that of the migrations with an ordinary name and one that must be
+// quoted, in every mode of pgx.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	ours := func(_ testing.TB, schema string) *pgtest.Template { return testdb.Ours(schema) }
@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 		modes    []pgx.QueryExecMode
 	}{
 		{"ours", ours, []string{graphile.DefaultSchema, weird}, modes},
-		{"npm 0.18.0", npm("0.18.0"), []string{graphile.DefaultSchema, weird}, modes},
+		{"npm 0.18.0", npm("0.18.0"), []string{graphile.DefaultSchema}, modes[:1]}, // the catalog is that of ours
 		{"npm 0.17.3", npm("0.17.3"), []string{graphile.DefaultSchema}, modes[:1]},
 		{"npm 0.16.6", npm("0.16.6"), []string{graphile.DefaultSchema}, modes[:1]},
 	} {
