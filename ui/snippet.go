@@ -24,11 +24,13 @@ func shell(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// command writes a command of words. Flags whose values are empty must be left out by the
-// caller.
+// command writes a command of words, for the handler's target or schema. Flags whose values
+// are empty must be left out by the caller.
 func (h *Handler) command(words ...string) string {
 	words = append([]string{"gwadmin"}, words...)
-	if schema := h.client.Schema(); schema != "graphile_worker" {
+	if h.target != "" {
+		words = append(words, "--target", h.target)
+	} else if schema := h.client.Schema(); schema != "graphile_worker" {
 		words = append(words, "--schema", schema)
 	}
 	for i, word := range words {

@@ -34,7 +34,7 @@ func TestTargets(t *testing.T) {
 	if code != http.StatusOK {
 		t.Errorf("a page of eu: %d", code)
 	}
-	contains(t, page, `<a href="../../">Targets</a>`, "eu: graphile_worker")
+	contains(t, page, `<a href="../../">Targets</a>`, "eu: graphile_worker", "gwadmin queues --target eu<")
 	for path, want := range map[string]int{"/t/secret/": http.StatusForbidden, "/t/asia/": http.StatusNotFound, "/jobs": http.StatusNotFound} {
 		if code, _ := get(all, path); code != want {
 			t.Errorf("%s: %d, want %d", path, code, want)
