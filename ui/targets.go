@@ -2,7 +2,7 @@ package ui
 
 import (
 	"context"
-	"html/template"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
@@ -28,16 +28,21 @@ func Targets(targets ...Target) http.Handler {
 		mux.Handle("/t/"+t.Name+"/", http.StripPrefix("/t/"+t.Name, t.Handler))
 	}
 	first := targets[0].Handler
-	mux.Handle("/", secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	own := http.NewServeMux()
+	own.Handle("GET /static/", static())
+	own.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r, ok := first.admit(w, r); ok {
 			listTargets(w, r, targets)
 		}
-	})))
+	})
+	mux.Handle("/", secured(compressed(own)))
 	return mux
 }
 
-// targetWait is how long the list waits for a queue.
-const targetWait = 3 * time.Second
+const (
+	targetWait = 3 * time.Second // how long the list waits for a queue
+	targetsAge = 10              // seconds after which the list loads again
+)
 
 // A targetRow is a queue in the list.
 type targetRow struct {
@@ -65,8 +70,10 @@ func listTargets(w http.ResponseWriter, r *http.Request, targets []Target) {
 		reading.Go(func() { rows[i] = t.row(r) })
 	}
 	reading.Wait()
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = targetsPage.Execute(w, map[string]any{"Rows": rows, "Assets": assets, "Static": "t/" + shown[0].Name + "/static/", "User": User(r)})
+	if err := write(w, http.StatusOK, "targets", view{Title: "Targets", Root: "./", User: User(r), Reload: targetsAge, Page: rows}); err != nil {
+		targets[0].Handler.log.LogAttrs(r.Context(), slog.LevelError, "admin page", slog.Any("error", err))
+		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
+	}
 }
 
 // row reads a queue for the list.
@@ -97,30 +104,3 @@ func (t Target) row(r *http.Request) targetRow {
 	}
 	return row
 }
-
-var targetsPage = template.Must(template.New("targets").Parse(`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>Targets</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="{{.Static}}icon.svg?{{.Assets}}" type="image/svg+xml">
-<link rel="stylesheet" href="{{.Static}}style.css?{{.Assets}}">
-<meta http-equiv="refresh" content="10">
-</head>
-<body>
-<main id="main">
-<h1>Targets</h1>
-<div class="scroll" tabindex="0" role="region" aria-label="Targets">
-<table class="list"><thead><tr><th scope="col">Target</th><th scope="col">Schema</th><th scope="col" class="num">Due, not taken</th><th scope="col">Oldest ready</th><th scope="col" class="num">Permafailed</th><th scope="col">Needs a look</th></tr></thead>
-<tbody>{{range .Rows}}<tr><td data-label="Target"><a href="t/{{.Name}}/">{{.Name}}</a></td><td data-label="Schema">{{.Schema}}</td>
-{{- if .Error}}<td colspan="4" data-label="Needs a look"><strong>{{.Error}}</strong></td>
-{{- else}}<td class="num" data-label="Due, not taken">{{or .Due "–"}}</td><td data-label="Oldest ready">{{with .Oldest}}<time datetime="{{.Machine}}" title="{{.Exact}}">{{.Relative}}</time>{{else}}–{{end}}</td>
-<td class="num" data-label="Permafailed">{{or .Failed "–"}}</td><td data-label="Needs a look">{{range .Problems}}{{.Title}} {{end}}</td>{{end}}</tr>{{end}}</tbody></table>
-</div>
-</main>
-<footer><p>{{with .User}}Signed in as {{.}}. {{end}}</p></footer>
-</body>
-</html>
-`))

@@ -28,7 +28,7 @@ func TestTargets(t *testing.T) {
 	if code != http.StatusOK {
 		t.Fatalf("the list: %d\n%s", code, list)
 	}
-	contains(t, list, `<a href="t/eu/">eu</a>`, `<td class="num" data-label="Due, not taken">2</td>`, `<a href="t/us/">us</a>`)
+	contains(t, list, `<a href="t/eu/" data-open>eu</a>`, `<td class="num" data-label="Due, not taken">2</td>`, `<a href="t/us/" data-open>us</a>`)
 	lacks(t, list, "secret")
 	code, page := get(all, "/t/eu/queues")
 	if code != http.StatusOK {

@@ -222,10 +222,10 @@ var pages = func() map[string]*template.Template {
 // A view is what the layout shows around a page.
 type view struct {
 	Title   string
-	Section string // the entry of the navigation
-	Nav     []entry
-	Root    string // the address of the handler's root, relative to the page
-	Here    string // the address of the page, relative to the root
+	Section string  // the entry of the navigation
+	Nav     []entry // nil: there is no navigation, and no search
+	Root    string  // the address of the handler's root, relative to the page
+	Here    string  // the address of the page, relative to the root
 	Assets  string
 	Schema  string
 	User    string
@@ -268,12 +268,18 @@ func (h *Handler) render(w http.ResponseWriter, r *http.Request, status int, nam
 		v.Here += "?" + r.URL.RawQuery
 	}
 	v.ReadOnly, v.Searchable = h.options.ReadOnly, h.options.Redact == nil
-	v.Assets, v.Schema, v.User = assets, h.client.Schema(), User(r)
+	v.Schema, v.User = h.client.Schema(), User(r)
 	if h.target != "" {
 		v.Schema = h.target + ": " + v.Schema
 		v.Nav = append([]entry{{"targets", "Targets", "../../"}}, navigation...)
 	}
 	v.may = func(action Action) bool { return h.may(r, action) == nil }
+	return write(w, status, name, v)
+}
+
+// write writes a page whose view says what is around it.
+func write(w http.ResponseWriter, status int, name string, v view) error {
+	v.Assets = assets
 	if v.Now.IsZero() {
 		v.Now = time.Now()
 	}

@@ -336,7 +336,7 @@ func TestTargetsUI(t *testing.T) {
 		}
 	}
 	code, list := get(t, browser, link)
-	for _, text := range []string{`<a href="t/eu/">eu</a>`, `<a href="t/us/">us</a></td><td data-label="Schema">Weird &#34;Name&#34;`, "The database cannot be reached."} {
+	for _, text := range []string{`<a href="t/eu/" data-open>eu</a>`, `<a href="t/us/" data-open>us</a></td><td data-label="Schema">Weird &#34;Name&#34;`, "The database cannot be reached."} {
 		if code != http.StatusOK || !strings.Contains(list, text) {
 			t.Errorf("the list: %d without %s\n%s", code, text, list)
 		}

@@ -30,6 +30,8 @@ var pages = []struct{ name, path string }{
 	{"operations", "operations"},
 	{"add", "add?task=send_email"},
 	{"error", "nowhere"},
+	{"targets", "../targets/"},
+	{"target", "../targets/t/eu/"},
 }
 
 // Every page fits every screen, in both colour schemes, says nothing on the console, and has

@@ -101,6 +101,10 @@ func open(tb testing.TB, options *ui.Options, pool *pgxpool.Pool) *browser {
 	// Below a prefix, so that every test shows that links are relative.
 	mux := http.NewServeMux()
 	mux.Handle("/team/queue/", http.StripPrefix("/team/queue", ui.New(b.client, options)))
+	mux.Handle("/team/targets/", http.StripPrefix("/team/targets", ui.Targets(
+		ui.Target{Name: "eu", Handler: ui.New(b.client, options)},
+		ui.Target{Name: "us", Handler: ui.New(admin.New(pool, admin.WithSchema("elsewhere")), options)},
+	)))
 	server := httptest.NewServer(mux)
 	b.url = server.URL + "/team/queue/"
 	ctx, end := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())

@@ -115,9 +115,9 @@
         if (box) { box.checked = !box.checked; count(); }
         break;
       }
-      case "/": $("#q").focus(); $("#q").select(); break;
+      case "/": if (!field) return; field.focus(); field.select(); break;
       case "?": $("#help").showModal(); break;
-      case "g": going = true; setTimeout(() => { going = false; }, 1500); break;
+      case "g": going = field !== null; setTimeout(() => { going = false; }, 1500); break;
       default: return;
     }
     event.preventDefault();
@@ -183,8 +183,8 @@
       if (answer.ok && document.activeElement === field) propose((await answer.json() || []).filter((text) => text !== term));
     } catch { propose([]); }
   }
-  $(".search").addEventListener("focusout", (event) => { if (!event.currentTarget.contains(event.relatedTarget)) propose([]); });
-  $(".search").addEventListener("keydown", (event) => {
+  $(".search")?.addEventListener("focusout", (event) => { if (!event.currentTarget.contains(event.relatedTarget)) propose([]); });
+  $(".search")?.addEventListener("keydown", (event) => {
     const list = all("button", proposals), at = list.indexOf(document.activeElement);
     if (event.key === "ArrowDown" && list.length) { list[Math.min(at + 1, list.length - 1)].focus(); event.preventDefault(); }
     if (event.key === "ArrowUp" && at >= 0) { (list[at - 1] || field).focus(); event.preventDefault(); }
