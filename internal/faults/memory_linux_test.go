@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gwadmin/gwadmin/internal/gwadmincmd"
+	"github.com/gwadmin/gwadmin/internal/pgserver"
 	"github.com/gwadmin/gwadmin/migrations"
 )
 
@@ -21,10 +22,10 @@ const memoryLimit = 64
 // TestMemory lists, exports, imports and changes many jobs by the command.
 func TestMemory(t *testing.T) {
 	binary := gwadmincmd.File(t)
-	s := server(t, map[string]string{
+	s := startServer(t, pgserver.Options{Dir: form("", os.TempDir()), Settings: map[string]string{
 		"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off",
 		"max_wal_size": "8GB", "shared_buffers": form("128MB", "1GB"),
-	})
+	}})
 	pool := open(t, migrated(t, s))
 	exec(t, pool, "create database imported")
 	imported := open(t, s.URL("imported"))
