@@ -54,8 +54,8 @@ func (c *Client) check(ctx context.Context) (db.InstallationGetRow, error) {
 		}
 	}
 	if !found.ReadsSome {
-		return found, fmt.Errorf("%w: use the owner of the tables in schema %q, or give the role policies on them",
-			ErrRowSecurity, c.Schema())
+		return found, fmt.Errorf("%w: use the owner of the tables in schema %q, or give the role its rights by gwadmin migrate grants producer|admin|reader ROLE%s",
+			ErrRowSecurity, c.Schema(), graphile.SchemaFlag(c.Schema()))
 	}
 	return found, nil
 }
@@ -109,7 +109,8 @@ func (c *Client) recheck(ctx context.Context, need right) error {
 		return err
 	}
 	if !allows(found, need) {
-		return fmt.Errorf("%w: in schema %q the role may not see and change every row that the call needs: use the owner of the tables, or give the role policies on them", ErrRowSecurity, c.Schema())
+		return fmt.Errorf("%w: in schema %q the role may not see and change every row that the call needs: use the owner of the tables, or give the role its rights by gwadmin migrate grants admin ROLE%s",
+			ErrRowSecurity, c.Schema(), graphile.SchemaFlag(c.Schema()))
 	}
 	c.found.Store(&found)
 	return nil

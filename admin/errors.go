@@ -94,7 +94,7 @@ func (c *Client) failure(call string, err error) error {
 
 // notInstalled returns ErrNotInstalled with advice. The cause may be nil.
 func notInstalled(schema string, cause error) error {
-	err := fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only", ErrNotInstalled, schema)
+	err := graphile.NotInstalled(schema)
 	if cause != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}

@@ -1,13 +1,19 @@
 package admin_test
 
 import (
+	"context"
 	"go/ast"
 	"go/doc"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/gwadmin/gwadmin/admin"
 )
 
 // TestEveryCallHasAnExample requires an example with a checked output for every exported
@@ -45,5 +51,19 @@ func TestEveryCallHasAnExample(t *testing.T) {
 	}
 	if len(calls) < 30 {
 		t.Errorf("found only %d exported calls", len(calls))
+	}
+}
+
+// The table of docs/library.md has every call.
+func TestEveryCallIsInTheTable(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/library.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for method := range reflect.TypeFor[*admin.Client]().Methods() {
+		if method.Type.NumIn() > 1 && method.Type.In(1) == reflect.TypeFor[context.Context]() && !strings.Contains(string(text), "`"+method.Name+"`") {
+			t.Errorf("%s is not in docs/library.md", method.Name)
+		}
 	}
 }

@@ -3,12 +3,15 @@ package admin
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/gwadmin/gwadmin/db"
+	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/shell"
 )
 
 // A ReasonKind is the kind of a [Reason].
@@ -101,7 +104,7 @@ func (c *Client) Explain(ctx context.Context, id int64) (*Explanation, error) {
 		return nil, c.failure(call, err)
 	}
 	row := rows[0]
-	e := &explaining{Explanation: &Explanation{Job: newListedJob(db.JobListRow(row))}, stranded: row.JobQueueID != nil && row.QueueName == nil}
+	e := &explaining{Explanation: &Explanation{Job: newListedJob(db.JobListRow(row))}, schema: c.Schema(), stranded: row.JobQueueID != nil && row.QueueName == nil}
 	if e.Now, err = c.now(ctx, c.conn); err != nil {
 		return nil, c.failure(call, err)
 	}
@@ -138,6 +141,7 @@ func (c *Client) Explain(ctx context.Context, id int64) (*Explanation, error) {
 // explaining is an explanation with what was read for it.
 type explaining struct {
 	*Explanation
+	schema       string
 	stranded     bool // the queue does not exist
 	holders      db.JobHoldersRow
 	transactions []db.JobTransactionsRow
@@ -198,19 +202,20 @@ func (e *explaining) explain() {
 
 func (e *explaining) ofJob() {
 	job := &e.Job
+	id := strconv.FormatInt(job.ID, 10)
 	switch {
 	case job.State == Running:
 		reason := e.add(ReasonRunning, true, "", "%s has held the job since %s, as attempt %d of %d%s. If the worker is dead, its lock becomes stale after 4 hours.",
 			nameOf(job.LockedBy), moment(*job.LockedAt), job.Attempts, job.MaxAttempts, e.lastSeen(*job.LockedAt))
-		reason.Do = unlock(job.LockedBy)
+		reason.Do = e.unlock(job.LockedBy)
 	case job.State == Stale:
-		e.add(ReasonStale, true, unlock(job.LockedBy), "%s took the job at %s, more than 4 hours ago, so that the lock is stale%s. The next worker that clears stale locks frees the job: each one does so within its first minute, and then every 8 to 10 minutes.",
+		e.add(ReasonStale, true, e.unlock(job.LockedBy), "%s took the job at %s, more than 4 hours ago, so that the lock is stale%s. The next worker that clears stale locks frees the job: each one does so within its first minute, and then every 8 to 10 minutes.",
 			nameOf(job.LockedBy), moment(*job.LockedAt), e.lastSeen(*job.LockedAt))
 	}
 	if job.Permafailed() && job.State != Running {
-		e.add(ReasonAttempts, true, fmt.Sprintf("gwadmin jobs retry %d", job.ID), "All %d attempts are used. No worker takes the job again.", job.MaxAttempts)
+		e.add(ReasonAttempts, true, e.command("jobs retry", id), "All %d attempts are used. No worker takes the job again.", job.MaxAttempts)
 	}
-	do := fmt.Sprintf("gwadmin jobs reschedule %d --run-at now", job.ID)
+	do := e.command("jobs reschedule", id) + " --run-at now"
 	switch {
 	case job.LockedAt != nil:
 	case job.Hold != nil:
@@ -218,7 +223,7 @@ func (e *explaining) ofJob() {
 		if job.Hold.By != "" {
 			by = " by " + job.Hold.By
 		}
-		e.add(ReasonOnHold, true, fmt.Sprintf("gwadmin jobs release %d", job.ID), "The job has been on hold since %s%s. Its run_at was %s.", moment(job.Hold.Since), by, job.Hold.RunAt.String())
+		e.add(ReasonOnHold, true, e.command("jobs release", id), "The job has been on hold since %s%s. Its run_at was %s.", moment(job.Hold.Since), by, job.Hold.RunAt.String())
 	case job.RunAt.Infinity == pgtype.Infinity:
 		e.add(ReasonNever, true, do, "run_at is infinity: the job never becomes due by itself.")
 	case job.RunAt.Infinity == pgtype.Finite && job.RunAt.Time.After(e.Now):
@@ -238,29 +243,30 @@ func (e *explaining) lastSeen(lockedAt time.Time) string {
 	return ""
 }
 
-// unlock returns how to clear the locks of a dead worker.
-func unlock(worker *string) string {
+// command is a command on the client's schema.
+func (e *explaining) command(verb string, arguments ...string) string {
+	words := []string{"gwadmin", verb + graphile.SchemaFlag(e.schema)}
+	if len(arguments) > 0 && strings.HasPrefix(arguments[0], "-") {
+		words = append(words, "--")
+	}
+	for _, argument := range arguments {
+		words = append(words, shell.Word(argument))
+	}
+	return strings.Join(words, " ")
+}
+
+// unlock is how to clear the locks of a dead worker.
+func (e *explaining) unlock(worker *string) string {
 	if worker == nil {
 		return ""
 	}
-	return "if the worker is dead: gwadmin workers unlock " + shellWord(*worker)
-}
-
-// shellWord quotes a name for a shell, if it needs that.
-func shellWord(name string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@%+", r)
-	}
-	if name != "" && strings.IndexFunc(name, func(r rune) bool { return !plain(r) }) < 0 {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	return "if the worker is dead: " + e.command("workers unlock", *worker)
 }
 
 func (e *explaining) ofQueue() {
 	job := &e.Job
 	if e.stranded {
-		e.add(ReasonStranded, true, "gwadmin queues restore", "The queue of the job does not exist: a cleanup has deleted it. No worker takes the job.")
+		e.add(ReasonStranded, true, e.command("queues restore"), "The queue of the job does not exist: a cleanup has deleted it. No worker takes the job.")
 	}
 	switch {
 	case job.State == Running:
@@ -273,7 +279,7 @@ func (e *explaining) ofQueue() {
 		if pause.Reason != "" {
 			text += ": " + pause.Reason
 		}
-		e.add(ReasonPaused, true, "gwadmin queues resume "+shellWord(*job.QueueName), "%s.", text)
+		e.add(ReasonPaused, true, e.command("queues resume", *job.QueueName), "%s.", text)
 	case job.QueueLockedAt != nil && e.holders.QueueJob != job.ID:
 		of := "for no job that still exists"
 		if e.holders.QueueJob != 0 {
@@ -281,9 +287,9 @@ func (e *explaining) ofQueue() {
 		}
 		text := fmt.Sprintf("%s has held the queue %s since %s, %s", nameOf(job.QueueLockedBy), *job.QueueName, moment(*job.QueueLockedAt), of)
 		if e.Now.Sub(*job.QueueLockedAt) > StaleAfter {
-			e.add(ReasonQueueStale, true, unlock(job.QueueLockedBy), "%s. This lock is stale: the next worker that clears stale locks frees the queue.", text)
+			e.add(ReasonQueueStale, true, e.unlock(job.QueueLockedBy), "%s. This lock is stale: the next worker that clears stale locks frees the queue.", text)
 		} else {
-			e.add(ReasonQueueHeld, true, unlock(job.QueueLockedBy), "%s. The jobs of a queue run one after another.", text)
+			e.add(ReasonQueueHeld, true, e.unlock(job.QueueLockedBy), "%s. The jobs of a queue run one after another.", text)
 		}
 	}
 }

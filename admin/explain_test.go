@@ -313,3 +313,20 @@ func TestExplainBurden(t *testing.T) {
 		}
 	})
 }
+
+// What to do names another schema, and tells a name from a flag.
+func TestExplainElsewhere(t *testing.T) {
+	t.Parallel()
+	b := benchIn(t, testdb.Ours(weird), weird)
+	id := b.ok(b.client.AddJob(b.ctx, "send", nil, &admin.AddJobOptions{QueueName: new("--all")})).(*admin.Job).ID
+	b.ok(b.client.PauseQueue(b.ctx, "--all", nil))
+	b.ok(b.client.FailJobs(b.ctx, []int64{id}, nil, nil))
+	var do []string
+	for _, reason := range b.ok(b.client.Explain(b.ctx, id)).(*admin.Explanation).Reasons {
+		do = append(do, reason.Do)
+	}
+	b.check("what to do", []string{
+		fmt.Sprintf(`gwadmin jobs retry --schema 'Weird "Name"' %d`, id),
+		`gwadmin queues resume --schema 'Weird "Name"' -- --all`,
+	}, do)
+}

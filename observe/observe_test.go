@@ -436,7 +436,7 @@ func TestHealth(t *testing.T) {
 		b := newBench(t, graphile.DefaultSchema)
 		b.schema = "nothing"
 		b.check("health", observe.Health{Part: read, Problem: `check: schema of Graphile Worker is not installed: schema "nothing": ` +
-			`install it with gwadmin migrate up or graphile-worker --schema-only`}, health(b, b.pool))
+			`install it with gwadmin migrate up --schema nothing or graphile-worker --schema-only --schema nothing`}, health(b, b.pool))
 	})
 	t.Run("too new", func(t *testing.T) {
 		t.Parallel()
@@ -463,7 +463,7 @@ func TestHealth(t *testing.T) {
 		}
 		pool := pgtest.OpenPool(t, config)
 		b.check("health", observe.Health{Part: read, Revision: new(20), Supported: true, Problem: `check: row security keeps jobs from this role: ` +
-			`use the owner of the tables in schema "graphile_worker", or give the role policies on them`}, health(b, pool))
+			`use the owner of the tables in schema "graphile_worker", or give the role its rights by gwadmin migrate grants producer|admin|reader ROLE`}, health(b, pool))
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -37,4 +38,11 @@ func TestExplain(t *testing.T) {
 	}
 	unchanged()
 	golden(t, "explain.txt", text)
+
+	// What to do names the target, of which there is one.
+	got := gwadmin(t, targetsOf("eu", s.url, "us", down), "", "jobs", "explain", "6", "--target", "eu", "-o", "json")
+	checkCode(t, exitOK, got)
+	if !strings.Contains(got.Stdout, `"do": "gwadmin --target eu jobs reschedule 6 --run-at now"`) {
+		t.Errorf("what to do:\n%s", got.Stdout)
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -33,6 +34,11 @@ to the worker only.`,
 				}
 				if err != nil {
 					return err
+				}
+				if len(a.targets) > 0 {
+					for i, reason := range explanation.Reasons {
+						explanation.Reasons[i].Do = strings.ReplaceAll(reason.Do, "gwadmin ", "gwadmin --target "+a.targets[0].name+" ")
+					}
 				}
 				return a.print(shownExplanation{explanation})
 			})

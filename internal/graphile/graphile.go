@@ -6,6 +6,8 @@ package graphile
 import (
 	"errors"
 	"fmt"
+
+	"github.com/gwadmin/gwadmin/internal/shell"
 )
 
 // The revisions of Graphile Worker's database, as its table migrations counts them.
@@ -41,8 +43,17 @@ var (
 
 // NotInstalled returns an [ErrNotInstalled] that says what to do.
 func NotInstalled(schema string) error {
-	return fmt.Errorf("%w: schema %q: install it with gwadmin migrate up or graphile-worker --schema-only",
-		ErrNotInstalled, schema)
+	return fmt.Errorf("%w: schema %q: install it with gwadmin migrate up%s or graphile-worker --schema-only%[3]s",
+		ErrNotInstalled, schema, SchemaFlag(schema))
+}
+
+// SchemaFlag is what a command needs to work on the schema, after a space; nothing for the
+// default.
+func SchemaFlag(schema string) string {
+	if schema == DefaultSchema {
+		return ""
+	}
+	return " --schema " + shell.Word(schema)
 }
 
 // A RevisionError says that a database is at a revision that this module does not work

@@ -1,0 +1,23 @@
+package shell
+
+import (
+	"os/exec"
+	"testing"
+)
+
+// A shell reads the word as it is.
+func TestWord(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("a shell is needed")
+	}
+	for _, word := range []string{"", "plain-word_1.2,3:/@%+=", "it's", `"$HOME" \ ; *`, "two\nlines", "-x", "~", "ü"} {
+		got, err := exec.Command(sh, "-c", "printf %s "+Word(word)).Output()
+		if err != nil || string(got) != word {
+			t.Errorf("%q is read as %q, %v", word, got, err)
+		}
+	}
+	if got := Word("plain-word"); got != "plain-word" {
+		t.Errorf("a plain word is quoted: %s", got)
+	}
+}
