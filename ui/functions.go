@@ -114,11 +114,12 @@ func deref(text *string) string {
 	return *text
 }
 
-// search is the address of the jobs for which the pairs of fields and values hold.
-func search(pairs ...any) string {
+// search is the address of the jobs for which the pairs of fields and values hold. Templates
+// may give it pointers to strings.
+func search(pairs ...string) string {
 	var terms []string
 	for i := 0; i+1 < len(pairs); i += 2 {
-		terms = append(terms, fmt.Sprint(pairs[i])+":"+quoteValue(fmt.Sprint(pairs[i+1])))
+		terms = append(terms, pairs[i]+":"+quoteValue(pairs[i+1]))
 	}
 	return "jobs?" + url.Values{"q": {strings.Join(terms, " ")}}.Encode()
 }

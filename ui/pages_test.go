@@ -3,8 +3,10 @@ package ui
 import (
 	"context"
 	"encoding/json"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -286,4 +288,43 @@ func TestSnippetsOfEveryPage(t *testing.T) {
 		t.Fatal(got.Status)
 	}
 	has(s.page(t, "/queues?name=q2"), "gwadmin queues resume q2<", "result, err := client.ResumeQueue(ctx, ")
+}
+
+// Every link to jobs finds jobs, and the names in it are those of the page.
+func TestLinksFindJobs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{Crontab: func() (string, error) { return "0 4 * * * nightly ?id=report\n", nil }})
+	const queue, task, worker, busy = "a \"queue\"", "0x-task", "wörker", "busy"
+	s.addJobs(t,
+		admin.JobSpec{TaskIdentifier: task, QueueName: new(queue), Flags: []string{"f"}},
+		admin.JobSpec{TaskIdentifier: task, QueueName: new(queue)}, admin.JobSpec{TaskIdentifier: "nightly", QueueName: new(busy)})
+	s.exec(t, `update graphile_worker._private_jobs set locked_at = now(), locked_by = $1 where id in (1, 3)`, worker)
+	s.exec(t, `update graphile_worker._private_jobs set attempts = max_attempts, last_error = 'the server is away' where id = 2`)
+	s.exec(t, `update graphile_worker._private_job_queues set locked_at = now(), locked_by = $1 where queue_name = $2`, worker, busy)
+	links, found := regexp.MustCompile(`href="(jobs\?q=[^"]+)"`), map[string]bool{}
+	for _, path := range []string{"/", "/jobs?column=task&column=queue&column=locked_by", "/jobs/1", "/queues", "/tasks", "/workers", "/crontabs"} {
+		text := s.page(t, path)
+		for _, link := range links.FindAllStringSubmatch(text, -1) {
+			address, err := url.Parse(html.UnescapeString(link[1]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			filter, err := parseSearch(address.Query().Get("q"), searchNow)
+			if err != nil {
+				t.Errorf("%s has a link to %s: %v", path, address.Query().Get("q"), err)
+			}
+			if len(filter.States) > 0 && filter.TaskIdentifiers == nil && filter.QueueNames == nil {
+				continue // there may be no job in that state
+			}
+			if page, err := s.client.ListJobs(t.Context(), filter, nil); err != nil || len(page.Jobs) == 0 {
+				t.Errorf("%s has a link to %s, which finds no job: %v", path, address.Query().Get("q"), err)
+			}
+			found[path+" "+address.Query().Get("q")] = true
+		}
+	}
+	for _, want := range []string{`/jobs/1 queue:"a \"queue\""`, "/jobs/1 worker:wörker", "/jobs/1 task:0x-task", "/queues worker:wörker", "/crontabs task:nightly", "/workers worker:wörker"} {
+		if !found[want] {
+			t.Errorf("there is no link %s: %v", want, found)
+		}
+	}
 }

@@ -74,6 +74,7 @@ type browser struct {
 	ctx    context.Context
 	pool   *pgxpool.Pool
 	client *admin.Client
+	server *httptest.Server
 	url    string // of the page, with a slash at its end
 
 	mu     sync.Mutex
@@ -106,7 +107,7 @@ func open(tb testing.TB, options *ui.Options, pool *pgxpool.Pool) *browser {
 		ui.Target{Name: "us", Handler: ui.New(admin.New(pool, admin.WithSchema("elsewhere")), options)},
 	)))
 	server := httptest.NewServer(mux)
-	b.url = server.URL + "/team/queue/"
+	b.server, b.url = server, server.URL+"/team/queue/"
 	ctx, end := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
 	if err := chromedp.Do(ctx); err != nil { // the first call must have no timeout
 		tb.Fatal(err)

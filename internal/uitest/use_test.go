@@ -55,6 +55,52 @@ func TestWithoutJavaScript(t *testing.T) {
 	if counts := b.counts(); counts[admin.Permafailed] != 0 {
 		t.Errorf("%d jobs are still failed", counts[admin.Permafailed])
 	}
+	// What only a script can do is not there.
+	for _, path := range []string{"jobs", "jobs/1"} {
+		const seen = `[...document.querySelectorAll("#select-page, #raw [data-copy]")].filter((e) => getComputedStyle(e.closest("label, button")).display !== "none").length`
+		b.to(path)
+		if n := eval[int](b, seen); n != 0 {
+			t.Errorf("%s has %d fields that do nothing", path, n)
+		}
+		b.scripts(true)
+		b.to(path)
+		if n := eval[int](b, seen); n != 1 {
+			t.Errorf("%s with scripts has %d of these fields", path, n)
+		}
+		b.scripts(false)
+	}
+}
+
+// A page of a form's answer is not fetched again when the browser goes back to it: its address
+// is no page.
+func TestRestoredPages(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, nil)
+	b.seed()
+	b.to("jobs/1")
+	b.press(`button[value="hold"]`, "1 job would be put on hold")
+	const fetches = `performance.getEntriesByType("resource").filter((e) => e.initiatorType === "fetch").length`
+	b.do(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })); fetch("static/icon.svg")`))
+	b.wait(fetches + ` > 0`)
+	if n := eval[int](b, fetches); n != 1 {
+		t.Errorf("%d fetches, want the test's own", n)
+	}
+	b.to("jobs")
+	b.do(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }))`))
+	b.wait(fetches + ` > 0`)
+}
+
+// What has changed while the stream of changes was cut off is seen when it is there again.
+func TestStreamComesBack(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, nil)
+	b.to("jobs")
+	b.wait(`document.querySelector("#live").textContent === "live"`)
+	b.server.CloseClientConnections()
+	if _, err := b.client.AddJob(b.ctx, "meanwhile", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(`document.querySelectorAll("[data-row]").length === 1`)
 }
 
 // shows waits until the page has the text. It does not need JavaScript in the page.
@@ -102,6 +148,10 @@ func TestKeyboard(t *testing.T) {
 	if err != nil || job.Permafailed() {
 		t.Errorf("job %d: %+v %v", number, job, err)
 	}
+	b.to("operations")
+	b.wait(`document.querySelector("#help-button").hidden === false`)
+	b.do(chromedp.KeyEvent("j"))
+	b.wait(`document.querySelector("#operation-1.here") !== null`)
 	b.quiet()
 }
 

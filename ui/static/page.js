@@ -63,7 +63,10 @@
     stream = new EventSource("events");
     stream.addEventListener("changed", () => refresh());
     stream.addEventListener("gone", () => say("the database does not answer"));
-    stream.onopen = () => { say("live"); clearInterval(polling); polling = null; };
+    stream.onopen = () => {
+      say("live");
+      if (polling) { clearInterval(polling); polling = null; refresh(); } // what changed meanwhile
+    };
     stream.onerror = () => {
       if (stream && stream.readyState === EventSource.CLOSED) { stream = null; later(follow, 30000); }
       if (!polling) polling = setInterval(() => { if (!document.hidden) refresh(); }, 10000);
@@ -75,7 +78,7 @@
     else { clearTimeout(timers.get(unfollow)); follow(); if ("live" in document.body.dataset) refresh(); }
   });
   addEventListener("pagehide", unfollow);
-  addEventListener("pageshow", (event) => { if (event.persisted) { follow(); refresh(); } });
+  addEventListener("pageshow", (event) => { if (event.persisted && "live" in document.body.dataset) { follow(); refresh(); } });
 
   // Rows: j and k move, x selects, Enter opens.
   let here = null;
@@ -202,6 +205,7 @@
     if (event.target.id === "help-button") $("#help").showModal();
   });
 
+  document.documentElement.classList.add("script");
   $("#help-button").hidden = false;
   all("[data-json]").forEach(check);
   mark();
