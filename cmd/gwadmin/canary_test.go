@@ -199,6 +199,37 @@ func TestCanary(t *testing.T) {
 		"postgres://u:%zz" + canaryWord + "@h/db", "postgres://u:a/" + canaryWord + "@h/db", "u:" + canaryWord + "@h/db", "host=h port=x password=" + canaryWord,
 		"password='" + canaryWord, "postgres://u:" + canaryWord + "@h:x/db", "postgres://u:" + canaryWord + "@h/db?sslmode=frob", "postgres://u:" + canaryWord + " @h/db",
 	}
+	// Each is taken for keywords and values, with the password in the name of a parameter.
+	var mistyped []string
+	for _, begin := range []string{"postress://", "Postgres://", " postgres://", `"postgres://`, "'postgres://", "mysql://", "pgx://", "jdbc:postgresql://", "host=h postgres://"} {
+		mistyped = append(mistyped, fmt.Sprintf("%su:%s@127.0.0.1:%d/db?sslmode=disable", begin, canaryWord, config.Port))
+	}
+	mistyped = append(mistyped, "jdbc:postgresql://h/db?password="+canaryWord, "u:"+canaryWord+"=@h/db")
+	t.Setenv("PGHOST", "127.0.0.1") // a server that answers
+	t.Setenv("PGPORT", fmt.Sprint(config.Port))
+	t.Setenv("PGUSER", config.User)
+	t.Setenv("PGPASSWORD", config.Password)
+	t.Setenv("PGSSLMODE", "disable")
+	for _, text := range mistyped {
+		for _, args := range [][]string{{"--database-url", text}, {"--target", "eu=" + text}, {"--target", text}, {"--target", "eu/jobs=" + text}} {
+			var stdout, stderr printed
+			code := run(t.Context(), append(args, "jobs", "count"), strings.NewReader(""), &stdout, &stderr)
+			if said := stdout.String() + stderr.String(); code != exitUsage || strings.Contains(said, canaryWord) {
+				t.Errorf("%q: exit code %d: %s", args, code, said)
+			}
+		}
+		t.Setenv("GWADMIN_TARGETS", "eu="+text)
+		var stdout, stderr printed
+		code := run(t.Context(), []string{"jobs", "count"}, strings.NewReader(""), &stdout, &stderr)
+		if said := stdout.String() + stderr.String(); code != exitUsage || strings.Contains(said, canaryWord) {
+			t.Errorf("GWADMIN_TARGETS with %q: exit code %d: %s", text, code, said)
+		}
+		t.Setenv("GWADMIN_TARGETS", "")
+	}
+	for _, name := range []string{"PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGSSLMODE"} {
+		t.Setenv(name, "")
+	}
+	malformed = append(malformed, mistyped...)
 	fails("malformed", nil, func(n int) string { return malformed[n%len(malformed)] })
 	fails("unknown flag", nil, text("%s", forms[0]), "--frobnicate")
 	fails("wrong output", nil, text("%s", forms[2]), "-o", "frob")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -68,7 +69,14 @@ func closePool(pool *pgxpool.Pool) {
 	}
 }
 
-// parseConfig reads a connection string. Its error shows no password.
+const urlBegins = "a URL begins with postgres:// or postgresql://, in small letters, without a space or a quote before it"
+
+// parameterName is what the name of a parameter of a connection string looks like.
+var parameterName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
+// parseConfig reads a connection string. Its error shows no password. A name that is no
+// parameter's may be a mistyped URL with a password, which the server would log and answer
+// with: it is refused.
 func parseConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	var parse *pgconn.ParseConfigError
@@ -79,12 +87,17 @@ func parseConfig(url string) (*pgxpool.Config, error) {
 				"write special characters in the user and the password as %XX, such as %40 for @ and %2F for /"))
 		case strings.Contains(text, "failed to parse as keyword/value"):
 			return nil, usage(errors.New("cannot parse the connection string as keywords and values: " +
-				"write each as keyword=value, and quote a value with a space as 'a b'; a URL begins with postgres://"))
+				"write each as keyword=value, and quote a value with a space as 'a b'; " + urlBegins))
 		}
 		parse.ConnString = "the connection string" // pgx does not find every password in it
 	}
 	if err != nil {
 		return nil, err
+	}
+	for name := range config.ConnConfig.RuntimeParams {
+		if !parameterName.MatchString(name) {
+			return nil, usage(errors.New("cannot parse the connection string: what is before = is no name of a parameter; " + urlBegins))
+		}
 	}
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {

@@ -16,6 +16,8 @@ func FuzzDatabaseURL(f *testing.F) {
 		{"u", "", "h/db"}, {"u", "/x", "h/db"}, {"u", "%zz", "h/db"}, {"u", "@", "h:x/db"}, {"", "'", "h:1,h/db?sslmode=frob"},
 		{"u?", "#", "[::1]:5432/db"}, {"a b", `\`, "%2Ftmp/db?host=/tmp"}, {"\x00", "\xff", "h/db?connect_timeout=x"}, {"u", " port=x", "?service=none"},
 		{"u", "", "h/?pool_max_conns=0"}, {"u", "", "h/?target_session_attrs=x&min_protocol_version=9"}, {"u", ":1", "h:99999"},
+		{"postress://u", "", "h/db?sslmode=disable"}, {" postgres://u", "", "h/db?sslmode=disable"}, {"\"postgres://u", "", "h/db?sslmode=disable\""},
+		{"Postgres://u", "", "h/db?sslmode=disable"}, {"jdbc:postgresql://u", "=", "h/db"},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
@@ -30,8 +32,16 @@ func FuzzDatabaseURL(f *testing.F) {
 			rest + " password = " + secret + more,
 			user + ":" + secret + more + "@" + rest,
 		} {
-			if _, err := parseConfig(text); err != nil && strings.Contains(describe(err), secret) {
+			config, err := parseConfig(text)
+			if err != nil && strings.Contains(describe(err), secret) {
 				t.Errorf("%q: %v", text, err)
+			}
+			if err == nil && strings.HasPrefix(text, user+":") { // the server sees and shows the names of parameters
+				for name := range config.ConnConfig.RuntimeParams {
+					if strings.Contains(name, secret) {
+						t.Errorf("%q: the password is in the name of the parameter %q", text, name)
+					}
+				}
 			}
 		}
 	})
