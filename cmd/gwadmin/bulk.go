@@ -115,10 +115,7 @@ func (v *bulkVerb) runIDs(ctx context.Context, a *app, args []string) error {
 		client := admin.New(pool, admin.WithSchema(a.schema))
 		result, err := withConsent(a, &v.consent, func(dryRun bool) (*admin.ChangeResult, error) {
 			return v.changeIDs(ctx, a, client, ids, dryRun)
-		}, func(preview *admin.ChangeResult) bool {
-			a.say("%s", changeResult{ChangeResult: preview, past: v.past}.summary())
-			return preview.Changed > 0
-		})
+		}, func(preview *admin.ChangeResult) bool { return v.preview(a, preview) })
 		return v.report(a, result, err)
 	})
 }
@@ -183,17 +180,7 @@ func (v *bulkVerb) runFilter(ctx context.Context, a *app) error {
 			return v.byFilter(client, ctx, filter, &options)
 		}, func(preview *admin.ChangeResult) bool {
 			total = preview.Changed
-			if total == 0 {
-				return false
-			}
-			shown := changeResult{ChangeResult: preview, past: v.past}
-			for _, t := range shown.tables(a) {
-				if t.Length() > 0 {
-					fmt.Fprintln(a.stderr, t.Render())
-				}
-			}
-			a.say("%s", shown.summary())
-			return true
+			return v.preview(a, preview)
 		})
 		if err = v.report(a, result, err); err != nil && exitCode(err) != exitSkipped {
 			return err
@@ -204,6 +191,24 @@ func (v *bulkVerb) runFilter(ctx context.Context, a *app) error {
 		}
 		return err
 	})
+}
+
+// preview shows what would be changed, and a sample of the jobs. It reports whether any would.
+func (v *bulkVerb) preview(a *app, result *admin.ChangeResult) bool {
+	if result.Changed == 0 {
+		return false
+	}
+	sample := *result // by ids it has all of them
+	sample.Jobs = sample.Jobs[:min(len(sample.Jobs), *v.options.Sample)]
+	sample.SkippedJobs = sample.SkippedJobs[:min(len(sample.SkippedJobs), *v.options.Sample)]
+	shown := changeResult{ChangeResult: &sample, past: v.past}
+	for _, t := range shown.tables(a) {
+		if t.Length() > 0 {
+			fmt.Fprintln(a.stderr, t.Render())
+		}
+	}
+	a.say("%s", shown.summary())
+	return true
 }
 
 // report prints what was done. After an error that is what was done before it.

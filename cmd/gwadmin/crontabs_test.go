@@ -63,7 +63,7 @@ func TestRedact(t *testing.T) {
 		"*.token,none.x":    `{"<&>":null,"a":{"token":"[redacted]"},"b":{"token":"[redacted]"},"customers":[{"email":"a","id":1},{"email":{"x":1}},7],"n":12345678901234567890,"to":"ada"}`,
 		"customers.*":       `{"<&>":null,"a":{"token":1},"b":{"token":[2]},"customers":[{"email":"[redacted]","id":"[redacted]"},{"email":"[redacted]"},7],"n":12345678901234567890,"to":"ada"}`,
 	} {
-		got, err := redact([]byte(payload), strings.Split(fields, ","))
+		got, err := redact([]byte(payload), strings.Split(fields, ","), map[string]bool{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,6 +77,19 @@ func TestRedact(t *testing.T) {
 		t.Errorf("exported %s", exported.Stdout)
 	}
 	checkCode(t, exitUsage, s.run("jobs", "export", "--redact", "a..b"))
+	for _, args := range [][]string{{"--redact", ""}, {"--redact", "to", "--redact="}, {"--redact", "to,"}} {
+		got := s.run(append([]string{"jobs", "export"}, args...)...)
+		checkCode(t, exitUsage, got)
+		check(t, "printed", "", got.Stdout)
+	}
+	for _, to := range [][]string{nil, {"--to", filepath.Join(t.TempDir(), "jobs")}} {
+		got := s.run(append([]string{"jobs", "export", "--redact", "to,nosuch,n.*"}, to...)...)
+		checkCode(t, exitOK, got)
+		if !strings.HasSuffix(got.Stderr, "\n--redact nosuch: no payload has this field\n--redact n.*: no payload has this field\n") {
+			t.Errorf("it does not name the fields: %s", got.Stderr)
+		}
+	}
+	check(t, "said of no jobs", "0 jobs exported\n", s.run("jobs", "export", "--task", "none", "--redact", "nosuch").Stderr)
 	checkCode(t, exitUsage, other.piped(exported.Stdout, "jobs", "import", "--yes", "--rekey", "key"))
 	before := other.jobRows()
 	got := other.piped(exported.Stdout, "jobs", "import", "--yes", "--rekey", "other=x", "--rekey", "key 2=replayed=", "--rekey", "key=again")

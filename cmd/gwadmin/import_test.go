@@ -219,4 +219,11 @@ func TestCount(t *testing.T) {
 	small := fixture(t)
 	check(t, "a table", "state        jobs\nscheduled       1\npermafailed     1\ntotal           2\n", small.run("jobs", "count", "--state", "permafailed,scheduled").Stdout)
 	check(t, "none", "state  jobs\ntotal     0\n", small.run("jobs", "count", "--id", "99").Stdout)
+	for args, code := range map[string]int{"--schema nosuch": exitPending, "--state red": exitUsage, "--payload-path $[": exitUsage} {
+		got := small.run(append([]string{"jobs", "count"}, strings.Fields(args)...)...)
+		checkCode(t, code, got)
+		if !strings.HasPrefix(got.Stderr, "gwadmin: count jobs: ") || strings.Contains(args, "--state") && !strings.Contains(got.Stderr, "invalid input: --state has ") {
+			t.Errorf("jobs count %s says %s", args, got.Stderr)
+		}
+	}
 }

@@ -186,15 +186,20 @@ func optionalText(value **string) pflag.Value {
 	return optional[string]{"string", value, func(text string) (string, error) { return text, nil }}
 }
 
-// searchedText is a text to look for. It refuses the empty text, which is part of every
-// text: it usually comes from an unset variable.
-func searchedText(value **string) pflag.Value {
-	return optional[string]{"string", value, func(text string) (string, error) {
-		if text == "" {
-			return "", errors.New("is empty: leave it out for any")
-		}
-		return text, nil
-	}}
+// searchedText is a text to look for, and not the empty text, which is part of every text.
+func searchedText(value **string) pflag.Value { return filled{optionalText(value), "any"} }
+
+// A filled is a flag that refuses the empty text: it usually comes from an unset variable.
+type filled struct {
+	pflag.Value
+	without string // what it means if it is left out
+}
+
+func (f filled) Set(text string) error {
+	if text == "" {
+		return errors.New("is empty: leave it out for " + f.without)
+	}
+	return f.Value.Set(text)
 }
 
 // connectionString is the value of --database-url. It refuses the empty string: from an

@@ -95,6 +95,9 @@ func TestWrongUsage(t *testing.T) {
 		{"{} {}", []string{"jobs", "add", "send", "-", "--dry-run"}},
 		{"", []string{"jobs", "add", "send", "--priority", "high", "--dry-run"}},
 
+		{"", []string{"jobs", "add", "send", "--queue", "", "--yes"}},
+
+		{"", []string{"queues", "pause", "", "--yes"}},
 		{"", []string{"jobs", "remove", "--dry-run"}},
 		{"", []string{"workers", "unlock", "--dry-run"}},
 		{"", []string{"workers", "unlock", "pool-a", "--young", "5", "--dry-run"}},
@@ -183,7 +186,11 @@ func TestConsent(t *testing.T) {
 			unchanged, before := s.unchanged(), s.rows()
 
 			got := s.piped("y\n", append(args, "-o", "json")...)
-			check(t, "off a terminal", result{"", "gwadmin: refused: there is no terminal to confirm on: pass --yes, or --dry-run for a look\n", exitRefused}, got)
+			says := ""
+			if name == "add" { // without the job it does not ask
+				says = "the job with this key, 2, would be updated\n"
+			}
+			check(t, "off a terminal", result{"", says + "gwadmin: refused: there is no terminal to confirm on: pass --yes, or --dry-run for a look\n", exitRefused}, got)
 			unchanged()
 
 			var asked string
@@ -238,6 +245,19 @@ func TestTypedIDs(t *testing.T) {
 	term.press("y\n")
 	checkCode(t, exitOK, term.wait())
 	check(t, "the jobs that are left", []int64{2, 3, 4, 6, 7}, s.ids())
+}
+
+// Of many ids the question shows the first jobs.
+func TestManyIDs(t *testing.T) {
+	t.Parallel()
+	s, ids := many(t, 12)
+	term := onTerminal(t, s.env("NO_COLOR=1"), 100, append([]string{"jobs", "complete"}, strings.Fields(ids)...)...)
+	term.expect("12 would be completed, 0 would be left alone\nGo on? [y/N] ")
+	term.press("n\n")
+	got := term.wait()
+	if !strings.Contains(got.Stdout, "\n10  send  ") || strings.Contains(got.Stdout, "\n11  send  ") {
+		t.Errorf("it does not show ten jobs: %s", got.transcript())
+	}
 }
 
 // --run-at reads times. Those from now are left to the database.

@@ -39,12 +39,11 @@ rolls back.`,
 			if err != nil {
 				return err
 			}
-			if options.JobKey != nil {
-				if err := c.need(a); err != nil {
-					return err
-				}
-			}
 			ctx := cmd.Context()
+			// Without a database it only checks the input.
+			if _, err := admin.New(nil).AddJob(ctx, args[0], payload, &options); errors.Is(err, admin.ErrInvalid) {
+				return err
+			}
 			return a.withPool(ctx, func(pool *pgxpool.Pool) error {
 				client := admin.New(pool, admin.WithSchema(a.schema))
 				if options.JobKey != nil && options.JobKeyMode != admin.UnsafeDedupe && !c.dryRun && !c.yes {
@@ -66,7 +65,7 @@ rolls back.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.Var(optionalText(&options.QueueName), "queue", "the queue, whose jobs run one after another")
+	flags.Var(filled{optionalText(&options.QueueName), "none"}, "queue", "the queue, whose jobs run one after another")
 	flags.Var(runAtFlag(&options.RunAt), "run-at", runAtUsage)
 	flags.Var(optionalInt(&options.MaxAttempts), "max-attempts", "1 to 32767 (default 25)")
 	flags.Var(optionalText(&options.JobKey), "key", "the job's key, unique among jobs")
@@ -92,6 +91,9 @@ func askToReplace(ctx context.Context, a *app, c *consent, client *admin.Client,
 		would.Job.Revision++
 	}
 	a.say("%s", would.sentence(a))
+	if err := c.need(a); err != nil {
+		return err
+	}
 	return c.ask(a, "Go on?")
 }
 

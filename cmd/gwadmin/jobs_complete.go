@@ -13,7 +13,7 @@ func jobsCompleteCommand(a *app) *cobra.Command {
 		Short: "Delete jobs as if they had been run",
 		Example: `  gwadmin jobs complete 42 43
   gwadmin jobs complete 42 --dry-run
-  psql -XAtc "select id from graphile_worker.jobs where task_identifier = 'old'" | gwadmin jobs complete - --yes
+  psql "$DATABASE_URL" -XAtc "select id from graphile_worker.jobs where task_identifier = 'old'" | gwadmin jobs complete - --yes
   gwadmin jobs complete --task old --created-before -30d --limit 10000
   gwadmin jobs complete --state permafailed --save dead.ndjson`,
 	})

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -29,7 +31,10 @@ gwadmin stats --estimate is faster.`,
 		options := admin.WhereOptions{DryRun: true, All: len(given(filter.set)) == 0, Sample: new(0)}
 		result, err := client.RetryWhere(ctx, selected, &options)
 		if err != nil {
-			return nil, err
+			if invalid, ok := errors.AsType[*admin.InvalidError](err); ok {
+				invalid.Call = countCall
+			}
+			return nil, &countError{err}
 		}
 		count := jobCount{Total: result.Matched, States: result.States}
 		if count.Total == 0 {
@@ -40,6 +45,21 @@ gwadmin stats --estimate is faster.`,
 	filter.flags(cmd.Flags())
 	return cmd
 }
+
+// countCall is what errors call the count.
+const countCall = "count jobs"
+
+// A countError is an error of the dry run that counts.
+type countError struct{ error }
+
+func (e *countError) Error() string {
+	if rest, ok := strings.CutPrefix(e.error.Error(), "retry jobs where: "); ok {
+		return countCall + ": " + rest
+	}
+	return e.error.Error()
+}
+
+func (e *countError) Unwrap() error { return e.error }
 
 // jobCount prints how many jobs match.
 type jobCount struct {

@@ -22,7 +22,7 @@ import (
 )
 
 func jobsExportCommand(a *app) *cobra.Command {
-	e := export{app: a, format: exportNDJSON}
+	e := export{app: a, format: exportNDJSON, found: map[string]bool{}}
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write all jobs that match, with their payloads, as NDJSON or CSV",
@@ -72,6 +72,8 @@ may read it. A file that exists is replaced only with --overwrite.`,
 	flags.VarP(&e.format, "output", "o", "ndjson or csv")
 	flags.StringVar(&e.null, "null", "", "the text for null in CSV (default empty)")
 	flags.StringSliceVar(&e.redact, "redact", nil, "fields of payloads to replace by "+redacted+", as in to,customer.email,*.token")
+	redact := flags.Lookup("redact")
+	redact.Value, redact.DefValue = filled{redact.Value, "none"}, ""
 	flags.StringVar(&e.to, "to", "", "the file to write to, instead of standard output")
 	flags.BoolVar(&e.overwrite, "overwrite", false, "replace the file if it exists")
 	return cmd
@@ -108,6 +110,7 @@ type export struct {
 	to        string
 	overwrite bool
 	redact    []string
+	found     map[string]bool // those of redact that a payload has
 }
 
 // check refuses wrong flags, and a file that must not be written.
@@ -146,6 +149,7 @@ func (e *export) run(ctx context.Context, client *admin.Client, filter admin.Fil
 		n, err := e.write(ctx, client, filter, e.stdout)
 		if err == nil {
 			e.say("%s exported", plural(n, "job"))
+			e.sayNotFound(n)
 		}
 		return err
 	}
@@ -169,7 +173,17 @@ func (e *export) run(ctx context.Context, client *admin.Client, filter admin.Fil
 		return err
 	}
 	e.say("%s exported to %s", plural(n, "job"), e.to)
+	e.sayNotFound(n)
 	return nil
+}
+
+// sayNotFound names the fields that --redact has not found.
+func (e *export) sayNotFound(jobs int) {
+	for _, field := range e.redact {
+		if jobs > 0 && !e.found[field] {
+			e.say("--redact %s: no payload has this field", field)
+		}
+	}
 }
 
 // A page aims at pageBytes of payloads and never has more than twice as many. The first one
@@ -215,7 +229,7 @@ func (e *export) write(ctx context.Context, client *admin.Client, filter admin.F
 				}
 				bytes += size
 			}
-			if job.Payload, err = redact(job.Payload, e.redact); err != nil {
+			if job.Payload, err = redact(job.Payload, e.redact, e.found); err != nil {
 				return n, err
 			}
 			if err := encode(job); err != nil {

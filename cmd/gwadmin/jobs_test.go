@@ -476,7 +476,15 @@ func TestAddAsks(t *testing.T) {
 		checkCode(t, exitOK, onTerminal(t, s.env(), 100, append([]string{"jobs", "add", "send"}, args...)...).wait())
 	}
 	checkCode(t, exitOK, s.run("jobs", "add", "send"))
-	checkCode(t, exitRefused, s.run("jobs", "add", "send", "--key", "other"))
+	before := s.jobRows()
+	for _, args := range [][]string{{"--key", "other"}, {"--key", "key 2", "--key-mode", "unsafe_dedupe"}} { // where there is no terminal, too
+		checkCode(t, exitOK, s.run(append([]string{"jobs", "add", "send"}, args...)...))
+	}
+	check(t, "jobs that were added", len(before)+1, len(s.jobRows()))
+	for _, args := range [][]string{{"--key", ""}, {"--key", "key 2", "--key-mode", "foo"}, {"--key", "key 2", "--priority", "32768"}} {
+		checkCode(t, exitUsage, s.run(append([]string{"jobs", "add", "send"}, args...)...))
+		checkCode(t, exitUsage, onTerminal(t, s.env(), 100, append([]string{"jobs", "add", "send"}, args...)...).wait())
+	}
 	for key, says := range map[string]string{
 		"key 2": "the job with this key, 2, would be updated\nGo on? [y/N] ",
 		"key 3": "it would lose the key and not be retried, and a new job be added\nGo on? [y/N] ",

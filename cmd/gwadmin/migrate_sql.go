@@ -16,7 +16,7 @@ run with psql. It records what it applies, so that up then finds nothing to do.
 
 With --from-nothing it is for an empty database, and sql does not connect. With --body
 it has no begin and commit, for a tool that runs it in a transaction of its own.`,
-		Example: `  gwadmin migrate sql > upgrade.sql && psql -X -v ON_ERROR_STOP=1 -f upgrade.sql
+		Example: `  gwadmin migrate sql > upgrade.sql && psql "$DATABASE_URL" -X -v ON_ERROR_STOP=1 -f upgrade.sql
   gwadmin migrate sql --from-nothing --schema jobs`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			show := func(plan *migrations.Plan) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/user"
 
@@ -30,6 +31,9 @@ and gwadmin cleanup leave it alone.`,
 		Example: "  gwadmin queues pause mails --reason 'the mail server moves'\n  gwadmin queues pause mails --dry-run",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" { // from an unset variable
+				return usage(errors.New("QUEUE is empty"))
+			}
 			if err := c.need(a); err != nil {
 				return err
 			}

@@ -13,7 +13,9 @@ const redacted = "[redacted]"
 // redact replaces fields of a payload. A field is a path with dots, in which a star is any
 // name. It is looked for in all elements of an array. A payload that is nested too deeply to
 // look for it is replaced as a whole.
-func redact(payload json.RawMessage, fields []string) (json.RawMessage, error) {
+//
+// It adds the fields that the payload has to found.
+func redact(payload json.RawMessage, fields []string, found map[string]bool) (json.RawMessage, error) {
 	if payload == nil || len(fields) == 0 {
 		return payload, nil
 	}
@@ -21,10 +23,15 @@ func redact(payload json.RawMessage, fields []string) (json.RawMessage, error) {
 	decoder.UseNumber() // numbers stay as they are
 	var value any
 	if err := decoder.Decode(&value); err != nil {
+		for _, field := range fields {
+			found[field] = true // perhaps
+		}
 		return json.RawMessage(`"` + redacted + `"`), nil
 	}
 	for _, field := range fields {
-		redactField(value, strings.Split(field, "."))
+		if redactField(value, strings.Split(field, ".")) {
+			found[field] = true
+		}
 	}
 	var to bytes.Buffer
 	encoder := json.NewEncoder(&to)
@@ -33,11 +40,12 @@ func redact(payload json.RawMessage, fields []string) (json.RawMessage, error) {
 	return bytes.TrimSpace(to.Bytes()), err
 }
 
-func redactField(value any, path []string) {
+// redactField reports whether the value has the field.
+func redactField(value any, path []string) (found bool) {
 	switch value := value.(type) {
 	case []any:
 		for _, element := range value {
-			redactField(element, path)
+			found = redactField(element, path) || found
 		}
 	case map[string]any:
 		for name, member := range value {
@@ -45,11 +53,13 @@ func redactField(value any, path []string) {
 			case path[0] != "*" && path[0] != name:
 			case len(path) == 1:
 				value[name] = redacted
+				found = true
 			default:
-				redactField(member, path[1:])
+				found = redactField(member, path[1:]) || found
 			}
 		}
 	}
+	return found
 }
 
 func checkRedact(fields []string) error {
