@@ -248,7 +248,7 @@ func TestTypedIDs(t *testing.T) {
 }
 
 // Of many ids the question shows the first jobs.
-func TestManyIDs(t *testing.T) {
+func TestAskedOfManyIDs(t *testing.T) {
 	t.Parallel()
 	s, ids := many(t, 12)
 	term := onTerminal(t, s.env("NO_COLOR=1"), 100, append([]string{"jobs", "complete"}, strings.Fields(ids)...)...)
