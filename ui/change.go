@@ -369,7 +369,7 @@ func (h *Handler) runVerb(w http.ResponseWriter, r *http.Request, v *verb) error
 		return err
 	}
 	aim, err := strconv.ParseInt(r.PostForm.Get("previewed"), 10, 64)
-	if err != nil {
+	if err != nil || aim < 1 {
 		return h.showPreview(w, r, v, "", http.StatusOK, nil)
 	}
 	if typed := strings.NewReplacer(" ", "", ",", "").Replace(r.PostForm.Get("confirm")); v.Destructive && typed != strconv.FormatInt(aim, 10) {
@@ -384,12 +384,25 @@ func (h *Handler) runVerb(w http.ResponseWriter, r *http.Request, v *verb) error
 			return h.showPreview(w, r, v, "", http.StatusUnprocessableEntity, err)
 		}
 	}
+	limit := int64(0)
+	if v.Destructive { // no more than what was confirmed
+		limit = aim
+		if selected.IDs != nil {
+			now, err := v.byIDs(h.client, r.Context(), selected.IDs, form, &admin.ChangeOptions{DryRun: true})
+			if err != nil {
+				return err
+			}
+			if now.Changed > aim {
+				return h.showPreview(w, r, v, "", http.StatusConflict, badInput(fmt.Errorf("it would be %s now, and not %d", counted(now.Changed, "job"), aim)))
+			}
+		}
+	}
 	o := &operation{Verb: v, What: selected.loggable(), Search: selected.Search, Aim: aim, Snippet: h.verbSnippet(v, selected, form)}
 	err = h.start(r, o, func(ctx context.Context) (*admin.ChangeResult, error) {
 		if selected.IDs != nil {
 			return v.byIDs(h.client, ctx, selected.IDs, form, nil)
 		}
-		return v.byFilter(h.client, ctx, selected.Filter, form, &admin.WhereOptions{All: selected.All, Sample: new(sampleSize), Progress: o.progress, Changed: o.keep})
+		return v.byFilter(h.client, ctx, selected.Filter, form, &admin.WhereOptions{All: selected.All, Limit: limit, Sample: new(sampleSize), Progress: o.progress, Changed: o.keep})
 	})
 	if err != nil {
 		return err
@@ -453,28 +466,38 @@ func (h *Handler) unlock(w http.ResponseWriter, r *http.Request) error {
 		Held      int64 // the number of its locks
 		Confirmed bool
 	}
-	confirmed := r.PostForm.Get("confirm") != "" && r.PostForm.Get("confirm") == r.PostForm.Get("previewed")
-	result, err := h.client.ForceUnlockWorkers(r.Context(), []string{worker}, &admin.UnlockOptions{DryRun: !confirmed})
-	if err != nil {
-		if confirmed {
-			h.logChange(r.Context(), "unlock worker", User(r), err, slog.String("worker", worker), slog.String("previewed", r.PostForm.Get("previewed")))
+	page := unlocking{Worker: worker}
+	unlock := func(dryRun bool) error {
+		result, err := h.client.ForceUnlockWorkers(r.Context(), []string{worker}, &admin.UnlockOptions{DryRun: dryRun})
+		page.Locks, page.Held = nil, 0
+		if err == nil && len(result.Unlocked) > 0 {
+			page.Locks = &result.Unlocked[0]
+			page.Held = page.Locks.Jobs + page.Locks.Queues
 		}
 		return err
 	}
-	page := unlocking{Worker: worker, Confirmed: confirmed}
-	if len(result.Unlocked) > 0 {
-		page.Locks = &result.Unlocked[0]
-		page.Held = page.Locks.Jobs + page.Locks.Queues
+	if err := unlock(true); err != nil {
+		return err
 	}
-	if confirmed {
+	previewed, typed := r.PostForm.Get("previewed"), r.PostForm.Get("confirm")
+	held := strconv.FormatInt(page.Held, 10)
+	if page.Confirmed = page.Held > 0 && previewed == held && typed == held; page.Confirmed {
+		err := unlock(false)
+		h.logChange(r.Context(), "unlock worker", User(r), err, slog.String("worker", worker), slog.String("confirmed", typed), slog.Any("locks", page.Locks))
+		if err != nil {
+			return err
+		}
 		h.reads.forget()
-		h.logChange(r.Context(), "unlock worker", User(r), nil, slog.String("worker", worker), slog.String("previewed", r.PostForm.Get("previewed")), slog.Any("locks", page.Locks))
 	}
 	v := view{Title: "Unlock a worker", Section: "workers", Page: page, Snippet: snippet{
 		Command: h.command("workers", "unlock", worker),
 		Go:      "result, err := client.ForceUnlockWorkers(ctx, " + goStrings("string", []string{worker}) + ", nil)",
 	}}
-	if r.PostForm.Get("previewed") != "" && !confirmed {
+	switch {
+	case previewed == "" || page.Confirmed:
+	case previewed != held:
+		v.Error = "What the worker holds has changed since the preview: nothing was unlocked."
+	default:
 		v.Error = "Type the number of locks to clear them."
 	}
 	return h.render(w, r, http.StatusOK, "unlock", v)

@@ -73,7 +73,7 @@ func TestChangeMatching(t *testing.T) {
 	for id := 5; id < 300; id += 2 { // all, and not only the first 100
 		contains(t, result, fmt.Sprintf("{\"changed_id\":%d}\n", id))
 	}
-	contains(t, s.log.String(), "change=complete", "user=ada", "previewed=148", "changed=148")
+	contains(t, s.log.String(), "change=complete", "user=ada", "confirmed=148", "changed=148")
 	stats, err := s.client.Stats(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +82,39 @@ func TestChangeMatching(t *testing.T) {
 	if diff := cmp.Diff(want, stats.Tasks); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// A destructive change stops at the number that was confirmed.
+func TestConfirmedNumberBinds(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	specs := []admin.JobSpec{{TaskIdentifier: "a"}, {TaskIdentifier: "a"}, {TaskIdentifier: "a"}, {TaskIdentifier: "a"}, {TaskIdentifier: "a"}}
+	s.addJobs(t, specs[:2]...)
+	form := url.Values{"scope": {"matching"}, "q": {"task:a"}, "verb": {"complete"}}
+	contains(t, s.send(t, "POST", "/jobs/preview", form).text, "Type 2 to confirm")
+	jobs := s.addJobs(t, specs...)
+	form.Set("previewed", "0") // which is no number of jobs
+	form.Set("confirm", "0")
+	contains(t, s.send(t, "POST", "/jobs/complete", form).text, "Type 7 to confirm")
+	form.Set("previewed", "2")
+	form.Set("confirm", "2")
+	s.send(t, "POST", "/jobs/complete", form)
+	if o := s.waitForOperation(t, 1); o.Result.Changed != 2 || !o.Result.More {
+		t.Errorf("%+v, want 2 jobs and more", o.Result)
+	}
+	contains(t, s.page(t, "/operations/1"), "2 jobs completed", "It ended at the number that was confirmed")
+
+	s.exec(t, `update graphile_worker._private_jobs set locked_at = now(), locked_by = 'w' where id = $1`, jobs[0].ID)
+	form = url.Values{"id": {fmt.Sprint(jobs[0].ID), fmt.Sprint(jobs[1].ID)}, "verb": {"fail"}}
+	contains(t, s.send(t, "POST", "/jobs/preview", form).text, "Type 1 to confirm")
+	s.exec(t, `update graphile_worker._private_jobs set locked_at = null, locked_by = null`)
+	form.Set("previewed", "1")
+	form.Set("confirm", "1")
+	got := s.send(t, "POST", "/jobs/fail", form)
+	if got.StatusCode != http.StatusConflict || len(s.operations.all()) != 1 {
+		t.Errorf("%s", got.Status)
+	}
+	contains(t, got.text, "it would be 2 jobs now, and not 1", "Type 2 to confirm")
 }
 
 // Times of a search that count from now are those of the preview, not of the click.
@@ -179,6 +212,11 @@ func TestUnlock(t *testing.T) {
 	contains(t, got.text, "This clears all locks of dead: 2 jobs and 0 queues")
 	got = s.send(t, "POST", "/workers/unlock", url.Values{"worker": {"dead"}, "previewed": {"2"}, "confirm": {"3"}})
 	contains(t, got.text, "Type the number of locks")
+	got = s.send(t, "POST", "/workers/unlock", url.Values{"worker": {"dead"}, "previewed": {"1"}, "confirm": {"1"}})
+	contains(t, got.text, "What the worker holds has changed since the preview", `name="previewed" value="2"`)
+	if job, err := s.client.GetJob(t.Context(), 1); err != nil || job.LockedBy == nil {
+		t.Fatalf("unlocked by another number: %v", err)
+	}
 	got = s.send(t, "POST", "/workers/unlock", url.Values{"worker": {"dead"}, "previewed": {"2"}, "confirm": {"2"}})
 	contains(t, got.text, "2 jobs and 0 queues of dead unlocked")
 	workers, err := s.client.Workers(t.Context())

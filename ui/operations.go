@@ -68,7 +68,7 @@ type operation struct {
 	Search  string // empty: by ids
 	User    string
 	Began   time.Time
-	Aim     int64 // how many jobs the preview said would be changed
+	Aim     int64 // how many jobs the form says that the preview showed
 	Snippet snippet
 
 	cancel context.CancelFunc
@@ -187,7 +187,7 @@ func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Cont
 			o.result = *result
 		}
 		o.err, o.ended = err, time.Now()
-		h.logChange(ctx, o.Verb.Name, o.User, err, slog.String("jobs", o.What), slog.Int64("previewed", o.Aim),
+		h.logChange(ctx, o.Verb.Name, o.User, err, slog.String("jobs", o.What), slog.Int64("confirmed", o.Aim),
 			slog.Int64("matched", o.result.Matched), slog.Int64("changed", o.result.Changed), slog.Duration("duration", o.ended.Sub(o.Began)))
 	}()
 	return nil
