@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/observe"
@@ -316,7 +318,8 @@ func (h *Handler) workers(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// errorPart is the longest part of a kind of error that all its errors have.
+// errorPart is the longest part of a kind of error that all its errors have; empty: that is
+// too short to tell them from others.
 func errorPart(shape admin.ErrorShape) string {
 	longest := ""
 	for part := range strings.SplitSeq(shape.Shape, "*") {
@@ -324,10 +327,13 @@ func errorPart(shape admin.ErrorShape) string {
 			longest = part
 		}
 	}
+	if utf8.RuneCountInString(longest) < 8 || !strings.ContainsFunc(longest, unicode.IsLetter) {
+		return ""
+	}
 	return longest
 }
 
-// errorSearch finds the permanently failed jobs of a kind of error.
-func errorSearch(shape admin.ErrorShape) string {
-	return "state:permafailed error:" + quoteValue(errorPart(shape))
+// errorSearch finds the permanently failed jobs whose errors have a part.
+func errorSearch(part string) string {
+	return "state:permafailed error:" + quoteValue(part)
 }
