@@ -137,8 +137,7 @@ func (h *Handler) addSnippet(form url.Values) snippet {
 	if err != nil {
 		return snippet{}
 	}
-	words := []string{"jobs", "add", task, string(payload)}
-	var fields []string
+	var words, fields []string
 	field := func(flag, value, name, literal string) {
 		words = append(words, flag, value)
 		fields = append(fields, name+": "+literal)
@@ -175,7 +174,7 @@ func (h *Handler) addSnippet(form url.Values) snippet {
 		literal = "&admin.AddJobOptions{" + strings.Join(fields, ", ") + "}"
 	}
 	return snippet{
-		Command: h.command(words...),
+		Command: h.command("jobs add", words, task, string(payload)),
 		Go:      "job, err := client.AddJob(ctx, " + strconv.Quote(task) + ", json.RawMessage(" + goText(string(payload)) + "), " + literal + ")",
 	}
 }

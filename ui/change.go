@@ -413,27 +413,30 @@ func (h *Handler) runVerb(w http.ResponseWriter, r *http.Request, v *verb) error
 // verbSnippet is the verb as a command and as Go.
 func (h *Handler) verbSnippet(v *verb, s selection, form url.Values) snippet {
 	flags, method, argument := v.words(form)
-	words := []string{"jobs", v.Name}
+	var ids []string
 	var selected string
 	if s.IDs != nil {
 		for _, id := range s.IDs {
-			words = append(words, strconv.FormatInt(id, 10))
+			ids = append(ids, strconv.FormatInt(id, 10))
 		}
 		method, selected = method+"Jobs", goIDs(s.IDs)
 	} else {
-		words = append(words, filterFlags(s.Filter)...)
+		flags = append(filterFlags(s.Filter), flags...)
 		method, selected = method+"Where", goFilter(s.Filter)
 	}
 	options := "nil"
 	if s.IDs == nil && s.All {
-		words = append(words, "--all")
+		flags = append(flags, "--all")
 		options = "&admin.WhereOptions{All: true}"
 	}
 	if argument != "" {
 		argument += ", "
 	}
+	if !expressible(s.Filter) {
+		return snippet{}
+	}
 	return snippet{
-		Command: h.command(append(words, flags...)...),
+		Command: h.command("jobs "+v.Name, flags, ids...),
 		Go:      fmt.Sprintf("result, err := client.%s(ctx, %s, %s%s)", method, selected, argument, options),
 	}
 }
@@ -490,7 +493,7 @@ func (h *Handler) unlock(w http.ResponseWriter, r *http.Request) error {
 		h.reads.forget()
 	}
 	v := view{Title: "Unlock a worker", Section: "workers", Page: page, Snippet: snippet{
-		Command: h.command("workers", "unlock", worker),
+		Command: h.command("workers unlock", nil, worker),
 		Go:      "result, err := client.ForceUnlockWorkers(ctx, " + goStrings("string", []string{worker}) + ", nil)",
 	}}
 	switch {

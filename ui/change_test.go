@@ -300,9 +300,17 @@ func TestSnippets(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	empty := admin.Filter{ErrorText: new("")} // which no flag of the command can say
+	if got := []snippet{h.verbSnippet(findVerb("retry"), selection{Filter: empty}, nil), h.listSnippet(empty, "", "")}; got[0].Command+got[1].Command != "" {
+		t.Errorf("the command of a search for the empty error: %q", got)
+	}
+	one := &Handler{client: h.client, target: "eu"}
+	if got, want := one.listSnippet(filter, "id", "abc").Command, "--cursor eu=abc --target eu"; !strings.HasSuffix(got, want) {
+		t.Errorf("%s does not end with %s", got, want)
+	}
 	got = h.verbSnippet(findVerb("reschedule"), selection{IDs: []int64{1, 2}}, url.Values{"run_at": {"+5m"}, "attempts": {"0"}})
 	want = snippet{
-		Command: `gwadmin jobs reschedule 1 2 --run-at +5m --attempts 0 --schema 'my schema'`,
+		Command: `gwadmin jobs reschedule --run-at +5m --attempts 0 --schema 'my schema' 1 2`,
 		Go:      "result, err := client.RescheduleJobs(ctx, []int64{1, 2}, admin.RescheduleValues{RunAt: admin.In(" + strconv.Itoa(int(5*time.Minute)) + "), Attempts: new(0)}, nil)",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -42,14 +42,14 @@ func (h *Handler) crontabs(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := view{
 		Title: "Crontabs", Section: "crontabs", Live: true, AsOf: at, Now: now,
-		Snippet: snippet{Command: h.command("crontabs"), Go: "crontabs, err := client.Crontabs(ctx)"},
+		Snippet: snippet{Command: h.command("crontabs", nil), Go: "crontabs, err := client.Crontabs(ctx)"},
 	}
 	page := crontabList{Given: h.options.Crontab != nil}
 	items, err := h.crontabItems()
 	if err != nil { // what is recorded is shown all the same
 		page.Given, v.Error = false, err.Error()
 	} else if page.Given {
-		v.Snippet.Command = h.command("crontabs", "--file", "crontab")
+		v.Snippet.Command = h.command("crontabs", []string{"--file", "crontab"})
 	}
 	page.Items = cronRows(items, known, now)
 	v.Page = page
@@ -148,7 +148,7 @@ func (h *Handler) runCron(w http.ResponseWriter, r *http.Request) error {
 	h.redactJob(job)
 	run.Raw = indented(job.Payload)
 	v.Page, v.Now = run, now
-	v.Snippet = snippet{Command: h.command("crontabs", "run", item.Identifier, "--file", "crontab")}
+	v.Snippet = snippet{Command: h.command("crontabs run", []string{"--file", "crontab"}, item.Identifier)}
 	if h.options.Redact == nil {
 		v.Snippet.Go = h.addSnippet(addForm(item, payload)).Go
 	}

@@ -65,7 +65,7 @@ func TestRunCronItem(t *testing.T) {
 		return int(stats.Jobs.Total())
 	}
 	preview := s.send(t, "POST", "/crontabs/run", url.Values{"item": {"nightly"}}, ada...)
-	contains(t, preview.text, "A job would be added.", "<dd>report</dd>", "<dd>slow</dd>", "<dd>the-report</dd>", "<dd>-2</dd>", "<dd>3</dd>", "&#34;to&#34;: &#34;ada&#34;", "&#34;_cron&#34;", "gwadmin crontabs run nightly --file crontab", "client.AddJob")
+	contains(t, preview.text, "A job would be added.", "<dd>report</dd>", "<dd>slow</dd>", "<dd>the-report</dd>", "<dd>-2</dd>", "<dd>3</dd>", "&#34;to&#34;: &#34;ada&#34;", "&#34;_cron&#34;", "gwadmin crontabs run --file crontab nightly", "client.AddJob")
 	if n := jobs(); n != 0 {
 		t.Fatalf("the preview has added %d jobs", n)
 	}

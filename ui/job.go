@@ -78,7 +78,7 @@ func (h *Handler) job(w http.ResponseWriter, r *http.Request) error {
 	return h.render(w, r, http.StatusOK, "job", view{
 		Title: "Job " + text, Section: "jobs", Live: true, Reload: reload, AsOf: at, Now: now, Page: page,
 		Snippet: snippet{
-			Command: h.command("jobs", "explain", text),
+			Command: h.command("jobs explain", nil, text),
 			Go:      "explanation, err := client.Explain(ctx, " + text + ")",
 		},
 	})

@@ -3,9 +3,11 @@ package ui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,7 +92,7 @@ func (h *Handler) jobs(w http.ResponseWriter, r *http.Request) error {
 		return show(0, err)
 	}
 	list.Filter = filter
-	v.Snippet = h.listSnippet(filter, list.Sort)
+	v.Snippet = h.listSnippet(filter, list.Sort, query.Get("cursor"))
 	options, err := listOptions(list.Sort, query.Get("cursor"))
 	if err != nil {
 		return show(0, err)
@@ -161,8 +163,11 @@ func listOptions(sort, cursor string) (*admin.ListOptions, error) {
 	return options, nil
 }
 
-func (h *Handler) listSnippet(filter admin.Filter, sort string) snippet {
-	words := append([]string{"jobs", "list"}, filterFlags(filter)...)
+func (h *Handler) listSnippet(filter admin.Filter, sort, cursor string) snippet {
+	if !expressible(filter) {
+		return snippet{}
+	}
+	words := filterFlags(filter)
 	options := "Descending: true"
 	if sort != "" {
 		words = append(words, "--sort", sort)
@@ -174,8 +179,17 @@ func (h *Handler) listSnippet(filter admin.Filter, sort string) snippet {
 	} else {
 		words = append(words, "--sort", "-id")
 	}
+	words = append(words, "--limit", strconv.Itoa(pageSize))
+	options += fmt.Sprintf(", PageSize: %d", pageSize)
+	if cursor != "" {
+		options += ", Cursor: " + strconv.Quote(cursor)
+		if h.target != "" { // one of several, each with a cursor
+			cursor = h.target + "=" + cursor
+		}
+		words = append(words, "--cursor", cursor)
+	}
 	return snippet{
-		Command: h.command(words...),
+		Command: h.command("jobs list", words),
 		Go:      "page, err := client.ListJobs(ctx, " + goFilter(filter) + ", &admin.ListOptions{" + options + "})",
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -44,12 +45,15 @@ type problem struct {
 // partsWait is how long a page waits for parts of the snapshot that are being read again.
 const partsWait = 150 * time.Millisecond
 
+// errorKinds is how many kinds of errors the overview shows.
+const errorKinds = 20
+
 // newObserver observes the client's database for the pages. Fast parts are those that live
 // pages follow. A page does not wait for what takes long.
 func newObserver(client *admin.Client) *observe.Observer {
 	o, err := observe.New(client.DB(), &observe.Options{
 		MaxWait: partsWait, Partial: true,
-		Schema: client.Schema(), Reader: client.Reader(), Queues: true, ErrorShapes: 20,
+		Schema: client.Schema(), Reader: client.Reader(), Queues: true, ErrorShapes: errorKinds,
 		Fast: observe.Pace{Interval: pulseEvery}, Counting: observe.Pace{Interval: 10 * time.Second}, Slow: observe.Pace{Interval: time.Minute},
 	})
 	if err != nil {
@@ -92,7 +96,7 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := view{
 		Title: "Overview", Section: "overview", Live: true, Page: page, Now: h.clock(snapshot),
-		Snippet: snippet{Command: h.command("stats", "--errors", "10"), Go: "stats, err := client.Stats(ctx, &admin.StatsOptions{ErrorShapes: 10})"},
+		Snippet: snippet{Command: h.command("stats", []string{"--errors", strconv.Itoa(errorKinds)}), Go: fmt.Sprintf("stats, err := client.Stats(ctx, &admin.StatsOptions{ErrorShapes: %d})", errorKinds)},
 	}
 	if err := snapshot.Err(); err != nil {
 		_, v.Error = h.explain(r, err)
@@ -285,7 +289,7 @@ func (h *Handler) tasks(w http.ResponseWriter, r *http.Request) error {
 	if len(list.Tasks) > mostRows {
 		list.Tasks, list.More = list.Tasks[:mostRows], len(list.Tasks)-mostRows
 	}
-	v := view{Title: "Tasks", Section: "tasks", Live: true, Reload: unread(snapshot.Counts.Part), Page: list, Now: h.clock(snapshot), Snippet: snippet{Command: h.command("tasks"), Go: "tasks, err := client.Tasks(ctx)"}}
+	v := view{Title: "Tasks", Section: "tasks", Live: true, Reload: unread(snapshot.Counts.Part), Page: list, Now: h.clock(snapshot), Snippet: snippet{Command: h.command("tasks", nil), Go: "tasks, err := client.Tasks(ctx)"}}
 	if snapshot.Counts.AsOf != nil {
 		v.AsOf = *snapshot.Counts.AsOf
 	}
@@ -314,7 +318,7 @@ func (h *Handler) workers(w http.ResponseWriter, r *http.Request) error {
 	}
 	return h.render(w, r, http.StatusOK, "workers", view{
 		Title: "Workers", Section: "workers", Live: true, Reload: reload, AsOf: at, Now: now, Page: list,
-		Snippet: snippet{Command: h.command("workers"), Go: "workers, err := client.Workers(ctx)"},
+		Snippet: snippet{Command: h.command("workers", nil), Go: "workers, err := client.Workers(ctx)"},
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/gwadmin/gwadmin/admin"
 )
@@ -49,19 +48,8 @@ func (h *Handler) queues(w http.ResponseWriter, r *http.Request) error {
 	}
 	return h.render(w, r, http.StatusOK, "queues", view{
 		Title: "Queues", Section: "queues", Live: true, Reload: unread(snapshot.Counts.Part), AsOf: at, Now: h.clock(snapshot), Page: list,
-		Snippet: h.queuesSnippet(queues),
+		Snippet: snippet{h.command("queues", nil), "queues, err := client.Queues(ctx)"},
 	})
-}
-
-// queuesSnippet lists the queues, or pauses or resumes the only one that is shown.
-func (h *Handler) queuesSnippet(shown []admin.Queue) snippet {
-	switch {
-	case len(shown) != 1:
-		return snippet{h.command("queues"), "queues, err := client.Queues(ctx)"}
-	case shown[0].Paused != nil:
-		return snippet{h.command("queues", "resume", shown[0].Name), "result, err := client.ResumeQueue(ctx, " + strconv.Quote(shown[0].Name) + ", nil)"}
-	}
-	return snippet{h.command("queues", "pause", shown[0].Name), "result, err := client.PauseQueue(ctx, " + strconv.Quote(shown[0].Name) + ", nil)"}
 }
 
 // pause pauses a queue.

@@ -52,7 +52,7 @@ func newSite(t *testing.T, options Options) *site {
 // waitingObserver is the observer of the pages, but waits for the first snapshot.
 func waitingObserver(t *testing.T, client *admin.Client) *observe.Observer {
 	t.Helper()
-	o, err := observe.New(client.DB(), &observe.Options{Queues: true, ErrorShapes: 20, Fast: observe.Pace{Interval: pulseEvery}})
+	o, err := observe.New(client.DB(), &observe.Options{Queues: true, ErrorShapes: errorKinds, Fast: observe.Pace{Interval: pulseEvery}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,19 +24,30 @@ func shell(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// command writes a command of words, for the handler's target or schema. Flags whose values
-// are empty must be left out by the caller.
-func (h *Handler) command(words ...string) string {
-	words = append([]string{"gwadmin"}, words...)
+// command writes a command: a verb, such as jobs list, its flags, those of the handler's target
+// or schema, and what follows them. Two dashes are between where a name could be taken for a
+// flag.
+func (h *Handler) command(verb string, flags []string, arguments ...string) string {
+	words := append([]string{"gwadmin"}, strings.Fields(verb)...)
+	words = append(words, flags...)
 	if h.target != "" {
 		words = append(words, "--target", h.target)
 	} else if schema := h.client.Schema(); schema != "graphile_worker" {
 		words = append(words, "--schema", schema)
 	}
+	if slices.ContainsFunc(arguments, func(argument string) bool { return strings.HasPrefix(argument, "-") }) {
+		words = append(words, "--")
+	}
+	words = append(words, arguments...)
 	for i, word := range words {
 		words[i] = shell(word)
 	}
 	return strings.Join(words, " ")
+}
+
+// expressible reports whether the command has flags for the filter: none takes an empty text.
+func expressible(f admin.Filter) bool {
+	return !slices.ContainsFunc([]*string{f.KeyPrefix, f.ErrorText, f.PayloadPath}, func(text *string) bool { return text != nil && *text == "" })
 }
 
 // filterFlags are the flags of the command that make the filter.
