@@ -84,7 +84,7 @@ workers.
 		},
 	}
 	cmd.Flags().StringSliceVar(&names, "tasks", []string{string(admin.GCJobQueues)}, "which of them to run, in any order")
-	cmd.Flags().StringSliceVar(&options.KeepTasks, "keep", nil, "task identifiers that GC_TASK_IDENTIFIERS does not delete")
+	cmd.Flags().StringSliceVar(&options.KeepTasks, "keep", nil, "task identifiers that GC_TASK_IDENTIFIERS does not delete"+separated)
 	dead.flags(cmd.Flags())
 	c.flags(cmd)
 	return cmd

@@ -71,16 +71,29 @@ func (a *app) complete(root *cobra.Command) {
 }
 
 // completeFrom completes from the list. With commas the flag takes several values, and the
-// last one is completed.
+// last one is completed. A value with a comma or a quote is put in quotes.
 func completeFrom(list lister, commas bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-		before := ""
-		if comma := strings.LastIndexByte(typed, ','); commas && comma >= 0 {
-			before, typed = typed[:comma+1], typed[comma+1:]
+		given, start, quoted := slices.Clone(args), 0, false
+		for i, c := range []byte(typed) {
+			switch {
+			case c == '"':
+				quoted = !quoted
+			case c == ',' && commas && !quoted:
+				given = append(given, typed[start:i])
+				start = i + 1
+			}
 		}
-		given := append(strings.Split(before, ","), args...)
+		before, typed := typed[:start], typed[start:]
+		begins := typed
+		if rest, ok := strings.CutPrefix(typed, `"`); ok && commas {
+			begins = strings.ReplaceAll(rest, `""`, `"`)
+		}
 		var found []string
-		for _, value := range list(typed) {
+		for _, value := range list(begins) {
+			if commas && strings.ContainsAny(value, ",\"\r\n") {
+				value = `"` + strings.ReplaceAll(value, `"`, `""`) + `"`
+			}
 			if strings.HasPrefix(value, typed) && !slices.Contains(given, value) {
 				found = append(found, before+value)
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,17 +26,20 @@ type filterFlags struct {
 
 type timeRange struct{ after, before timeFlag }
 
+// separated is the usage of a flag with a list of names.
+const separated = `, separated by commas; '"a,b"' is one`
+
 // flags adds the flags to others.
 func (f *filterFlags) flags(others *pflag.FlagSet) {
 	f.set = pflag.NewFlagSet("filter", pflag.ContinueOnError)
-	f.set.Var((*idsFlag)(&f.fields.IDs), "id", "ids")
-	f.set.StringSliceVar(&f.states, "state", nil, "states")
-	f.set.StringSliceVar(&f.fields.TaskIdentifiers, "task", nil, "task identifiers")
-	f.set.StringSliceVar(&f.fields.QueueNames, "queue", nil, "queue names")
-	f.set.StringSliceVar(&f.fields.Keys, "key", nil, "job keys")
+	f.set.Var((*idsFlag)(&f.fields.IDs), "id", "ids, separated by commas")
+	f.set.StringSliceVar(&f.states, "state", nil, "states, separated by commas")
+	f.set.StringSliceVar(&f.fields.TaskIdentifiers, "task", nil, "task identifiers"+separated)
+	f.set.StringSliceVar(&f.fields.QueueNames, "queue", nil, "queue names"+separated)
+	f.set.StringSliceVar(&f.fields.Keys, "key", nil, "job keys"+separated)
 	f.set.Var(searchedText(&f.fields.KeyPrefix), "key-prefix", "what the key begins with")
-	f.set.StringSliceVar(&f.fields.WorkerIDs, "worker", nil, "ids of the workers that hold the jobs")
-	f.set.StringSliceVar(&f.fields.Flags, "flag", nil, "flags, of which the job has at least one")
+	f.set.StringSliceVar(&f.fields.WorkerIDs, "worker", nil, "ids of the workers that hold the jobs"+separated)
+	f.set.StringSliceVar(&f.fields.Flags, "flag", nil, "flags, of which the job has at least one"+separated)
 	f.set.BoolVar(&f.onHold, "on-hold", false, "jobs that are on hold; =false for the others")
 	f.set.Var(optionalInt(&f.fields.Priority.From), "priority-from", "the least priority")
 	f.set.Var(optionalInt(&f.fields.Priority.To), "priority-to", "the greatest priority")
@@ -45,7 +49,7 @@ func (f *filterFlags) flags(others *pflag.FlagSet) {
 	f.set.Var(searchedText(&f.contains), "payload-contains", "JSON that the payload contains, by PostgreSQL's operator @>")
 	f.set.Var(searchedText(&f.fields.PayloadPath), "payload-path", "SQL/JSON path that finds something in the payload")
 	for _, r := range f.ranges(&f.fields) {
-		f.set.Var(&r.times.after, r.name+"-after", r.what+" at that time or later: RFC 3339, or -1h, -3d, +1h from now")
+		f.set.Var(&r.times.after, r.name+"-after", r.what+" at that time or later: RFC 3339, a day, or -1h, -3d, +1h from now")
 		f.set.Var(&r.times.before, r.name+"-before", r.what+" before that time")
 	}
 	f.set.VisitAll(others.AddFlag)
@@ -142,13 +146,17 @@ func (f *timeFlag) Set(value string) error {
 		relative, ok = "0s", true
 	}
 	if ok {
-		if d, err := parseDuration(relative); err == nil {
+		d, err := parseDuration(relative)
+		switch {
+		case err == nil:
 			*f = timeFlag{from: new(sign * d)}
 			return nil
+		case errors.Is(err, errDays):
+			return fmt.Errorf("%q is no time from now: %w", value, err)
 		}
 	}
-	var at admin.RunAt
-	if at.UnmarshalText([]byte(value)) != nil || at.Infinity != 0 {
+	at, err := parseTime(value)
+	if err != nil || at.Infinity != 0 {
 		return fmt.Errorf("%q is no time: write it as %s, or as -1h, -3d or +1h from now", value, exampleTime())
 	}
 	*f = timeFlag{at: &at.Time}

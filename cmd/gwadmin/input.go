@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -91,37 +92,64 @@ func parseID(text string) (int64, error) {
 	return id, nil
 }
 
-const runAtUsage = `when: RFC 3339, "now", "+90s", "+5m", "+2h", "+3d" from now, or "infinity"`
+const runAtUsage = `when: RFC 3339 or a day, "now", "+90s", "+5m", "+2h", "+3d" from now, or "infinity"`
 
 // runAtFlag is the value of --run-at. Times from now are by the database's clock.
 func runAtFlag(value **admin.RunAt) pflag.Value {
 	return optional[admin.RunAt]{"time", value, func(text string) (admin.RunAt, error) {
-		at := new(admin.RunAt)
-		relative, ok := strings.CutPrefix(text, "+")
-		switch {
-		case text == "now":
-			at = admin.In(0)
-		case ok:
-			d, err := parseDuration(relative)
-			if err != nil {
-				return *at, fmt.Errorf("%q is no time from now: write +90s, +5m, +2h or +3d", text)
-			}
-			at = admin.In(d)
-		case at.UnmarshalText([]byte(text)) != nil:
-			return *at, fmt.Errorf("%q is no time: write it as %s, as now, +5m or infinity", text, exampleTime())
+		if text == "now" {
+			return *admin.In(0), nil
 		}
-		return *at, nil
+		if relative, ok := strings.CutPrefix(text, "+"); ok {
+			d, err := parseDuration(relative)
+			if err != nil && !errors.Is(err, errDays) {
+				err = errors.New("write +90s, +5m, +2h or +3d")
+			}
+			if err != nil {
+				return admin.RunAt{}, fmt.Errorf("%q is no time from now: %w", text, err)
+			}
+			return *admin.In(d), nil
+		}
+		at, err := parseTime(text)
+		if err != nil {
+			err = fmt.Errorf("%q is no time: write it as %s, as now, +5m or infinity", text, exampleTime())
+		}
+		return at, err
 	}}
 }
+
+// parseTime reads RFC 3339, a time as tables print it, a day, which begins in UTC, or
+// infinity.
+func parseTime(text string) (at admin.RunAt, err error) {
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		return *admin.At(day), nil
+	}
+	text = strings.Replace(text, " ", "T", 1)
+	if shortZone.MatchString(text) {
+		text += ":00"
+	}
+	err = at.UnmarshalText([]byte(text))
+	return at, err
+}
+
+// shortZone is the end of a time on a terminal.
+var shortZone = regexp.MustCompile(`T.*[+-]\d\d$`)
 
 // exampleTime shows how to write a time.
 func exampleTime() string { return time.Now().UTC().Format(time.RFC3339) }
 
+// errDays is the error of parseDuration for too many days.
+var errDays = errors.New("it is more than 65535 days")
+
 // parseDuration reads a Go duration, or whole days such as "3d".
 func parseDuration(value string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(value, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+		n, err := strconv.ParseUint(days, 10, 16)
+		switch {
+		case err == nil:
 			return time.Duration(n) * 24 * time.Hour, nil
+		case errors.Is(err, strconv.ErrRange):
+			return 0, errDays
 		}
 	}
 	d, err := time.ParseDuration(value)

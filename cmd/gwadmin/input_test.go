@@ -77,7 +77,7 @@ func TestWrongUsage(t *testing.T) {
 		{"", []string{"jobs", "reschedule", "1", "--dry-run"}},
 		{"", []string{"jobs", "reschedule", "1", "--run-at", "", "--dry-run"}},
 		{"", []string{"jobs", "reschedule", "1", "--run-at", "tomorrow", "--dry-run"}},
-		{"", []string{"jobs", "reschedule", "1", "--run-at", "2027-01-01", "--dry-run"}},
+		{"", []string{"jobs", "reschedule", "1", "--run-at", "2027-02-30", "--dry-run"}},
 		{"", []string{"jobs", "reschedule", "1", "--run-at", "2027-02-30T00:00:00Z", "--dry-run"}},
 		{"", []string{"jobs", "reschedule", "1", "--run-at", "5m", "--dry-run"}},
 		{"", []string{"jobs", "reschedule", "1", "--run-at", "+", "--dry-run"}},
@@ -85,6 +85,11 @@ func TestWrongUsage(t *testing.T) {
 		{"", []string{"jobs", "reschedule", "1", "--run-at", "+1.5d", "--dry-run"}},
 		{"", []string{"jobs", "reschedule", "1", "--run-at", "+99999d", "--dry-run"}},
 		{"", []string{"jobs", "reschedule", "1", "--attempts", "many", "--dry-run"}},
+		{"", []string{"jobs", "list", "--run-after", "-65536d"}},
+		{"", []string{"jobs", "list", "--run-before", "infinity"}},
+		{"", []string{"jobs", "list", "--on-hold=maybe"}},
+		{"", []string{"jobs", "list", "--key", "say \"hi\""}},
+		{"", []string{"jobs", "complete", "1", "--yes=maybe"}},
 		{"", []string{"jobs", "reschedule", "1", "--priority", "", "--dry-run"}},
 
 		{"", []string{"jobs", "add"}},
@@ -272,6 +277,10 @@ func TestRunAtFlag(t *testing.T) {
 		"+65535d":                   admin.In(65535 * 24 * time.Hour),
 		"2027-01-01T00:00:00+05:30": admin.At(time.Date(2026, 12, 31, 18, 30, 0, 0, time.UTC)),
 		"2027-01-01T00:00:00.5Z":    admin.At(time.Date(2027, 1, 1, 0, 0, 0, 500_000_000, time.UTC)),
+		"2027-01-01":                admin.At(time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)),
+		"2027-01-01 10:24:33Z":      admin.At(time.Date(2027, 1, 1, 10, 24, 33, 0, time.UTC)),
+		"2027-01-01 10:24:33+02":    admin.At(time.Date(2027, 1, 1, 8, 24, 33, 0, time.UTC)),
+		"2027-01-01 10:24:33+05:30": admin.At(time.Date(2027, 1, 1, 4, 54, 33, 0, time.UTC)),
 		"infinity":                  admin.Never(),
 		"-infinity":                 {Infinity: pgtype.NegativeInfinity},
 	} {
@@ -292,6 +301,9 @@ func TestTimeFlag(t *testing.T) {
 		"+90s":                      "2027-03-28T00:31:30Z",
 		"-1h30m":                    "2027-03-27T23:00:00Z",
 		"-3d":                       "2027-03-25T00:30:00Z",
+		"2026-11-20":                "2026-11-20T00:00:00Z",
+		"2026-11-30 10:24:33Z":      "2026-11-30T10:24:33Z",
+		"2026-11-30 10:24:33-03":    "2026-11-30T13:24:33Z",
 		"2027-01-01T00:00:00+05:30": "2026-12-31T18:30:00Z",
 	} {
 		var flag timeFlag

@@ -145,6 +145,9 @@ func TestCompletedValues(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
 	s.exec(`select graphile_worker.add_job('send_email', queue_name => 'priority mails')`)
+	commas := ours(t)
+	commas.exec(`select graphile_worker.add_job(name, queue_name => name) from unnest(array['od,d', 'say "hi"', 'plain']) as name`)
+	quoting := "DATABASE_URL=" + commas.url
 	other := siteIn(t, testdb.Ours(weird), weird)
 	other.exec(`select graphile_worker.add_job('elsewhere')`)
 	at := "DATABASE_URL=" + s.url
@@ -172,6 +175,11 @@ func TestCompletedValues(t *testing.T) {
 		{at, []string{"workers", "unlock", "pool-a", ""}, "pool-b"},
 		{at, []string{"cleanup", "--tasks", "GC_"}, "GC_TASK_IDENTIFIERS GC_JOB_QUEUES"},
 		{at, []string{"cleanup", "--keep", "unused,"}, "unused,send unused,send_email"},
+		{quoting, []string{"jobs", "list", "--task", ""}, `"od,d" plain "say ""hi"""`},
+		{quoting, []string{"jobs", "list", "--task", `"o`}, `"od,d"`},
+		{quoting, []string{"jobs", "list", "--queue", `"say ""`}, `"say ""hi"""`},
+		{quoting, []string{"jobs", "list", "--task", `"od,d",`}, `"od,d",plain "od,d","say ""hi"""`},
+		{quoting, []string{"queues", "pause", "o"}, "od,d"},
 		{at, []string{"jobs", "list", "--error", ""}, ""},
 		{at, []string{"jobs", "show", ""}, ""},
 		{"DATABASE_URL=" + other.url, []string{"--schema", weird, "jobs", "list", "--task", ""}, "elsewhere"},
@@ -267,6 +275,10 @@ func TestTerminal(t *testing.T) {
 		check(t, "text but for the colours", plain.Stdout, uncoloured(coloured.Stdout))
 	}
 	golden(t, "terminal.txt", text.String())
+	narrow := onTerminal(t, s.env("NO_COLOR=1"), 100, "jobs", "retry", "--state", "ready", "--task", "send", "--dry-run").wait()
+	if !strings.HasPrefix(narrow.Stdout, "MATCHING JOBS\nstate  jobs\n") {
+		t.Errorf("the title is not in one line:\n%s", narrow.Stdout)
+	}
 
 	for _, output := range []string{"json", "ndjson"} {
 		got := onTerminal(t, s.env(), 40, append(args, "-o", output)...).wait()

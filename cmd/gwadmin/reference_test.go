@@ -29,6 +29,26 @@ func TestReference(t *testing.T) {
 	section(t, "../../docs/command.md", referenceBegin, referenceEnd, want.String())
 }
 
+// The sample in the README is what the command prints of such jobs.
+func TestReadmeSample(t *testing.T) {
+	t.Parallel()
+	s := ours(t)
+	s.exec(`insert into graphile_worker._private_tasks (identifier) values ('send_email'), ('resize_image')`)
+	s.exec(`
+		insert into graphile_worker._private_jobs (id, task_id, run_at, attempts, max_attempts, locked_at, locked_by) overriding system value
+		select j.id, tasks.id, j.run_at::timestamptz, j.attempts, j.max_attempts, j.locked_at::timestamptz, j.locked_by
+		from (values
+			(41, 'send_email',   '2026-11-20 08:15:00Z', 25, 25, null,                   null),
+			(42, 'send_email',   '2026-11-20 08:20:00Z', 2,  25, '2999-11-20 09:14:30Z', 'pool-1f3a9c'),
+			(43, 'resize_image', '2026-11-20 09:01:12Z', 3,  3,  null,                   null)
+		) as j (id, task, run_at, attempts, max_attempts, locked_at, locked_by)
+		join graphile_worker._private_tasks as tasks on tasks.identifier = j.task`)
+	got := s.run("jobs", "retry", "41", "42", "43", "--dry-run")
+	checkCode(t, exitSkipped, got)
+	section(t, "../../README.md", "$ gwadmin jobs retry 41 42 43 --dry-run\n", "```\n\nVerbs that change",
+		strings.Replace(got.Stdout, "2999-", "2026-", 1)+got.Stderr) // a lock of 2026 would be stale
+}
+
 // section compares what is between two lines of a page, which -update rewrites.
 func section(t testing.TB, file, begin, end, want string) {
 	t.Helper()

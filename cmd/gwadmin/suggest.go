@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"slices"
@@ -64,11 +65,22 @@ func takes(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// flagError adds similar flags to the error of an unknown one, and words the error of a
-// value that is no number.
+// flagError adds similar flags to the error of an unknown one, and words the errors of values
+// that are no number, no truth value or no list.
 func flagError(cmd *cobra.Command, err error) error {
-	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok && errors.As(err, new(*strconv.NumError)) {
-		return fmt.Errorf("invalid argument %q for \"--%s\" flag: it is no whole number of 64 bits", invalid.GetValue(), invalid.GetFlag().Name)
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		problem := ""
+		switch {
+		case errors.As(err, new(*csv.ParseError)):
+			problem = `commas separate values: write one with a comma as '"a,b"', and one with a quote as '"a""b"'`
+		case !errors.As(err, new(*strconv.NumError)):
+			return err
+		case invalid.GetFlag().Value.Type() == "bool":
+			problem = "it must be true or false"
+		default:
+			problem = "it is no whole number of 64 bits"
+		}
+		return fmt.Errorf("invalid argument %q for \"--%s\" flag: %s", invalid.GetValue(), invalid.GetFlag().Name, problem)
 	}
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {

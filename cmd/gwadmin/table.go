@@ -20,6 +20,7 @@ type fixed string
 // terminal.
 type cells struct {
 	table.Writer
+	title   string
 	header  []any
 	rows    []table.Row
 	configs []table.ColumnConfig
@@ -39,9 +40,7 @@ func (a *app) table(title string, header ...any) *cells {
 	style.Options = table.OptionsNoBordersAndSeparators
 	style.Box.PaddingLeft, style.Box.PaddingRight, style.Box.UnfinishedRow = "", "  ", "…"
 	if width, tty := terminalWidth(a.stdout); tty {
-		if title != "" {
-			t.SetTitle("%s", title)
-		}
+		t.title = title
 		if !a.wide {
 			t.width = width
 		}
@@ -90,6 +89,9 @@ func (c *cells) alignRight(first, last int) {
 func (c *cells) Render() string {
 	c.fit()
 	c.SetColumnConfigs(c.configs)
+	if c.title != "" { // go-pretty would wrap it to the width of the table
+		return c.Style().Title.Colors.Sprint(c.title) + "\n" + c.Writer.Render()
+	}
 	return c.Writer.Render()
 }
 
