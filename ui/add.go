@@ -20,12 +20,13 @@ type addPage struct {
 	Form  url.Values
 	Tasks []string
 	Modes []admin.JobKeyMode
-	Added *admin.Job
+	// Hidden says that the form is without the payload that it is to have, which is redacted.
+	Hidden bool
 }
 
 func (h *Handler) addForm(w http.ResponseWriter, r *http.Request) error {
 	form := r.URL.Query()
-	if text := form.Get("payload_of"); text != "" {
+	if text := form.Get("payload_of"); text != "" && h.options.Redact == nil {
 		id, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
 			return badInput(errors.New("the address has no id of a job"))
@@ -34,7 +35,6 @@ func (h *Handler) addForm(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		h.redactJob(&job.Job)
 		form.Set("payload", indented(job.Payload))
 	} else if payload := form.Get("payload"); payload != "" {
 		form.Set("payload", indented([]byte(payload)))
@@ -54,10 +54,13 @@ func (h *Handler) showAdd(w http.ResponseWriter, r *http.Request, status int, fo
 	tasks = append(slices.Clone(tasks), h.options.Declared...)
 	slices.Sort(tasks)
 	tasks = slices.Compact(tasks)
-	if form.Get("payload") == "" {
+	hidden := h.options.Redact != nil && form.Get("payload_of") != "" && form.Get("payload") == ""
+	if hidden {
+		v.Snippet = snippet{}
+	} else if form.Get("payload") == "" {
 		form.Set("payload", "{}")
 	}
-	v.Page = addPage{Form: form, Tasks: tasks[:min(len(tasks), 3000)], Modes: []admin.JobKeyMode{admin.Replace, admin.PreserveRunAt, admin.UnsafeDedupe}}
+	v.Page = addPage{Form: form, Hidden: hidden, Tasks: tasks[:min(len(tasks), 3000)], Modes: []admin.JobKeyMode{admin.Replace, admin.PreserveRunAt, admin.UnsafeDedupe}}
 	return h.render(w, r, status, "add", v)
 }
 

@@ -101,19 +101,15 @@ func (h *Handler) downloadJob(w http.ResponseWriter, r *http.Request) error {
 }
 
 // duplicate fills the form that adds jobs with those of a job. The key is left out: with
-// it the job itself would be replaced.
+// it the job itself would be replaced. The payload is not in the address, which logs and the
+// browser keep.
 func duplicate(job *admin.ListedJob) url.Values {
-	values := url.Values{"task": {job.TaskIdentifier}, "max_attempts": {strconv.Itoa(job.MaxAttempts)}, "priority": {strconv.Itoa(job.Priority)}}
+	values := url.Values{"payload_of": {strconv.FormatInt(job.ID, 10)}, "task": {job.TaskIdentifier}, "max_attempts": {strconv.Itoa(job.MaxAttempts)}, "priority": {strconv.Itoa(job.Priority)}}
 	if job.QueueName != nil {
 		values.Set("queue", *job.QueueName)
 	}
 	for _, flag := range job.Flags {
 		values.Add("flag", flag)
-	}
-	if len(job.Payload) <= 4096 { // addresses are bounded
-		values.Set("payload", string(job.Payload))
-	} else {
-		values.Set("payload_of", strconv.FormatInt(job.ID, 10))
 	}
 	return values
 }
