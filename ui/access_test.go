@@ -54,7 +54,14 @@ func TestReadOnly(t *testing.T) {
 			t.Errorf("POST %s: %s", path, got.Status)
 		}
 	}
+	for _, path := range []string{"/", "/jobs", "/queues"} { // nothing leads to what is refused
+		lacks(t, s.page(t, path), `href="add`, ", add<")
+	}
+	if got := s.send(t, "GET", "/add", nil); got.StatusCode != http.StatusForbidden || !strings.Contains(got.text, "read-only") {
+		t.Errorf("GET /add: %s", got.Status)
+	}
 	s.client.AddJob(t.Context(), "a_task", nil, nil)
+	s.reads.forget()
 	contains(t, s.page(t, "/jobs"), "a_task", "Read-only.")
 	lacks(t, s.page(t, "/jobs"), `name="verb"`)
 	lacks(t, s.page(t, "/jobs/1"), `name="verb"`, "Duplicate")

@@ -275,8 +275,20 @@ func TestCancelIsAuthorized(t *testing.T) {
 		return nil
 	}})
 	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a"})
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), `select from graphile_worker._private_jobs for update`); err != nil { // so that the change waits
+		t.Fatal(err)
+	}
 	s.send(t, "POST", "/jobs/retry", url.Values{"id": {"1"}, "previewed": {"1"}})
+	contains(t, s.page(t, "/operations/1"), "Stop after this batch")
 	may = false
+	text := s.page(t, "/operations/1")
+	contains(t, text, "so far, of 1")
+	lacks(t, text, "Stop after this batch")
 	if got := s.send(t, "POST", "/operations/1/cancel", url.Values{}); got.StatusCode != http.StatusForbidden {
 		t.Error(got.Status)
 	}

@@ -133,7 +133,7 @@ func New(client *admin.Client, options *Options) *Handler {
 	page("GET /workers", View, h.workers)
 	page("GET /crontabs", View, h.crontabs)
 	page("POST /crontabs/run", Add, h.runCron)
-	page("GET /add", View, h.addForm)
+	page("GET /add", Add, h.addForm)
 	page("POST /add", Add, h.add)
 	page("GET /complete", View, h.complete)
 	page("GET /events", View, h.events)
