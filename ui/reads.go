@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 )
@@ -17,12 +18,14 @@ type reads struct {
 
 // A reading is a read that runs or has ended.
 type reading struct {
+	key    string
 	began  time.Time
 	ended  time.Time // zero: it runs
 	done   chan struct{}
 	cancel context.CancelFunc
 	wanted int       // the requests that wait for it
 	seen   time.Time // when a request last waited for it
+	owed   bool      // it takes long, and the request that comes again has not had it yet
 	value  any
 	err    error
 }
@@ -31,7 +34,7 @@ const (
 	patience     = 400 * time.Millisecond // how long a request waits before it shows that it searches
 	abandonment  = 6 * time.Second        // a read that nobody asks for again is cancelled after this time
 	longestRead  = 5 * time.Minute
-	mostReadings = 1000
+	mostReadings = 1000 // that have ended
 )
 
 // A slowError says that a read still runs. The request may come again to wait for it.
@@ -65,17 +68,18 @@ func readPatiently[T any](ctx context.Context, r *reads, key string, maxAge, pat
 	select {
 	case <-made.done:
 		r.leave(made, false)
-		if made.err != nil {
-			return value, made.began, made.err
-		}
-		return made.value.(T), made.began, nil
 	case <-impatient:
-		r.leave(made, true)
-		return value, made.began, &slowError{key, made.began}
+		if !r.leave(made, true) {
+			return value, made.began, &slowError{key, made.began}
+		}
 	case <-ctx.Done():
 		r.leave(made, false)
 		return value, made.began, ctx.Err()
 	}
+	if made.err != nil {
+		return value, made.began, made.err
+	}
+	return made.value.(T), made.began, nil
 }
 
 // join returns the reading of the key, and starts it if there is none that is new enough.
@@ -84,15 +88,19 @@ func (r *reads) join(ctx context.Context, key string, maxAge time.Duration, fn f
 	defer r.mu.Unlock()
 	now := time.Now()
 	made := r.made[key]
-	if made != nil && (made.ended.IsZero() || made.err == nil && now.Sub(made.began) <= maxAge) {
+	if made != nil && (made.ended.IsZero() || made.owed || made.err == nil && now.Sub(made.began) <= maxAge) {
 		made.wanted++
+		made.owed = false
 		return made
 	}
-	if r.made == nil || len(r.made) >= mostReadings {
-		r.made = make(map[string]*reading) // readings that run are still known to those who wait
+	if r.made == nil {
+		r.made = make(map[string]*reading)
+	}
+	if len(r.made) >= mostReadings {
+		maps.DeleteFunc(r.made, func(_ string, made *reading) bool { return !made.ended.IsZero() })
 	}
 	run, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestRead)
-	made = &reading{began: now, done: make(chan struct{}), cancel: cancel, wanted: 1}
+	made = &reading{key: key, began: now, done: make(chan struct{}), cancel: cancel, wanted: 1}
 	r.made[key] = made
 	go func() {
 		defer cancel()
@@ -104,31 +112,58 @@ func (r *reads) join(ctx context.Context, key string, maxAge time.Duration, fn f
 		defer r.mu.Unlock()
 		made.value, made.err, made.ended = value, err, time.Now()
 		close(made.done)
+		kept := maxAge
+		if made.owed {
+			kept = max(kept, abandonment)
+		}
+		time.AfterFunc(kept, func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.drop(made)
+		})
 	}()
 	return made
 }
 
-// leave ends a request's wait. If it is the last, the read is cancelled: at once, or if it
-// may come again, when it does not.
-func (r *reads) leave(made *reading, again bool) {
+// drop drops a reading, unless there is already a newer one of its key.
+func (r *reads) drop(made *reading) {
+	if r.made[made.key] == made {
+		delete(r.made, made.key)
+	}
+}
+
+// leave ends a request's wait, and reports whether the read has ended. If the request is the
+// last, the read is cancelled: at once, or if it may come again, when it does not.
+func (r *reads) leave(made *reading, again bool) (ended bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	made.wanted--
 	made.seen = time.Now()
-	if made.wanted > 0 || !made.ended.IsZero() {
-		return
+	if !made.ended.IsZero() {
+		return true
+	}
+	if made.wanted > 0 {
+		return false
 	}
 	if !again {
-		made.cancel()
-		return
+		r.end(made)
+		return false
 	}
+	made.owed = true
 	time.AfterFunc(abandonment, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if made.wanted == 0 && time.Since(made.seen) >= abandonment {
-			made.cancel()
+		if made.ended.IsZero() && made.wanted == 0 && time.Since(made.seen) >= abandonment {
+			r.end(made)
 		}
 	})
+	return false
+}
+
+// end cancels a reading that runs. Nobody joins it any more.
+func (r *reads) end(made *reading) {
+	made.cancel()
+	r.drop(made)
 }
 
 // cancel cancels the reading of the key.
@@ -136,7 +171,7 @@ func (r *reads) cancel(key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if made := r.made[key]; made != nil {
-		made.cancel()
+		r.end(made)
 	}
 }
 
