@@ -331,9 +331,9 @@ func (h *Handler) showPreview(w http.ResponseWriter, r *http.Request, v *verb, i
 		}
 		p.Result, _, err = readPatiently(r.Context(), &h.reads, "preview "+id, longestRead, patience, func(ctx context.Context) (*admin.ChangeResult, error) {
 			if selected.IDs != nil {
-				return v.byIDs(h.client, ctx, selected.IDs, p.Form, &admin.ChangeOptions{DryRun: true})
+				return firstOf(v.byIDs(h.client, ctx, selected.IDs, p.Form, &admin.ChangeOptions{DryRun: true}))
 			}
-			return v.byFilter(h.client, ctx, selected.Filter, p.Form, &admin.WhereOptions{DryRun: true, All: selected.All})
+			return firstOf(v.byFilter(h.client, ctx, selected.Filter, p.Form, &admin.WhereOptions{DryRun: true, All: selected.All, Sample: new(previewSample)}))
 		})
 		if slow, ok := errors.AsType[*slowError](err); ok {
 			if !again {
@@ -351,15 +351,29 @@ func (h *Handler) showPreview(w http.ResponseWriter, r *http.Request, v *verb, i
 			status, page.Error = h.explain(r, err)
 			p.Missing = true
 		} else {
-			result := *p.Result
-			result.Jobs = result.Jobs[:min(len(result.Jobs), 10)]
-			result.SkippedJobs = result.SkippedJobs[:min(len(result.SkippedJobs), 10)]
-			h.redactResult(&result)
-			p.Result = &result
+			p.Result = new(*p.Result)
+			h.redactResult(p.Result)
 		}
 	}
 	page.Page = p
 	return h.render(w, r, status, "preview", page)
+}
+
+// previewSample is how many jobs a preview shows.
+const previewSample = 10
+
+// firstOf is what a preview shows of a result, which is kept for a while: the first jobs
+// without their payloads.
+func firstOf(result *admin.ChangeResult, err error) (*admin.ChangeResult, error) {
+	if err != nil {
+		return nil, err
+	}
+	result.Jobs = slices.Clone(result.Jobs[:min(len(result.Jobs), previewSample)])
+	for i := range result.Jobs {
+		result.Jobs[i].Payload = nil
+	}
+	result.SkippedJobs = slices.Clone(result.SkippedJobs[:min(len(result.SkippedJobs), previewSample)])
+	return result, nil
 }
 
 // runVerb runs what was previewed, in the background.

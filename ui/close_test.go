@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"testing"
@@ -55,6 +56,29 @@ func TestClose(t *testing.T) {
 	}
 	if again, err := s.Close(t.Context()); again != nil || err != nil {
 		t.Errorf("a second Close: %v %v", again, err)
+	}
+}
+
+// Close ends the streams of open pages, or the server would wait for them.
+func TestCloseEndsStreams(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	response, err := http.Get(s.server.URL + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if _, err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		t.Errorf("the stream: %v", err)
+	}
+	if got := s.send(t, "GET", "/events", nil); got.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a stream after Close: %s", got.Status)
+	}
+	if err := s.server.Config.Shutdown(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

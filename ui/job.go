@@ -76,7 +76,7 @@ func (h *Handler) job(w http.ResponseWriter, r *http.Request) error {
 	page.Raw, page.Cut = cutText(indented(page.Job.Payload), mostRaw)
 	page.Error, _ = cutText(deref(page.Job.LastError), mostRaw)
 	return h.render(w, r, http.StatusOK, "job", view{
-		Title: "Job " + text, Section: "jobs", Live: true, Reload: reload, AsOf: at, Now: now, Page: page,
+		Title: "Job " + text, Section: "jobs", Live: true, Reload: reload, Slow: reload > 0, AsOf: at, Now: now, Page: page,
 		Snippet: snippet{
 			Command: h.command("jobs explain", nil, text),
 			Go:      "explanation, err := client.Explain(ctx, " + text + ")",

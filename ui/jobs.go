@@ -83,6 +83,7 @@ func (h *Handler) jobs(w http.ResponseWriter, r *http.Request) error {
 				list.Faulty = true
 			}
 			v.Error = text
+			v.again(r, status)
 		}
 		v.Page = &list
 		return h.render(w, r, status, "jobs", v)
@@ -106,7 +107,7 @@ func (h *Handler) jobs(w http.ResponseWriter, r *http.Request) error {
 	})
 	if slow, ok := errors.AsType[*slowError](err); ok {
 		list.Slow = &slowSearch{Took: time.Since(slow.since), Cancel: "jobs/stop?" + query.Encode()}
-		v.Reload, v.Live = 1, false
+		v.Reload, v.Live, v.Slow = 1, false, true
 		return show(http.StatusOK, nil)
 	}
 	if err != nil {

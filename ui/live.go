@@ -62,6 +62,7 @@ func (l *live) poll(ctx context.Context) {
 	tick := time.NewTicker(pulseEvery)
 	defer tick.Stop()
 	var last pulse
+	failed := false // pages may show the error
 	for {
 		within, cancel := context.WithTimeout(ctx, 10*time.Second)
 		now, err := l.read(within)
@@ -74,9 +75,10 @@ func (l *live) poll(ctx context.Context) {
 			l.tell("")
 		case err != nil:
 			l.tell("gone")
-		case now.Changes != last.Changes:
+			failed = true
+		case now.Changes != last.Changes || failed:
 			l.tell("changed")
-			last = now
+			last, failed = now, false
 		default:
 			l.tell("")
 		}
@@ -123,6 +125,11 @@ func (l *live) seen() []pulse {
 
 // events is a stream of server-sent events.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
+	select {
+	case <-h.closing:
+		return errClosing
+	default:
+	}
 	changed, ok := h.live.watch()
 	if !ok {
 		return &statusError{http.StatusServiceUnavailable, errors.New("too many pages are open")}
@@ -143,6 +150,8 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
 		case <-r.Context().Done():
 			return nil
 		case <-end.C:
+			return nil
+		case <-h.closing:
 			return nil
 		case what := <-changed:
 			text := ": still here\n\n"

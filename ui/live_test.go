@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -147,6 +148,27 @@ func TestOnePoller(t *testing.T) {
 		t.Error("there is no greatest number of watchers")
 	}
 	l.stop()
+}
+
+// Pages that show an error are told when the database answers again, also if nothing has changed.
+func TestPollAfterError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pulses := make(chan error, 1)
+		l := live{read: func(context.Context) (pulse, error) { return pulse{Changes: 7}, <-pulses }}
+		watcher, _ := l.watch()
+		for i, step := range []struct {
+			err  error
+			want string
+		}{{nil, "changed"}, {nil, ""}, {errors.New("away"), "gone"}, {errUnread, ""}, {nil, "changed"}, {nil, ""}} {
+			pulses <- step.err
+			if got := <-watcher; got != step.want {
+				t.Errorf("step %d: %q, want %q", i, got, step.want)
+			}
+		}
+		pulses <- nil
+		l.unwatch(watcher)
+	})
 }
 
 // The stream says when the queue changes.

@@ -31,6 +31,7 @@ type Stopped struct {
 	Changed int64
 	Aim     int64 // the jobs that the preview said would be changed
 	Running bool  // it has not ended yet
+	Err     error // what ended it; it matches admin.ErrOutcomeUnknown if its last batch may be done or not
 }
 
 // close ends the operations that run.
@@ -55,7 +56,7 @@ func (o *operations) close(ctx context.Context) (stopped []Stopped, err error) {
 		if !s.Running && s.Err == nil {
 			continue // it ended by itself
 		}
-		stopped = append(stopped, Stopped{op.Verb.Name, op.What, s.Result.Changed, op.Aim, s.Running})
+		stopped = append(stopped, Stopped{op.Verb.Name, op.What, s.Result.Changed, op.Aim, s.Running, s.Err})
 	}
 	return stopped, err
 }
@@ -77,7 +78,7 @@ type operation struct {
 	mu      sync.Mutex
 	ended   time.Time // zero: it runs
 	result  admin.ChangeResult
-	changed []int64 // the ids of the changed jobs, up to mostChanged; nil: those of the result are all, or all that is kept
+	changed []int64 // the ids of the changed jobs, up to mostChanged
 	err     error
 }
 
@@ -99,20 +100,27 @@ func (o *operation) keep(ids []int64) {
 func (o *operation) changedIDs() []int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ids := o.changed
-	if ids == nil {
-		for _, job := range o.result.Jobs {
-			ids = append(ids, job.ID)
-		}
-	}
-	return ids
+	return o.changed
 }
 
-// forget forgets the ids of changed jobs.
+// forget forgets all jobs, but not their numbers.
 func (o *operation) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.changed = nil
+	o.changed, o.result.Jobs, o.result.SkippedJobs = nil, nil, nil
+}
+
+// sample are the first jobs, as many as an operation keeps.
+func sample(jobs []admin.Job) []admin.Job {
+	jobs = jobs[:min(len(jobs), sampleSize)]
+	size := 0
+	for i, job := range jobs {
+		if size += len(job.Payload) + len(deref(job.LastError)); size > sampleBytes {
+			jobs = jobs[:i]
+			break
+		}
+	}
+	return slices.Clone(jobs) // of a result that may be long
 }
 
 // Standing is how far an operation has come.
@@ -136,7 +144,7 @@ func (o *operation) standing() standing {
 	if s.Running {
 		s.Took = time.Since(o.Began)
 	}
-	s.Cancelled = errors.Is(o.err, context.Canceled)
+	s.Cancelled = errors.Is(o.err, context.Canceled) && !errors.Is(o.err, admin.ErrOutcomeUnknown)
 	if o.Aim > 0 {
 		s.Percent = int(min(100, 100*o.result.Matched/o.Aim))
 	}
@@ -149,8 +157,9 @@ func (o *operation) standing() standing {
 const (
 	mostOperations = 200
 	sampleSize     = 100       // the jobs of a result that are shown
+	sampleBytes    = 8 << 20   // what their payloads and errors may have together
 	mostChanged    = 1_000_000 // the ids of changed jobs that an operation keeps
-	mostWithIDs    = 10        // the operations, of those that have ended, that keep them
+	mostWithIDs    = 10        // the operations, of those that have ended, that keep ids and jobs
 )
 
 // start runs a change in the background.
@@ -161,7 +170,7 @@ func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Cont
 	if h.operations.closed {
 		h.operations.mu.Unlock()
 		cancel()
-		return &statusError{http.StatusServiceUnavailable, errors.New("the server is ending: nothing was changed")}
+		return errClosing
 	}
 	h.operations.last++
 	o.ID = h.operations.last
@@ -186,6 +195,13 @@ func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Cont
 		if result != nil {
 			o.result = *result
 		}
+		if o.changed == nil { // by ids
+			for _, job := range o.result.Jobs[:min(len(o.result.Jobs), mostChanged)] {
+				o.changed = append(o.changed, job.ID)
+			}
+		}
+		o.result.Jobs = sample(o.result.Jobs)
+		o.result.SkippedJobs = slices.Clone(o.result.SkippedJobs[:min(len(o.result.SkippedJobs), sampleSize)])
 		o.err, o.ended = err, time.Now()
 		h.logChange(ctx, o.Verb.Name, o.User, err, slog.String("jobs", o.What), slog.Int64("confirmed", o.Aim),
 			slog.Int64("matched", o.result.Matched), slog.Int64("changed", o.result.Changed), slog.Duration("duration", o.ended.Sub(o.Began)))
@@ -207,7 +223,11 @@ func (o *operations) all() []standing {
 // logChange logs what a user changed.
 func (h *Handler) logChange(ctx context.Context, what, user string, err error, attributes ...slog.Attr) {
 	attributes = append([]slog.Attr{slog.String("change", what), slog.String("user", user), slog.Bool("failed", err != nil)}, attributes...)
-	h.log.LogAttrs(ctx, slog.LevelInfo, "admin page", attributes...)
+	level := slog.LevelInfo
+	if errors.Is(err, admin.ErrOutcomeUnknown) {
+		level = slog.LevelError
+	}
+	h.log.LogAttrs(ctx, level, "admin page", append(attributes, failure(err)...)...)
 }
 
 func (h *Handler) findOperation(r *http.Request) (*operation, error) {
@@ -298,11 +318,16 @@ func (h *Handler) operationResult(w http.ResponseWriter, r *http.Request) error 
 	}
 	numbers := *s.Result
 	numbers.Jobs, numbers.SkippedJobs = nil, nil
+	var unsure *admin.Sent
+	if unknown, ok := errors.AsType[*admin.OutcomeUnknownError](s.Err); ok {
+		unsure = &unknown.Sent
+	}
 	return lines.Encode(struct {
 		Operation string              `json:"operation"`
 		Jobs      string              `json:"selected"`
 		Running   bool                `json:"running"`
 		Cancelled bool                `json:"cancelled"`
+		Unknown   *admin.Sent         `json:"outcome_unknown,omitempty"` // nobody knows whether this is done
 		Result    *admin.ChangeResult `json:"result"`
-	}{o.Verb.Name, o.What, s.Running, s.Cancelled, &numbers})
+	}{o.Verb.Name, o.What, s.Running, s.Cancelled, unsure, &numbers})
 }

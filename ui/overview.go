@@ -98,10 +98,12 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) error {
 		Title: "Overview", Section: "overview", Live: true, Page: page, Now: h.clock(snapshot),
 		Snippet: snippet{Command: h.command("stats", []string{"--errors", strconv.Itoa(errorKinds)}), Go: fmt.Sprintf("stats, err := client.Stats(ctx, &admin.StatsOptions{ErrorShapes: %d})", errorKinds)},
 	}
-	if err := snapshot.Err(); err != nil {
-		_, v.Error = h.explain(r, err)
-	}
 	v.Reload = unread(snapshot.Due.Part, snapshot.Activity.Part, snapshot.Counts.Part, snapshot.Locks.Part, snapshot.Health.Part, snapshot.Errors.Part)
+	if err := snapshot.Err(); err != nil {
+		var status int
+		status, v.Error = h.explain(r, err)
+		v.again(r, status)
+	}
 	if snapshot.Due.AsOf != nil {
 		v.AsOf = *snapshot.Due.AsOf
 	}
@@ -317,7 +319,7 @@ func (h *Handler) workers(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return h.render(w, r, http.StatusOK, "workers", view{
-		Title: "Workers", Section: "workers", Live: true, Reload: reload, AsOf: at, Now: now, Page: list,
+		Title: "Workers", Section: "workers", Live: true, Reload: reload, Slow: reload > 0, AsOf: at, Now: now, Page: list,
 		Snippet: snippet{Command: h.command("workers", nil), Go: "workers, err := client.Workers(ctx)"},
 	})
 }

@@ -31,7 +31,12 @@ type site struct {
 
 func newSite(t *testing.T, options Options) *site {
 	t.Helper()
-	s := &site{pool: pgtest.Pool(t, testdb.Ours("")), log: &strings.Builder{}}
+	return serveSite(t, pgtest.Pool(t, testdb.Ours("")), options)
+}
+
+func serveSite(t *testing.T, pool *pgxpool.Pool, options Options) *site {
+	t.Helper()
+	s := &site{pool: pool, log: &strings.Builder{}}
 	s.client = admin.New(s.pool)
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.NewTextHandler(s.log, nil))

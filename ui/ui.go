@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -88,6 +89,8 @@ type Handler struct {
 	live       live
 	operations operations
 	previews   previews
+	closing    chan struct{} // closed by Close
+	closeOnce  sync.Once
 }
 
 // A route is a pattern of requests, and the action that they must be allowed to do.
@@ -105,7 +108,7 @@ var staticFiles embed.FS
 // New returns a handler that administers the client's schema. The client must be safe for
 // concurrent use: one on a pool.
 func New(client *admin.Client, options *Options) *Handler {
-	h := &Handler{client: client, log: slog.Default()}
+	h := &Handler{client: client, log: slog.Default(), closing: make(chan struct{})}
 	if options != nil {
 		h.options = *options
 	}
@@ -157,11 +160,13 @@ func New(client *admin.Client, options *Options) *Handler {
 	return h
 }
 
-// Close ends the bulk changes that run, each after a whole batch, and waits for them until
-// ctx ends. It returns what they have done, and the error of ctx if some still run: their
+// Close ends the streams that open pages follow, and the bulk changes that run, each after a
+// whole batch, and waits for these until ctx ends. It returns what they have done, and the error of ctx if some still run: their
 // batch in hand is committed whole or not at all, also if the process ends. No bulk change
-// can be started any more. Call it before the client's pool is closed.
+// can be started any more. Call it before the client's pool is closed, and before
+// [http.Server.Shutdown], which waits for streams: for up to ten minutes while a page is open.
 func (h *Handler) Close(ctx context.Context) ([]Stopped, error) {
+	h.closeOnce.Do(func() { close(h.closing) })
 	if h.options.Observer == nil {
 		h.observer.Close()
 	}
@@ -233,6 +238,7 @@ type view struct {
 	Now     time.Time
 	AsOf    time.Time // when the data was read
 	Live    bool      // the page follows the queue
+	Slow    bool      // a part of the page is still being read
 	Reload  int       // seconds after which the page loads again; 0: it does not
 	// ReadOnly and Searchable say what the options allow: changes, and searches by payload
 	// and error.

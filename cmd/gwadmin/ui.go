@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -226,7 +227,11 @@ func (p uiPage) close(ctx context.Context, a *app) error {
 		if s.Running {
 			ended = "still runs, and is stopped now,"
 		}
-		a.say("%s%s of %s %s after %d of %d jobs; the others are as they were", about, s.Change, s.Jobs, ended, s.Changed, s.Aim)
+		others := "the others are as they were"
+		if unknown, ok := errors.AsType[*admin.OutcomeUnknownError](s.Err); ok {
+			others = fmt.Sprintf("nobody knows whether %s was changed too", cmp.Or(unknown.Sent.String(), "what was sent last"))
+		}
+		a.say("%s%s of %s %s after %d of %d jobs; %s", about, s.Change, s.Jobs, ended, s.Changed, s.Aim, others)
 	}
 	return err
 }
@@ -252,9 +257,6 @@ func (a *app) serveUI(ctx context.Context, pages []uiPage, listen, token string)
 		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
 	}
-	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
-	defer endStreams()
-	server.BaseContext = func(net.Listener) context.Context { return streams }
 	link := "http://" + listener.Addr().String() + "/"
 	if token != "" {
 		link += "?token=" + token
@@ -273,7 +275,6 @@ func (a *app) serveUI(ctx context.Context, pages []uiPage, listen, token string)
 		return err
 	case <-ctx.Done():
 	}
-	endStreams() // or they would keep the server
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	failures := make([]error, len(pages))
@@ -282,5 +283,6 @@ func (a *app) serveUI(ctx context.Context, pages []uiPage, listen, token string)
 		closing.Go(func() { failures[i] = page.close(within, a) })
 	}
 	closing.Wait()
-	return errors.Join(errors.Join(failures...), server.Shutdown(within))
+	failures = append(failures, server.Shutdown(within))
+	return errors.Join(append(failures, server.Close())...) // Close ends requests that still wait for the database
 }

@@ -105,6 +105,11 @@ func TestUI(t *testing.T) {
 	if got := get(browser, bare+"jobs"); got != http.StatusOK {
 		t.Errorf("with the cookie: %d", got)
 	}
+	stream, err := browser.Get(bare + "events") // of an open page, which does not keep the server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
 	interrupt()
 	if got := <-code; got != exitOK {
 		t.Errorf("exit code %d", got)

@@ -192,6 +192,76 @@ func TestLive(t *testing.T) {
 	b.quiet()
 }
 
+// A list that is read again keeps its rows until all are there.
+func TestLiveListIsSlow(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, nil)
+	if _, err := b.client.AddJob(b.ctx, "first", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.to("jobs")
+	b.wait(`document.querySelector("#live").textContent === "live" && document.querySelectorAll("[data-row]").length === 1`)
+	tx, err := b.pool.Begin(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(b.ctx))
+	for _, sql := range []string{`select graphile_worker.add_job('second')`, `lock table graphile_worker._private_jobs`} {
+		if _, err := tx.Exec(b.ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.do(chromedp.Evaluate[chromedp.Void](`window.shrunk = 0; window.asked = 0; window.real = window.fetch;
+		window.fetch = (...all) => { window.asked++; return window.real(...all); };
+		new MutationObserver(() => { if (document.querySelectorAll("[data-row]").length < 1) window.shrunk++; }).observe(document.body, { childList: true, subtree: true })`))
+	b.wait(`document.dispatchEvent(new Event("visibilitychange")), document.querySelector("#live").textContent === "changed, searching again"`)
+	b.do(chromedp.Evaluate[chromedp.Void](`window.asked = 0`))
+	b.wait(`window.asked >= 3`) // it looks again
+	if rows := eval[int](b, `document.querySelectorAll("[data-row]").length`); rows != 1 {
+		t.Errorf("%d rows while it searches", rows)
+	}
+	if err := tx.Commit(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(`document.querySelectorAll("[data-row]").length === 2 && document.querySelector("#live").textContent === "live"`)
+	if shrunk := eval[int](b, `window.shrunk`); shrunk != 0 {
+		t.Error("the rows vanished for a while")
+	}
+	b.quiet()
+}
+
+// A page that is opened while the database is away comes by itself, and follows the queue.
+func TestPageOpenedWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, pgtest.Pool(t, testdb.Ours("")))
+	database := b.pool.Config().ConnConfig.Database
+	control := pgtest.Pool(t, testdb.Ours(""))
+	run := func(sql string) {
+		t.Helper()
+		if _, err := control.Exec(b.ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(fmt.Sprintf(`alter database %q allow_connections false`, database))
+	run(fmt.Sprintf(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '%s'`, database))
+	b.pool.Reset()
+	b.to("jobs?q=task%3Aa")
+	b.shows("The page tries again by itself.")
+	b.do(chromedp.Evaluate[chromedp.Void](`window.same = true; window.said = [];
+		new MutationObserver(() => window.said.push(document.querySelector("#live").textContent)).observe(document.body, { childList: true, subtree: true, characterData: true })`))
+	b.wait(`performance.getEntriesByType("resource").filter((entry) => entry.name.includes("jobs?")).length >= 1`)
+	if said := eval[string](b, `window.said.join()`); strings.Contains(said, "live") {
+		t.Errorf("a page without its rows says %q", said)
+	}
+	run(fmt.Sprintf(`alter database %q allow_connections true`, database))
+	b.shows("No job matches")
+	b.wait(`document.querySelector("#live").textContent === "live"`)
+	if _, err := b.client.AddJob(b.ctx, "a", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(`document.querySelectorAll("[data-row]").length === 1 && window.same === true`)
+}
+
 // The page says that the database has gone, and goes on when it is back.
 func TestDatabaseGoesAndComesBack(t *testing.T) {
 	t.Parallel()

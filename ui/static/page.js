@@ -15,7 +15,7 @@
     (main.contains(getSelection().anchorNode) && !getSelection().isCollapsed);
 
   // refresh fetches the page again and changes what has changed.
-  let loading = null, waiting = false;
+  let loading = null, waiting = false, well = true, whole = !("slow" in document.body.dataset);
   async function refresh() {
     if (loading) { waiting = true; return; }
     if (busy()) { say("changed, waiting for you"); waiting = true; return; }
@@ -28,6 +28,10 @@
       const page = new DOMParser().parseFromString(text, "text/html");
       const fresh = $("#main", page);
       if (!fresh) throw new Error("no page");
+      const slow = "slow" in page.body.dataset;
+      if (slow && whole) { say("changed, searching again"); reload(page.body.dataset.reload); return; } // what is shown stays until the answer is whole
+      whole = !slow;
+      well = answer.ok;
       Idiomorph.morph(main, fresh.innerHTML, {
         morphStyle: "innerHTML",
         ignoreActiveValue: true,
@@ -38,8 +42,9 @@
       });
       document.title = page.title;
       mark();
-      say("live");
+      say(well ? "live" : "");
       reload(page.body.dataset.reload);
+      if ("live" in page.body.dataset) { document.body.dataset.live = ""; follow(); }
     } catch (error) {
       if (error.name !== "AbortError") { say("no connection, trying again"); reload(5); }
     } finally {
@@ -64,7 +69,7 @@
     stream.addEventListener("changed", () => refresh());
     stream.addEventListener("gone", () => say("the database does not answer"));
     stream.onopen = () => {
-      say("live");
+      if (well) say("live");
       if (polling) { clearInterval(polling); polling = null; refresh(); } // what changed meanwhile
     };
     stream.onerror = () => {
