@@ -38,3 +38,9 @@ func ExplainBurden(now, begun time.Time, live, dead int64) *Explanation {
 	e.ofOthers()
 	return e.Explanation
 }
+
+// SetMatchSize sets how many jobs one pass of a call by filter finds, and returns what it was.
+func SetMatchSize(size int64) (before int64) {
+	before, matchSize = matchSize, size
+	return before
+}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"reflect"
@@ -42,7 +43,7 @@ type WhereOptions struct {
 // not changed since they were found. It waits for no lock: a job that a worker holds, or
 // that another transaction changes in the meantime, is skipped and counted as skipped. Jobs
 // that are added during the call are not changed. One pass finds at most 50 000 jobs; the
-// call then makes another pass for the next ones.
+// call then makes other passes through the ids that follow.
 //
 // If a batch fails or ctx is cancelled, that batch is rolled back, and the batches before
 // it remain committed. Cancelling ctx also ends a pause. The call then returns the result
@@ -81,7 +82,7 @@ func (c *Client) RetryWhere(ctx context.Context, filter Filter, options *WhereOp
 
 // matchSize is the greatest number of jobs that one pass finds. It bounds the memory that
 // the client needs: up to 250 bytes a job, most of it for decoding.
-const matchSize = 50_000
+var matchSize int64 = 50_000
 
 // A bulk is one call by filter.
 type bulk struct {
@@ -90,6 +91,7 @@ type bulk struct {
 	options WhereOptions
 	sample  int
 	params  db.JobMatchParams // from the last job found to the greatest id at the start of the call
+	span    uint64            // how many ids the next pass looks through; 0: all that are left
 	result  *ChangeResult
 	batches int // that were sent
 }
@@ -158,7 +160,7 @@ func (c *Client) changeWhere(ctx context.Context, call string, f *faults, filter
 // run changes the jobs that match, batch by batch.
 func (b *bulk) run(ctx context.Context) error {
 	for b.params.AfterID < b.params.LastID {
-		most := int64(matchSize)
+		most := matchSize
 		if b.options.Limit > 0 {
 			most = min(most, b.options.Limit-b.result.Changed)
 		}
@@ -195,28 +197,40 @@ type match struct {
 	state       State
 }
 
-// match finds the next jobs that match, at most so many, in the order of their ids.
+// match finds the next jobs that match, at most so many, in the order of their ids. The first
+// pass looks through all ids. If it finds more jobs than it returns, the next ones look through
+// twice as many ids as these had, and through ever more where they find few: so each pass does
+// not read again what all others read.
 func (b *bulk) match(ctx context.Context, most int64) ([]match, error) {
-	b.params.MaxJobs, b.params.MaxIds = &most, int32(most)
-	rows, err := b.queries.JobMatch(ctx, customPlan(b.conn), b.params)
+	params := b.params
+	if b.span > 0 && b.span < distance(params.AfterID, params.LastID) {
+		params.LastID = params.AfterID + int64(b.span)
+	}
+	params.MaxJobs, params.MaxIds = &most, int32(most)
+	rows, err := b.queries.JobMatch(ctx, customPlan(b.conn), params)
 	if err != nil {
 		return nil, err
 	}
 	var found []match
-	after := b.params.AfterID
 	for _, row := range rows {
 		for i, id := range row.Ids {
 			found = append(found, match{id, row.Versions[i], State(row.State)})
 		}
-		after = max(after, row.LastID)
 	}
-	b.params.AfterID = after
+	slices.SortFunc(found, func(a, b match) int { return cmp.Compare(a.id, b.id) })
 	if int64(len(found)) < most {
-		b.params.AfterID = b.params.LastID
+		b.params.AfterID = params.LastID
+		b.span *= 2
+	} else {
+		b.params.AfterID = found[most-1].id
+		b.span = 2 * (distance(found[0].id, b.params.AfterID) + 1)
 	}
-	slices.SortFunc(found, func(a, b match) int { return int(min(1, max(-1, a.id-b.id))) })
 	return found, nil
 }
+
+// distance is how far it is from a number to one that is not smaller, which can be more than
+// an int64 holds.
+func distance(from, to int64) uint64 { return uint64(to) - uint64(from) }
 
 // runBatch changes a batch of the jobs found, in one transaction.
 func (b *bulk) runBatch(ctx context.Context, found []match) error {

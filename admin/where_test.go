@@ -570,6 +570,28 @@ func TestWhereReachesEveryID(t *testing.T) {
 	}
 }
 
+// A call that needs many passes does not read all jobs in each, not even if the planner takes
+// the jobs that match for few. It is not parallel, since it sets the size of a pass for all.
+func TestWherePassesReadOnce(t *testing.T) {
+	defer admin.SetMatchSize(admin.SetMatchSize(100))
+	b := newBench(t, testdb.Ours(""))
+	const n = 5000
+	b.many(n)
+	b.ok(b.client.HoldWhere(b.ctx, admin.Filter{}, &admin.WhereOptions{All: true})) // the planner knows of no job on hold
+	tx := b.ok(b.pool.Begin(b.ctx)).(pgx.Tx)
+	defer func() { _ = tx.Rollback(b.ctx) }()
+	read := func() (rows int) {
+		b.ok(nil, tx.QueryRow(b.ctx, `select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = '_private_jobs' and schemaname = 'graphile_worker'`).Scan(&rows))
+		return rows
+	}
+	before := read()
+	result := b.ok(b.client.WithTx(tx).ReleaseWhere(b.ctx, admin.Filter{}, &admin.WhereOptions{All: true, Sample: new(0)})).(*admin.ChangeResult)
+	b.check("released", int64(n), result.Changed)
+	if each := (read() - before) / n; each > 12 {
+		b.Errorf("each job was read %d times", each)
+	}
+}
+
 // The dry run reads from the reader. The change uses the primary.
 func TestWhereReader(t *testing.T) {
 	t.Parallel()
