@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/netfault"
 )
 
 // Close ends a bulk change after whole batches, and reports it. It starts no other.
@@ -79,6 +80,24 @@ func TestCloseEndsStreams(t *testing.T) {
 	}
 	if err := s.server.Config.Shutdown(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A change by ids that Close ends before its answer may be done or not, and Close says so.
+func TestCloseSaysWhatIsUnknown(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a"})
+	proxy, through := s.through(t)
+	through.page(t, "/jobs")
+	trap := proxy.At(netfault.Containing("-- name: JobReschedule "), netfault.Stall)
+	if got := through.send(t, "POST", "/jobs/retry", url.Values{"id": {"1"}, "previewed": {"1"}}); got.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%s\n%s", got.Status, got.text)
+	}
+	<-trap.Sprung()
+	stopped, err := through.Close(t.Context())
+	if err != nil || len(stopped) != 1 || stopped[0].Running || !errors.Is(stopped[0].Err, admin.ErrOutcomeUnknown) {
+		t.Errorf("%+v %v", stopped, err)
 	}
 }
 

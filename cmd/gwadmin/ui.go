@@ -223,17 +223,20 @@ func (p uiPage) close(ctx context.Context, a *app) error {
 		about = p.Name + ": "
 	}
 	for _, s := range stopped {
-		ended := "was stopped"
-		if s.Running {
-			ended = "still runs, and is stopped now,"
-		}
-		others := "the others are as they were"
-		if unknown, ok := errors.AsType[*admin.OutcomeUnknownError](s.Err); ok {
-			others = fmt.Sprintf("nobody knows whether %s was changed too", cmp.Or(unknown.Sent.String(), "what was sent last"))
-		}
-		a.say("%s%s of %s %s after %d of %d jobs; %s", about, s.Change, s.Jobs, ended, s.Changed, s.Aim, others)
+		a.say("%s%s", about, stoppedText(s))
 	}
 	return err
+}
+
+// stoppedText says how far a bulk change came.
+func stoppedText(s ui.Stopped) string {
+	ended, others := "was stopped", "the others are as they were"
+	if s.Running {
+		ended, others = "still runs, and is stopped now,", "the batch in hand is done whole or not at all, and "+others
+	} else if unknown, ok := errors.AsType[*admin.OutcomeUnknownError](s.Err); ok {
+		others = "nobody knows whether " + cmp.Or(unknown.Sent.String(), "what was sent last") + " was changed too: look before you repeat it"
+	}
+	return fmt.Sprintf("%s of %s %s after %d of %d jobs; %s", s.Change, s.Jobs, ended, s.Changed, s.Aim, others)
 }
 
 // serveUI serves the pages until ctx ends.

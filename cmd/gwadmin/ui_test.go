@@ -15,8 +15,10 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/gwadmin/gwadmin/admin"
 	"github.com/gwadmin/gwadmin/internal/pgtest"
 	"github.com/gwadmin/gwadmin/internal/testdb"
+	"github.com/gwadmin/gwadmin/ui"
 )
 
 func TestUIFlags(t *testing.T) {
@@ -113,6 +115,23 @@ func TestUI(t *testing.T) {
 	interrupt()
 	if got := <-code; got != exitOK {
 		t.Errorf("exit code %d", got)
+	}
+}
+
+func TestStoppedText(t *testing.T) {
+	t.Parallel()
+	stopped := ui.Stopped{Change: "retry", Jobs: "all jobs", Changed: 1000, Aim: 2500}
+	for _, tc := range []struct {
+		running bool
+		err     error
+		want    string
+	}{
+		{false, context.Canceled, "retry of all jobs was stopped after 1000 of 2500 jobs; the others are as they were"},
+		{true, nil, "retry of all jobs still runs, and is stopped now, after 1000 of 2500 jobs; the batch in hand is done whole or not at all, and the others are as they were"},
+		{false, &admin.OutcomeUnknownError{Sent: admin.Sent{Jobs: 1000, Batch: 2}, Err: context.Canceled}, "retry of all jobs was stopped after 1000 of 2500 jobs; nobody knows whether batch 2 with 1000 jobs was changed too: look before you repeat it"},
+	} {
+		stopped.Running, stopped.Err = tc.running, tc.err
+		check(t, "text", tc.want, stoppedText(stopped))
 	}
 }
 
