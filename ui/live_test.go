@@ -195,7 +195,11 @@ func TestEvents(t *testing.T) {
 		return ""
 	}
 	s.addJobs(t, admin.JobSpec{TaskIdentifier: "a"})
-	if got := next(); got != "changed" {
+	got := next()
+	for got == "gone" { // a slow machine may not read the numbers in time
+		got = next()
+	}
+	if got != "changed" {
 		t.Errorf("event %q", got)
 	}
 }
