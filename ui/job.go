@@ -57,7 +57,13 @@ func (h *Handler) job(w http.ResponseWriter, r *http.Request) error {
 	page, reload := jobPage{Verbs: verbs}, 0
 	var now time.Time
 	explained, at, err := readPatiently(r.Context(), &h.reads, "why "+text, time.Second, patience, func(ctx context.Context) (*admin.Explanation, error) {
-		return h.client.Explain(ctx, id)
+		explanation, err := h.client.Explain(ctx, id)
+		if err == nil && h.target != "" {
+			for i, reason := range explanation.Reasons {
+				explanation.Reasons[i].Do = strings.ReplaceAll(reason.Do, "gwadmin ", "gwadmin --target "+h.target+" ")
+			}
+		}
+		return explanation, err
 	})
 	if _, slow := errors.AsType[*slowError](err); slow { // without an index of held jobs, on a large table
 		reload = 1

@@ -8,21 +8,11 @@ import (
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/shell"
 )
 
 // A snippet is what a page shows or does, as a command and as Go.
 type snippet struct{ Command, Go string }
-
-// shell quotes a word for a shell.
-func shell(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.,:/@%+=", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
 
 // command writes a command: a verb, such as jobs list, its flags, those of the handler's target
 // or schema, and what follows them. Two dashes are between where a name could be taken for a
@@ -40,7 +30,7 @@ func (h *Handler) command(verb string, flags []string, arguments ...string) stri
 	}
 	words = append(words, arguments...)
 	for i, word := range words {
-		words[i] = shell(word)
+		words[i] = shell.Word(word)
 	}
 	return strings.Join(words, " ")
 }

@@ -34,6 +34,9 @@ func TestTargets(t *testing.T) {
 	if code != http.StatusOK {
 		t.Errorf("a page of eu: %d", code)
 	}
+	first.exec(t, "update graphile_worker._private_jobs set attempts = max_attempts where id = 1")
+	_, job := get(all, "/t/eu/jobs/1")
+	contains(t, job, "gwadmin --target eu jobs retry 1")
 	contains(t, page, `<a href="../../">Targets</a>`, "eu: graphile_worker", "gwadmin queues --target eu<")
 	for path, want := range map[string]int{"/t/secret/": http.StatusForbidden, "/t/asia/": http.StatusNotFound, "/jobs": http.StatusNotFound} {
 		if code, _ := get(all, path); code != want {
