@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gwadmin/gwadmin/internal/graphile"
+	"github.com/gwadmin/gwadmin/internal/gwadmincmd"
 	"github.com/gwadmin/gwadmin/internal/pgtest"
 	"github.com/gwadmin/gwadmin/internal/testdb"
 	"github.com/gwadmin/gwadmin/internal/upstream"
@@ -33,28 +34,10 @@ const weird = `Weird "Name"`
 // patience is how long a run may take before its test gives up on it.
 const patience = time.Minute
 
-// binary is the file of the built command.
-var binary string
-
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "gwadmin")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "gwadmin")
-		if runtime.GOOS == "windows" {
-			binary += ".exe"
-		}
-		build := exec.Command("go", "build", "-o", binary, ".")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build the command: %v\n%s", err, out)
-			return 1
-		}
-		return m.Run()
-	}())
+	code := m.Run()
+	gwadmincmd.Remove()
+	os.Exit(code)
 }
 
 // A result is what a run of the command came to.
@@ -112,8 +95,8 @@ func command(t testing.TB, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Dir = filepath.Dir(binary)
+	cmd := exec.CommandContext(ctx, gwadmincmd.File(t), args...)
+	cmd.Dir = filepath.Dir(cmd.Path)
 	cmd.Env = append([]string{"HOME=" + cmd.Dir, "PGPASSFILE=" + os.DevNull, "PGSERVICEFILE=" + os.DevNull, "TZ=UTC"}, env...)
 	return cmd
 }

@@ -201,7 +201,7 @@ func TestNohup(t *testing.T) {
 	s := fixture(t)
 	release := s.holding(`lock table graphile_worker._private_jobs`)
 	cmd := command(t, s.env(), "jobs", "complete", "1", "--yes")
-	cmd.Path, cmd.Args = nohup, append([]string{"nohup", binary}, cmd.Args[1:]...)
+	cmd.Path, cmd.Args = nohup, append([]string{"nohup"}, cmd.Args...)
 	p := &process{TB: t, cmd: cmd}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = strings.NewReader(""), &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
