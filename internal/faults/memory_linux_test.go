@@ -71,7 +71,7 @@ func TestMemory(t *testing.T) {
 	check("import", added())
 
 	save := filepath.Join(t.TempDir(), "saved.ndjson")
-	for _, args := range []string{"hold --all --dry-run", "hold --all --yes", "release --all --yes", "retry --state permafailed --yes", "complete --all --yes --save " + save} {
+	for _, args := range []string{"hold --all --dry-run", "hold --all --yes", "release --all --yes", "fail --all --yes", "retry --state permafailed --yes", "complete --all --yes --save " + save} {
 		check("act", to.run(strings.Fields("jobs "+args)...))
 	}
 	row(t, "%d jobs: %v", jobs, peaks)
