@@ -6,7 +6,7 @@ BENCHTIME = 2s
 
 # The major versions of PostgreSQL that the tests run on, and the packages of these tests.
 MAJORS = 13 14 15 16 17 18
-SUITE = ./admin ./migrations ./cmd/gwadmin ./gwtest ./internal/faults
+SUITE = ./admin ./migrations ./cmd/gwadmin ./gwtest ./observe/... ./ui ./internal/faults
 
 .PHONY: bench bench-short faults fuzz matrix upstream-diff upstream-test vulncheck
 

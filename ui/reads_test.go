@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,12 +19,12 @@ func TestSlowReadIsShownOnce(t *testing.T) {
 		for takes := 300 * time.Millisecond; takes < 6*time.Second; takes += 100 * time.Millisecond {
 			synctest.Test(t, func(t *testing.T) {
 				var r reads
-				made := 0
+				var made atomic.Int64
 				ask := func() error {
 					_, _, err := readPatiently(t.Context(), &r, "key", listIsNew, patience, func(context.Context) (int, error) {
-						made++
+						made.Add(1)
 						time.Sleep(takes)
-						return made, failure
+						return 0, failure
 					})
 					return err
 				}
@@ -41,12 +42,12 @@ func TestSlowReadIsShownOnce(t *testing.T) {
 					}
 					time.Sleep(time.Second)
 				}
-				if took := time.Since(began); made != 1 || took > takes+2*time.Second {
-					t.Errorf("a search of %s was made %d times, and shown after %s", takes, made, took)
+				if took := time.Since(began); made.Load() != 1 || took > takes+2*time.Second {
+					t.Errorf("a search of %s was made %d times, and shown after %s", takes, made.Load(), took)
 				}
 				time.Sleep(listIsNew + 1)
 				_ = ask()
-				if made != 2 {
+				if made.Load() != 2 {
 					t.Errorf("a search of %s is kept for good", takes)
 				}
 				time.Sleep(2 * takes)
@@ -116,17 +117,22 @@ func TestReadsAreDropped(t *testing.T) {
 		if _, isSlow := errors.AsType[*slowError](slow()); !isSlow {
 			t.Fatal("it is not slow")
 		}
-		running := r.made["slow"]
+		readings := func() (n int, slow *reading) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return len(r.made), r.made["slow"]
+		}
+		_, running := readings()
 		for i := range mostReadings + 10 {
 			_, _, _ = read(t.Context(), &r, fmt.Sprint(i), time.Second, func(context.Context) (int, error) { return i, nil })
 		}
-		if n := len(r.made); n > mostReadings {
+		if n, _ := readings(); n > mostReadings {
 			t.Errorf("%d readings", n)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(r.made) != 1 || r.made["slow"] != running {
-			t.Errorf("%d readings are left", len(r.made))
+		if n, slow := readings(); n != 1 || slow != running {
+			t.Errorf("%d readings are left", n)
 		}
 		r.cancel("slow")
 		synctest.Wait()
