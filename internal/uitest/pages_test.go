@@ -87,7 +87,7 @@ func (b *browser) check(name string) {
 // picture writes a picture of the page that is shown, if it is one of those in docs.
 func (b *browser) picture(name string, width int64, scheme string) {
 	b.Helper()
-	if !*screenshots || strings.Contains(name, "error") || strings.HasPrefix(name, "no-") || !(width == 1024 && scheme == "light" || (name == "overview" || name == "jobs") && (width == 360 || width == 1024)) {
+	if !*screenshots || strings.Contains(name, "error") || strings.HasPrefix(name, "no-") || name == "target" || !(width == 1024 && scheme == "light" || (name == "overview" || name == "jobs") && (width == 360 || width == 1024)) {
 		return
 	}
 	file := name
