@@ -401,7 +401,13 @@ func TestAddBesideWorkers(t *testing.T) {
 				for i := range rounds {
 					payload := fmt.Sprintf(`"%d %d"`, a, i)
 					key := fmt.Sprint("key ", i%keys)
-					job, err := b.client.AddJob(b.ctx, "send", json.RawMessage(payload), &admin.AddJobOptions{JobKey: &key})
+					add := func() (*admin.Job, error) {
+						return b.client.AddJob(b.ctx, "send", json.RawMessage(payload), &admin.AddJobOptions{JobKey: &key})
+					}
+					job, err := add()
+					for errors.Is(err, admin.ErrContended) { // it has tried five times
+						job, err = add()
+					}
 					if err != nil {
 						b.Error(err)
 						return

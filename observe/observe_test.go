@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -159,6 +160,10 @@ func TestSnapshot(t *testing.T) {
 				b.exec("analyze graphile_worker._private_" + table)
 			}
 			got := b.snapshot(o)
+			for slices.ContainsFunc(got.Activity.Tables, func(table observe.Table) bool { return table.LastAnalyze == nil }) {
+				time.Sleep(20 * time.Millisecond)
+				got = b.snapshot(o)
+			}
 			if got.Activity.Rates == nil {
 				t.Error("no rates after two readings")
 			}

@@ -95,6 +95,10 @@ func TestMetrics(t *testing.T) {
 	}
 	b.exec("vacuum analyze graphile_worker._private_jobs")
 	got := b.gather()
+	for got[`graphile_worker_table_last_analyze_timestamp_seconds{table="jobs"}`] == 0 {
+		time.Sleep(20 * time.Millisecond)
+		got = b.gather()
+	}
 	sizes := 0
 	for name, value := range got {
 		if strings.Contains(name, "_size_bytes{") && value > 0 || strings.Contains(name, "_index_scans_total{") {
