@@ -230,20 +230,27 @@ func TestLiveListIsSlow(t *testing.T) {
 	b.quiet()
 }
 
-// A page that is opened while the database is away comes by itself, and follows the queue.
-func TestPageOpenedWithoutDatabase(t *testing.T) {
-	t.Parallel()
-	b := open(t, nil, pgtest.Pool(t, testdb.Ours("")))
+// away takes the database away, until it is called back.
+func (b *browser) away() (back func()) {
+	b.Helper()
 	database := b.pool.Config().ConnConfig.Database
-	control := pgtest.Pool(t, testdb.Ours(""))
+	control := pgtest.Pool(b, testdb.Ours(""))
 	run := func(sql string) {
-		t.Helper()
+		b.Helper()
 		if _, err := control.Exec(b.ctx, sql); err != nil {
-			t.Fatal(err)
+			b.Fatal(err)
 		}
 	}
 	run(fmt.Sprintf(`alter database %q allow_connections false`, database))
 	run(fmt.Sprintf(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '%s'`, database))
+	return func() { run(fmt.Sprintf(`alter database %q allow_connections true`, database)) }
+}
+
+// A page that is opened while the database is away comes by itself, and follows the queue.
+func TestPageOpenedWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil, pgtest.Pool(t, testdb.Ours("")))
+	back := b.away()
 	b.pool.Reset()
 	b.to("jobs?q=task%3Aa")
 	b.shows("The page tries again by itself.")
@@ -253,7 +260,7 @@ func TestPageOpenedWithoutDatabase(t *testing.T) {
 	if said := eval[string](b, `window.said.join()`); strings.Contains(said, "live") {
 		t.Errorf("a page without its rows says %q", said)
 	}
-	run(fmt.Sprintf(`alter database %q allow_connections true`, database))
+	back()
 	b.shows("No job matches")
 	b.wait(`document.querySelector("#live").textContent === "live"`)
 	if _, err := b.client.AddJob(b.ctx, "a", nil, nil); err != nil {
@@ -268,18 +275,9 @@ func TestDatabaseGoesAndComesBack(t *testing.T) {
 	b := open(t, nil, pgtest.Pool(t, testdb.Ours("")))
 	b.to("jobs")
 	b.wait(`document.querySelector("#live").textContent === "live"`)
-	database := b.pool.Config().ConnConfig.Database
-	control := pgtest.Pool(t, testdb.Ours(""))
-	run := func(sql string) {
-		t.Helper()
-		if _, err := control.Exec(b.ctx, sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run(fmt.Sprintf(`alter database %q allow_connections false`, database))
-	run(fmt.Sprintf(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '%s'`, database))
+	back := b.away()
 	b.wait(`/does not answer|cannot be reached|no connection/.test(document.querySelector("#live").textContent + document.querySelector("main").textContent)`)
-	run(fmt.Sprintf(`alter database %q allow_connections true`, database))
+	back()
 	b.pool.Reset()
 	if _, err := b.client.AddJob(b.ctx, "after", nil, nil); err != nil {
 		t.Fatal(err)
