@@ -125,10 +125,8 @@ func (l *live) seen() []pulse {
 
 // events is a stream of server-sent events.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
-	select {
-	case <-h.closing:
+	if h.open.Err() != nil {
 		return errClosing
-	default:
 	}
 	changed, ok := h.live.watch()
 	if !ok {
@@ -151,7 +149,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		case <-end.C:
 			return nil
-		case <-h.closing:
+		case <-h.open.Done():
 			return nil
 		case what := <-changed:
 			text := ": still here\n\n"

@@ -18,10 +18,9 @@ import (
 // operations are the bulk changes that this handler has started. They outlive the request
 // that started them, but not the process.
 type operations struct {
-	mu     sync.Mutex
-	last   int64
-	kept   []*operation
-	closed bool
+	mu   sync.Mutex
+	last int64
+	kept []*operation
 }
 
 // Stopped is a bulk change that [Handler.Close] has ended.
@@ -37,7 +36,6 @@ type Stopped struct {
 // close ends the operations that run.
 func (o *operations) close(ctx context.Context) (stopped []Stopped, err error) {
 	o.mu.Lock()
-	o.closed = true
 	var running []*operation
 	for _, op := range o.kept {
 		if op.standing().Running {
@@ -167,7 +165,7 @@ func (h *Handler) start(r *http.Request, o *operation, run func(ctx context.Cont
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	o.cancel, o.done, o.User, o.Began = cancel, make(chan struct{}), User(r), time.Now()
 	h.operations.mu.Lock()
-	if h.operations.closed {
+	if h.open.Err() != nil { // or Close finds the operation among those that are kept
 		h.operations.mu.Unlock()
 		cancel()
 		return errClosing

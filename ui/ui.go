@@ -24,7 +24,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
@@ -89,8 +88,8 @@ type Handler struct {
 	live       live
 	operations operations
 	previews   previews
-	closing    chan struct{} // closed by Close
-	closeOnce  sync.Once
+	open       context.Context // ends with Close
+	shut       context.CancelFunc
 }
 
 // A route is a pattern of requests, and the action that they must be allowed to do.
@@ -108,7 +107,8 @@ var staticFiles embed.FS
 // New returns a handler that administers the client's schema. The client must be safe for
 // concurrent use: one on a pool.
 func New(client *admin.Client, options *Options) *Handler {
-	h := &Handler{client: client, log: slog.Default(), closing: make(chan struct{})}
+	h := &Handler{client: client, log: slog.Default()}
+	h.open, h.shut = context.WithCancel(context.Background())
 	if options != nil {
 		h.options = *options
 	}
@@ -161,12 +161,13 @@ func New(client *admin.Client, options *Options) *Handler {
 }
 
 // Close ends the streams that open pages follow, and the bulk changes that run, each after a
-// whole batch, and waits for these until ctx ends. It returns what they have done, and the error of ctx if some still run: their
-// batch in hand is committed whole or not at all, also if the process ends. No bulk change
-// can be started any more. Call it before the client's pool is closed, and before
-// [http.Server.Shutdown], which waits for streams: for up to ten minutes while a page is open.
+// whole batch, and waits for these until ctx ends. It returns what they have done, and the
+// error of ctx if some still run: their batch in hand is committed whole or not at all, also
+// if the process ends. No bulk change can be started any more. Call it before the client's
+// pool is closed, and before [http.Server.Shutdown], which waits for streams: for up to ten
+// minutes while a page is open.
 func (h *Handler) Close(ctx context.Context) ([]Stopped, error) {
-	h.closeOnce.Do(func() { close(h.closing) })
+	h.shut()
 	if h.options.Observer == nil {
 		h.observer.Close()
 	}
