@@ -245,14 +245,7 @@ func (e *explaining) lastSeen(lockedAt time.Time) string {
 
 // command is a command on the client's schema.
 func (e *explaining) command(verb string, arguments ...string) string {
-	words := []string{"gwadmin", verb + graphile.SchemaFlag(e.schema)}
-	if len(arguments) > 0 && strings.HasPrefix(arguments[0], "-") {
-		words = append(words, "--")
-	}
-	for _, argument := range arguments {
-		words = append(words, shell.Word(argument))
-	}
-	return strings.Join(words, " ")
+	return shell.Command(verb, graphile.SchemaFlags(e.schema), arguments...)
 }
 
 // unlock is how to clear the locks of a dead worker.

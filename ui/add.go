@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/shell"
 )
 
 // An addPage is the form that adds a job.
@@ -167,7 +168,7 @@ func (h *Handler) addSnippet(form url.Values) snippet {
 	number("--priority", "Priority", options.Priority)
 	number("--max-attempts", "MaxAttempts", options.MaxAttempts)
 	for _, flag := range options.Flags {
-		words = append(words, "--flag", csv(flag))
+		words = append(words, "--flag", shell.Element(flag))
 	}
 	if options.Flags != nil {
 		fields = append(fields, "Flags: "+goStrings("string", options.Flags))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/shell"
 )
 
 // A jobPage is the page of a job.
@@ -60,7 +61,7 @@ func (h *Handler) job(w http.ResponseWriter, r *http.Request) error {
 		explanation, err := h.client.Explain(ctx, id)
 		if err == nil && h.target != "" {
 			for i, reason := range explanation.Reasons {
-				explanation.Reasons[i].Do = strings.ReplaceAll(reason.Do, "gwadmin ", "gwadmin --target "+h.target+" ")
+				explanation.Reasons[i].Do = shell.OnTarget(reason.Do, h.target)
 			}
 		}
 		return explanation, err

@@ -8,31 +8,21 @@ import (
 	"time"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/graphile"
 	"github.com/gwadmin/gwadmin/internal/shell"
 )
 
 // A snippet is what a page shows or does, as a command and as Go.
 type snippet struct{ Command, Go string }
 
-// command writes a command: a verb, such as jobs list, its flags, those of the handler's target
-// or schema, and what follows them. Two dashes are between where a name could be taken for a
-// flag.
+// command writes a command with the flags of the handler's target or schema.
 func (h *Handler) command(verb string, flags []string, arguments ...string) string {
-	words := append([]string{"gwadmin"}, strings.Fields(verb)...)
-	words = append(words, flags...)
 	if h.target != "" {
-		words = append(words, "--target", h.target)
-	} else if schema := h.client.Schema(); schema != "graphile_worker" {
-		words = append(words, "--schema", schema)
+		flags = append(flags, "--target", h.target)
+	} else {
+		flags = append(flags, graphile.SchemaFlags(h.client.Schema())...)
 	}
-	if slices.ContainsFunc(arguments, func(argument string) bool { return strings.HasPrefix(argument, "-") }) {
-		words = append(words, "--")
-	}
-	words = append(words, arguments...)
-	for i, word := range words {
-		words[i] = shell.Word(word)
-	}
-	return strings.Join(words, " ")
+	return shell.Command(verb, flags, arguments...)
 }
 
 // expressible reports whether the command has flags for the filter: none takes an empty text.
@@ -45,7 +35,7 @@ func filterFlags(f admin.Filter) (words []string) {
 	flag := func(name, value string) { words = append(words, "--"+name, value) }
 	list := func(name string, values []string) {
 		for _, value := range values {
-			flag(name, csv(value))
+			flag(name, shell.Element(value))
 		}
 	}
 	for ids := range slices.Chunk(f.IDs, 50) {
@@ -99,14 +89,6 @@ func filterFlags(f admin.Filter) (words []string) {
 	times("updated", f.UpdatedAt)
 	times("locked", f.LockedAt)
 	return words
-}
-
-// csv quotes a value of a flag that takes several, separated by commas.
-func csv(value string) string {
-	if !strings.ContainsAny(value, ",\"\r\n") && strings.TrimLeft(value, " ") == value && value != "" {
-		return value
-	}
-	return `"` + strings.ReplaceAll(value, `"`, `""`) + `"`
 }
 
 // goFilter writes the filter as a Go literal.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/shell"
 )
 
 // A lister lists the values that the shell may complete. Those that do not begin with what
@@ -91,8 +92,8 @@ func completeFrom(list lister, commas bool) cobra.CompletionFunc {
 		}
 		var found []string
 		for _, value := range list(begins) {
-			if commas && strings.ContainsAny(value, ",\"\r\n") {
-				value = `"` + strings.ReplaceAll(value, `"`, `""`) + `"`
+			if commas {
+				value = shell.Element(value)
 			}
 			if strings.HasPrefix(value, typed) && !slices.Contains(given, value) {
 				found = append(found, before+value)

@@ -2,12 +2,12 @@ package main
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/gwadmin/gwadmin/admin"
+	"github.com/gwadmin/gwadmin/internal/shell"
 )
 
 func jobsExplainCommand(a *app) *cobra.Command {
@@ -37,7 +37,7 @@ to the worker only.`,
 				}
 				if len(a.targets) > 0 {
 					for i, reason := range explanation.Reasons {
-						explanation.Reasons[i].Do = strings.ReplaceAll(reason.Do, "gwadmin ", "gwadmin --target "+a.targets[0].name+" ")
+						explanation.Reasons[i].Do = shell.OnTarget(reason.Do, a.targets[0].name)
 					}
 				}
 				return a.print(shownExplanation{explanation})

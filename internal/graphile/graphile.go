@@ -47,13 +47,20 @@ func NotInstalled(schema string) error {
 		ErrNotInstalled, schema, SchemaFlag(schema))
 }
 
-// SchemaFlag is what a command needs to work on the schema, after a space; nothing for the
-// default.
-func SchemaFlag(schema string) string {
+// SchemaFlags are the flags that a command needs to work on the schema; none for the default.
+func SchemaFlags(schema string) []string {
 	if schema == DefaultSchema {
-		return ""
+		return nil
 	}
-	return " --schema " + shell.Word(schema)
+	return []string{"--schema", schema}
+}
+
+// SchemaFlag is [SchemaFlags] for a shell, each after a space.
+func SchemaFlag(schema string) (text string) {
+	for _, word := range SchemaFlags(schema) {
+		text += " " + shell.Word(word)
+	}
+	return text
 }
 
 // A RevisionError says that a database is at a revision that this module does not work

@@ -21,3 +21,15 @@ func TestWord(t *testing.T) {
 		t.Errorf("a plain word is quoted: %s", got)
 	}
 }
+
+// A hint names its target once, whatever names it has.
+func TestOnTarget(t *testing.T) {
+	for hint, want := range map[string]string{
+		"": "",
+		"if the worker is dead: gwadmin workers unlock 'gwadmin worker'": "if the worker is dead: gwadmin --target eu workers unlock 'gwadmin worker'",
+	} {
+		if got := OnTarget(hint, "eu"); got != want {
+			t.Errorf("%q is %q", hint, got)
+		}
+	}
+}
